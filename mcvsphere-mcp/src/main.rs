@@ -1,0 +1,2 @@
+//! mcvsphere.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Idiomatic async operations on VMware vSphere.

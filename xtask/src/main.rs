@@ -1,0 +1,5 @@
+//! `cargo xtask`: generate, check, measure.
+
+mod ir;
+
+fn main() {}
