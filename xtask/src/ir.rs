@@ -2,6 +2,10 @@
 //!
 //! Names are the wire's own; turning them into Rust is the emitters' work.
 
+mod lineage;
+
+use self::lineage::Lineage;
+
 /// A whole API version.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Api {
@@ -19,6 +23,8 @@ pub(crate) struct Api {
     pub loose: Vec<Method>,
     /// What could not be known because a companion is missing or silent: one sentence each, for people.
     pub costs: Vec<String>,
+    /// Who descends from whom, found at the first question: ask when the types are complete.
+    pub lineage: Lineage,
 }
 
 /// A data type (`complexType`).
@@ -54,6 +60,33 @@ pub(crate) struct Field {
     pub privilege: Option<String>,
 }
 
+impl Field {
+    /// A required single value of which only the schema speaks.
+    pub(crate) fn new(name: &str, ty: Ty) -> Field {
+        Field {
+            name: name.to_owned(),
+            ty,
+            optional: false,
+            array: false,
+            since: None,
+            target: None,
+            fault: None,
+            secret: false,
+            privilege: None,
+        }
+    }
+
+    /// The same field, optional or not.
+    pub(crate) fn optional(self, optional: bool) -> Field {
+        Field { optional, ..self }
+    }
+
+    /// The same field, repeated or not.
+    pub(crate) fn array(self, array: bool) -> Field {
+        Field { array, ..self }
+    }
+}
+
 /// The type of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Ty {
@@ -76,6 +109,27 @@ pub(crate) enum Ty {
     Enum(String),
     /// A data type of the API, by name.
     Data(String),
+}
+
+impl Ty {
+    /// The type of this name in XML Schema, where the API uses it.
+    pub(crate) fn builtin(name: &str) -> Option<Ty> {
+        Some(match name {
+            "boolean" => Ty::Boolean,
+            "byte" => Ty::Byte,
+            "short" => Ty::Short,
+            "int" => Ty::Int,
+            "long" => Ty::Long,
+            "float" => Ty::Float,
+            "double" => Ty::Double,
+            "string" => Ty::String,
+            "anyURI" => Ty::Uri,
+            "dateTime" => Ty::DateTime,
+            "base64Binary" => Ty::Binary,
+            "anyType" => Ty::Any,
+            _ => return None,
+        })
+    }
 }
 
 /// An enum (`simpleType` with enumeration).
@@ -103,6 +157,7 @@ pub(crate) struct ManagedObject {
 pub(crate) struct Method {
     /// The operation's name on the wire (`PowerOnVM_Task`).
     pub name: String,
+    /// The API version that brought it.
     pub since: Option<String>,
     /// Parameters after `_this`, in order.
     pub params: Vec<Field>,
@@ -113,4 +168,19 @@ pub(crate) struct Method {
     pub privilege: Option<String>,
     /// Declared faults besides `RuntimeFault`, in the order of the WSDL.
     pub faults: Vec<String>,
+}
+
+impl Method {
+    /// A method without parameters, result and faults.
+    pub(crate) fn new(name: &str) -> Method {
+        Method {
+            name: name.to_owned(),
+            since: None,
+            params: Vec::new(),
+            result: None,
+            task_result: None,
+            privilege: None,
+            faults: Vec::new(),
+        }
+    }
 }

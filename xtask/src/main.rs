@@ -1,5 +1,60 @@
 //! `cargo xtask`: generate, check, measure.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line speaks by printing"
+)]
 
+mod codegen;
+mod companions;
+mod derive;
+mod emit;
 mod ir;
+mod scratch;
+mod stats;
+mod tree;
+mod wsdl;
 
-fn main() {}
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// The tasks of this workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Derive the WSDL and its companions from the metadata of the pinned pyVmomi.
+    Wsdl(derive::Args),
+    /// Generate the bindings of vsphere-model from a WSDL.
+    Codegen(codegen::Args),
+    /// Count what a WSDL describes.
+    Stats(stats::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().task {
+        Task::Wsdl(args) => derive::run(&args),
+        Task::Codegen(args) => codegen::run(&args),
+        Task::Stats(args) => stats::run(&args),
+    }
+}
+
+/// A path of the workspace.
+fn workspace(path: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    root.unwrap_or(Path::new(".")).join(path)
+}
+
+/// Reads the WSDL in a directory, with its own companions or else the workspace's.
+fn read_api(wsdl: Option<&Path>) -> anyhow::Result<ir::Api> {
+    let own = workspace("wsdl");
+    let dir = wsdl.unwrap_or(&own);
+    let companions = if companions::are_in(dir) { dir } else { &own };
+    wsdl::read(dir, Some(companions))
+}
