@@ -8,9 +8,6 @@ use anyhow::{Context, bail};
 use crate::scratch::Scratch;
 use crate::{tree, workspace};
 
-/// The release whose metadata `wsdl/` holds; see `wsdl/README.md`.
-const PYVMOMI: &str = "pyvmomi==9.1.1.0";
-
 /// Options of `wsdl`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -36,7 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     )?;
     let files = tree::read(&derived)?;
     let out = args.out.clone().unwrap_or_else(|| workspace("wsdl"));
-    // derive.py and the README are written by hand.
+    // What else is in wsdl/ is written by hand.
     let by_hand = |_: &Path| false;
     if args.check {
         let difference = tree::compare(&out, &files, by_hand)?;
@@ -71,10 +68,11 @@ fn metadata(scratch: &Path) -> anyhow::Result<PathBuf> {
         "--disable-pip-version-check",
         "--no-deps",
     ]);
+    pip.args(["--only-binary", ":all:", "--require-hashes", "--dest"])
+        .arg(&wheels);
     run_to_end(
-        pip.args(["--only-binary", ":all:", "--dest"])
-            .arg(&wheels)
-            .arg(PYVMOMI),
+        pip.arg("--requirement")
+            .arg(workspace("wsdl/requirements.txt")),
     )?;
     let wheel = only_file(&wheels)?;
     let unpacked = scratch.join("unpacked");
