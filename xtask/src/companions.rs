@@ -393,3 +393,23 @@ fn cost(names: &[String], what: &str) -> Option<String> {
     let more = if names.len() > SHOWN { ", …" } else { "" };
     Some(format!("{} {what} ({shown}{more}).", names.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_between_public_ones_has_the_older_of_them() {
+        let chain = ["2.5", "2.5u2", "6.7", "6.7.3", "8.0.1.0", "8.0.2.0"];
+        let versions = |version| {
+            let chain = chain.map(|wire| (wire.to_owned(), String::new())).into();
+            Versions::new(chain, version)
+        };
+        let between = versions(Some("8.0.1.7"));
+        assert_eq!(between.known, chain[..5]);
+        assert!(between.has(Some("8.0.1.0")) && between.has(None) && !between.has(Some("8.0.2.0")));
+        assert_eq!(versions(Some("2.5")).known, chain[..1]);
+        assert_eq!(versions(Some("10.0")).known, chain);
+        assert_eq!(versions(None).known, chain);
+    }
+}

@@ -58,3 +58,13 @@ fn read_api(wsdl: Option<&Path>) -> anyhow::Result<ir::Api> {
     let companions = if companions::are_in(dir) { dir } else { &own };
     wsdl::read(dir, Some(companions))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

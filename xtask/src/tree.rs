@@ -34,7 +34,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares a directory with a tree; a file that the tree does not hold counts where `is_ours` says so.
+/// Compares a directory with a tree; a file that the tree does not hold counts where `is_ours` says so
+/// of its full path.
 pub(crate) fn compare(
     dir: &Path,
     tree: &Tree,
@@ -57,7 +58,7 @@ pub(crate) fn compare(
         let present = files_below(dir)?;
         difference.extra = present
             .into_iter()
-            .filter(|path| !tree.contains_key(path) && is_ours(path))
+            .filter(|path| !tree.contains_key(path) && is_ours(&dir.join(path)))
             .collect();
     }
     Ok(difference)

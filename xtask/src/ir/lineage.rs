@@ -120,3 +120,59 @@ impl Api {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api() -> Api {
+        let ty = |name: &str, base: &str, field: Field| DataType {
+            name: name.to_owned(),
+            base: (!base.is_empty()).then(|| base.to_owned()),
+            since: None,
+            fields: vec![field],
+        };
+        let data = |name: &str, of: &str| Field::new(name, Ty::Data(of.to_owned()));
+        Api {
+            types: vec![
+                ty("Root", "", Field::new("a", Ty::Int)),
+                ty("Middle", "Root", Field::new("b", Ty::Int)),
+                ty("Leaf", "Middle", data("polymorphic", "Root")),
+                ty("Twin", "Middle", data("many", "Twin").array(true)),
+                ty("Loop", "Root", data("through", "Link")),
+                ty("Link", "Root", data("back", "Loop").optional(true)),
+            ],
+            ..Api::default()
+        }
+    }
+
+    #[test]
+    fn the_line_of_a_type_is_known_both_ways() {
+        let api = api();
+        assert_eq!(api.children("Root"), ["Middle", "Loop", "Link"]);
+        assert_eq!(
+            api.descendants("Root"),
+            ["Middle", "Loop", "Link", "Leaf", "Twin"]
+        );
+        assert_eq!(api.ancestors("Leaf"), ["Middle", "Root"]);
+        assert!(api.is_polymorphic("Middle") && !api.is_polymorphic("Leaf"));
+        assert!(
+            api.is_a("Leaf", "Root") && api.is_a("Leaf", "Leaf") && !api.is_a("Middle", "Leaf")
+        );
+        let names: Vec<&str> = api
+            .flattened("Leaf")
+            .into_iter()
+            .map(|field| field.name.as_str())
+            .collect();
+        assert_eq!(names, ["a", "b", "polymorphic"]);
+        assert_eq!(
+            (api.children("None").len(), api.data_type("None")),
+            (0, None)
+        );
+    }
+
+    #[test]
+    fn only_fields_stored_in_place_make_a_type_contain_itself() {
+        assert_eq!(api().self_containing(), BTreeSet::from(["Link", "Loop"]));
+    }
+}
