@@ -19,7 +19,7 @@ use crate::ir::{Api, Field, ManagedObject, Method, Ty};
 pub(crate) fn lay_over(api: &mut Api, dir: Option<&Path>) -> anyhow::Result<()> {
     let Some(dir) = dir else {
         api.costs.push(format!(
-            "Without companions no managed object, property, version or secret is known; {} operations stand loose.",
+            "Without companions no managed object, property, version or secret is known; operations stand loose: {}.",
             api.loose.len()
         ));
         return Ok(());
@@ -205,11 +205,11 @@ fn annotate(api: &mut Api, annotations: &Annotations) {
     }
     api.costs.extend(cost(
         &unknown,
-        "types are unknown to the companions, their versions, targets and secrets too",
+        "Types are unknown to the companions, and so are their versions, targets and secrets",
     ));
     api.costs.extend(cost(
         &unknown_enums,
-        "enums are unknown to the companions, their versions too",
+        "Enums are unknown to the companions, and so are their versions",
     ));
 }
 
@@ -286,18 +286,18 @@ fn assign(api: &mut Api, managed: &BTreeMap<String, ManagedFacts>, versions: &Ve
     api.loose = operations.into_values().collect();
     let loose: Vec<String> = api.loose.iter().map(|method| method.name.clone()).collect();
     api.costs
-        .extend(cost(&loose, "operations belong to no known managed object"));
+        .extend(cost(&loose, "Operations belong to no known managed object"));
     api.costs.extend(cost(
         &absent,
-        "methods of the companions are not in this WSDL and are left out",
+        "Methods of the companions are not in this WSDL and are left out",
     ));
     api.costs.extend(cost(
         &without_type,
-        "properties have a type that is not in this WSDL and are left out",
+        "Properties have a type that is not in this WSDL and are left out",
     ));
     api.costs.extend(cost(
         &results,
-        "tasks yield a type that is not in this WSDL",
+        "Tasks yield a type that is not in this WSDL",
     ));
 }
 
@@ -378,7 +378,7 @@ impl Values {
     }
 }
 
-/// `3 operations belong to … (A, B, C).`, or nothing where there is nothing to say.
+/// `Operations belong to …: 3 (A, B, C).`, or nothing where there is nothing to say.
 fn cost(names: &[String], what: &str) -> Option<String> {
     const SHOWN: usize = 8;
     if names.is_empty() {
@@ -391,7 +391,7 @@ fn cost(names: &[String], what: &str) -> Option<String> {
         .collect::<Vec<_>>()
         .join(", ");
     let more = if names.len() > SHOWN { ", …" } else { "" };
-    Some(format!("{} {what} ({shown}{more}).", names.len()))
+    Some(format!("{what}: {} ({shown}{more}).", names.len()))
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ impl Source {
 pub(super) struct Files {
     pub(super) definitions: Vec<Source>,
     pub(super) schemas: Vec<Source>,
+    /// Imported schemas that are not there. Some servers import `reflect-types.xsd` and do not serve it.
+    pub(super) missing: BTreeSet<PathBuf>,
     seen: BTreeSet<PathBuf>,
 }
 
@@ -89,10 +91,17 @@ impl Files {
     }
 
     fn schema(&mut self, dir: &Path, file: PathBuf, element: Element) -> anyhow::Result<()> {
-        for link in element.all("include").chain(element.all("import")) {
+        for include in element.all("include") {
+            self.reach(dir, &file, include, include.required("schemaLocation")?)?;
+        }
+        for import in element.all("import") {
             // An import may name a namespace alone: its schema stands elsewhere in the same WSDL.
-            if let Some(location) = link.attribute("schemaLocation") {
-                self.reach(dir, &file, link, location)?;
+            let Some(location) = import.attribute("schemaLocation") else {
+                continue;
+            };
+            match inside(&file, location) {
+                Ok(path) if !dir.join(&path).exists() => _ = self.missing.insert(path),
+                _ => self.reach(dir, &file, import, location)?,
             }
         }
         self.schemas.push(Source { file, element });

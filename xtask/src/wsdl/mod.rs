@@ -32,9 +32,26 @@ const REFERENCE: &str = "ManagedObjectReference";
 /// When a file is missing, malformed or outside of the directory, or names what no file declares.
 pub(crate) fn read(dir: &Path, companions: Option<&Path>) -> anyhow::Result<Api> {
     let files = Files::load(dir)?;
-    let mut api = Reader::new(&files)?
-        .api()
-        .with_context(|| format!("cannot read the WSDL in {}", dir.display()))?;
+    let missing: Vec<String> = files
+        .missing
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    let missing = missing.join(", ");
+    let mut api = Reader::new(&files)
+        .and_then(|reader| reader.api())
+        .with_context(|| {
+            let absent = if missing.is_empty() {
+                String::new()
+            } else {
+                format!(", without {missing}")
+            };
+            format!("cannot read the WSDL in {}{absent}", dir.display())
+        })?;
+    if !missing.is_empty() {
+        api.costs
+            .push(format!("Imported schemas are not there: {missing}."));
+    }
     companions::lay_over(&mut api, companions)?;
     Ok(api)
 }
@@ -170,7 +187,7 @@ impl<'a> Reader<'a> {
         let namespaces = namespaces.into_iter().collect::<Vec<_>>().join(", ");
         (!foreign.is_empty()).then(|| {
             format!(
-                "{} types of other namespaces are left out ({namespaces}).",
+                "Types of other namespaces are left out: {} ({namespaces}).",
                 foreign.len()
             )
         })

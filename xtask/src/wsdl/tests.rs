@@ -98,9 +98,9 @@ fn golden() -> Api {
             },
         ],
         costs: vec![
-            "1 types of other namespaces are left out (urn:reflect).".to_owned(),
+            "Types of other namespaces are left out: 1 (urn:reflect).".to_owned(),
             "Without companions no managed object, property, version or secret is known; \
-             3 operations stand loose."
+             operations stand loose: 3."
                 .to_owned(),
         ],
         ..Api::default()
@@ -199,11 +199,11 @@ fn companions_tell_what_both_know() {
         },
     ];
     expected.costs = vec![
-        "1 types of other namespaces are left out (urn:reflect).".to_owned(),
-        "1 enums are unknown to the companions, their versions too (DiskKind).".to_owned(),
-        "1 operations belong to no known managed object (Refresh).".to_owned(),
-        "1 methods of the companions are not in this WSDL and are left out (Vanished).".to_owned(),
-        "1 properties have a type that is not in this WSDL and are left out (Entity.tag)."
+        "Types of other namespaces are left out: 1 (urn:reflect).".to_owned(),
+        "Enums are unknown to the companions, and so are their versions: 1 (DiskKind).".to_owned(),
+        "Operations belong to no known managed object: 1 (Refresh).".to_owned(),
+        "Methods of the companions are not in this WSDL and are left out: 1 (Vanished).".to_owned(),
+        "Properties have a type that is not in this WSDL and are left out: 1 (Entity.tag)."
             .to_owned(),
     ];
     assert_eq!(api, expected);
@@ -233,8 +233,8 @@ fn broken_companions_are_refused_by_name() {
     );
 }
 
-/// What reading says when one text of one file of the small WSDL is replaced by another.
-fn spoiled(file: &str, from: &str, to: &str) -> String {
+/// A copy of the small WSDL.
+fn copy() -> Scratch {
     let scratch = Scratch::new().unwrap();
     fs::create_dir(scratch.path().join("schemas")).unwrap();
     for name in [
@@ -243,14 +243,41 @@ fn spoiled(file: &str, from: &str, to: &str) -> String {
         "schemas/requests.xsd",
         "schemas/reflect.xsd",
     ] {
-        let mut text = fs::read_to_string(small().join(name)).unwrap();
-        if name == file {
-            assert!(text.contains(from), "{file} does not hold {from}");
-            text = text.replacen(from, to, 1);
-        }
-        fs::write(scratch.path().join(name), text).unwrap();
+        fs::copy(small().join(name), scratch.path().join(name)).unwrap();
     }
+    scratch
+}
+
+/// What reading says when one text of one file of the small WSDL is replaced by another.
+fn spoiled(file: &str, from: &str, to: &str) -> String {
+    let scratch = copy();
+    let path = scratch.path().join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{file} does not hold {from}");
+    fs::write(&path, text.replacen(from, to, 1)).unwrap();
     format!("{:#}", read(scratch.path(), None).unwrap_err())
+}
+
+#[test]
+fn an_imported_schema_may_be_missing_until_it_is_needed() {
+    let scratch = copy();
+    fs::remove_file(scratch.path().join("schemas/reflect.xsd")).unwrap();
+    let mut expected = golden();
+    expected.costs[0] = "Imported schemas are not there: schemas/reflect.xsd.".to_owned();
+    assert_eq!(read(scratch.path(), None).unwrap(), expected);
+
+    let path = scratch.path().join("vim.wsdl");
+    let text = fs::read_to_string(&path).unwrap();
+    let foreign = "xmlns:r=\"urn:reflect\" type=\"r:DynamicTypeInfo\"";
+    fs::write(&path, text.replace("type=\"api:Disk\"", foreign)).unwrap();
+    let error = format!("{:#}", read(scratch.path(), None).unwrap_err());
+    for part in [
+        "without schemas/reflect.xsd",
+        "QueryDisks",
+        "the type `DynamicTypeInfo` (urn:reflect)",
+    ] {
+        assert!(error.contains(part), "{error} does not say {part}");
+    }
 }
 
 #[test]
@@ -381,6 +408,24 @@ fn a_broken_wsdl_is_refused_with_file_and_element() {
 }
 
 #[test]
+fn a_truncated_file_is_refused_wherever_it_ends() {
+    let scratch = copy();
+    for name in ["vim.wsdl", "schemas/types.xsd", "schemas/requests.xsd"] {
+        let path = scratch.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        for end in (0..text.trim_end().len()).step_by(41) {
+            fs::write(&path, &text[..end]).unwrap();
+            let error = format!("{:#}", read(scratch.path(), None).unwrap_err());
+            assert!(
+                error.contains(name.trim_start_matches("schemas/")),
+                "{name} up to {end}: {error}"
+            );
+        }
+        fs::write(&path, text).unwrap();
+    }
+}
+
+#[test]
 fn a_directory_without_wsdl_is_refused() {
     let scratch = Scratch::new().unwrap();
     let error = read(scratch.path(), None).unwrap_err().to_string();
@@ -396,8 +441,6 @@ fn a_directory_without_wsdl_is_refused() {
     );
     let empty = "<definitions xmlns='http://schemas.xmlsoap.org/wsdl/'/>";
     fs::write(scratch.path().join("vim.wsdl"), empty).unwrap();
-    assert_eq!(
-        read(scratch.path(), None).unwrap_err().to_string(),
-        "no file holds a portType"
-    );
+    let error = format!("{:#}", read(scratch.path(), None).unwrap_err());
+    assert!(error.ends_with("no file holds a portType"), "{error}");
 }
