@@ -1,0 +1,36 @@
+//! HTTP: one request, one answer, and what went wrong between them.
+//!
+//! [`Transport`] posts SOAP envelopes to one [`Endpoint`], keeps the session cookie, bounds time and memory, and
+//! turns whatever is no SOAP answer into an [`Error`](crate::Error) that says what it is. It neither retries nor
+//! logs in: it says by [`Sent`](crate::Sent) what a caller needs to know for that.
+//!
+//! ```no_run
+//! use vsphere_soap::http::{Call, Endpoint, Transport, TransportOptions, Trust};
+//!
+//! # async fn run(envelope: String) -> vsphere_soap::Result<()> {
+//! let vcenter: Endpoint = "vc.example.com".parse()?;
+//! let options = TransportOptions::new().trust(Trust::CaFile("vmca.pem".into()));
+//! let transport = Transport::new(vcenter, options)?;
+//! let answer = transport.post(Call::new("read the service content", "urn:vim25/8.0.3.0", envelope)).await?;
+//! println!("{} bytes", answer.body.len());
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod endpoint;
+mod failure;
+mod options;
+mod reply;
+mod session;
+mod tls;
+mod transport;
+mod trust;
+mod versions;
+
+pub use endpoint::Endpoint;
+pub use options::TransportOptions;
+pub use session::SessionCookie;
+pub use transport::{Answer, Call, Transport, peer_thumbprint};
+pub use trust::{Thumbprint, Trust};
+pub use versions::{ServiceVersions, negotiate};

@@ -1,0 +1,106 @@
+//! How a server is talked to: limits, trust, proxy.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::trust::Trust;
+
+/// How a server is talked to; the defaults suit a vCenter in the same company.
+#[derive(Clone)]
+pub struct TransportOptions {
+    pub(super) trust: Trust,
+    pub(super) connect_timeout: Duration,
+    pub(super) request_timeout: Duration,
+    pub(super) read_timeout: Duration,
+    pub(super) max_body: u64,
+    pub(super) user_agent: String,
+    pub(super) proxy: Option<String>,
+}
+
+impl TransportOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            trust: Trust::System,
+            connect_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(5 * 60),
+            read_timeout: Duration::from_secs(60),
+            max_body: 1 << 30,
+            user_agent: concat!("vsphere-soap/", env!("CARGO_PKG_VERSION")).to_owned(),
+            proxy: None,
+        }
+    }
+
+    /// Which certificates are trusted; those that the system trusts by default.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// How long a connection may take, TLS handshake included; 30 s by default.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// How long a call may take from its start to the last byte of its answer, unless it has a deadline of its own;
+    /// 5 minutes by default.
+    #[must_use]
+    pub fn request_timeout(mut self, limit: Duration) -> Self {
+        self.request_timeout = limit;
+        self
+    }
+
+    /// How long an answer that has begun may stall; 60 s by default.
+    ///
+    /// It does not count while the answer has not begun, as a server may take its time for that.
+    #[must_use]
+    pub fn read_timeout(mut self, limit: Duration) -> Self {
+        self.read_timeout = limit;
+        self
+    }
+
+    /// How many bytes an answer may have; 1 GiB by default.
+    #[must_use]
+    pub fn max_body(mut self, bytes: u64) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// What the program calls itself to the server, as its session list shows it.
+    #[must_use]
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.user_agent = name.into();
+        self
+    }
+
+    /// The http(s) proxy to go through; none by default, whatever the environment says.
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for TransportOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportOptions")
+            .field("trust", &self.trust)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .field("read_timeout", &self.read_timeout)
+            .field("max_body", &self.max_body)
+            .field("user_agent", &self.user_agent)
+            // The address of a proxy may hold a password.
+            .field("proxy", &self.proxy.as_ref().map(|_| ".."))
+            .finish()
+    }
+}

@@ -1,0 +1,229 @@
+//! An answer as it arrives: bounded in time and size, judged by its head.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::Utc;
+use reqwest::header::{CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{retry_after, sent_before, snippet};
+use super::endpoint::Endpoint;
+use super::failure;
+use super::options::TransportOptions;
+use super::transport::Answer;
+use crate::error::{Error, ErrorKind, Result, Sent, WaitingFor};
+
+/// An answer whose head has arrived.
+pub(super) struct Reply<'t> {
+    pub(super) response: reqwest::Response,
+    pub(super) task: &'t Task<'t>,
+    pub(super) endpoint: &'t Endpoint,
+    pub(super) options: &'t TransportOptions,
+    pub(super) ends: Ends,
+}
+
+impl Reply<'_> {
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    fn header(&self, name: HeaderName) -> Option<&str> {
+        self.response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    }
+
+    pub(super) fn content_type(&self) -> Option<String> {
+        self.header(CONTENT_TYPE).map(str::to_owned)
+    }
+
+    /// The whole body, of at most `limit` bytes.
+    pub(super) async fn all(&mut self, limit: u64) -> Result<Bytes> {
+        // The server has begun to answer, so it has dealt with the request, whatever becomes of the answer.
+        let failed = |kind| self.task.failed(kind).with_sent(Sent::Yes);
+        let announced = self.response.content_length().unwrap_or(0);
+        if announced > limit {
+            return Err(failed(ErrorKind::TooLarge { limit }));
+        }
+        // What is announced need not come: memory beyond this is taken as it arrives.
+        let mut body = Vec::with_capacity(announced.min(16 << 20) as usize);
+        let idle = self.options.read_timeout;
+        loop {
+            let stalled = Ends::after(idle);
+            let chunk = match timeout_at(stalled.at.min(self.ends.at), self.response.chunk()).await
+            {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => return Ok(body.into()),
+                Ok(Err(error)) => {
+                    let source = failure::root_cause(&error);
+                    return Err(failed(ErrorKind::Interrupted {
+                        received: body.len() as u64,
+                        source,
+                    }));
+                }
+                Err(_) if self.ends.at <= stalled.at => return Err(failed(self.ends.passed())),
+                Err(_) => {
+                    return Err(failed(ErrorKind::Timeout {
+                        after: idle,
+                        waiting_for: WaitingFor::NextBytes,
+                    }));
+                }
+            };
+            if (body.len() + chunk.len()) as u64 > limit {
+                return Err(failed(ErrorKind::TooLarge { limit }));
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+
+    /// The start of a body that is no envelope; what can't be read of it doesn't matter.
+    pub(super) async fn start(&mut self) -> Vec<u8> {
+        let until = Ends::after(START_TIMEOUT).at.min(self.ends.at);
+        let mut start = Vec::new();
+        while start.len() < START
+            && let Ok(Ok(Some(chunk))) = timeout_at(until, self.response.chunk()).await
+        {
+            start.extend_from_slice(&chunk[..chunk.len().min(START - start.len())]);
+        }
+        start
+    }
+
+    pub(super) fn answer(&self, body: Bytes) -> Answer {
+        Answer {
+            status: self.status(),
+            content_type: self.content_type(),
+            body,
+        }
+    }
+
+    pub(super) fn envelope(&self, body: Bytes) -> Result<Answer> {
+        if body.trim_ascii().is_empty() {
+            return Err(self.not_soap(&body));
+        }
+        Ok(self.answer(body))
+    }
+
+    /// The error for an answer that is no envelope.
+    pub(super) fn not_soap(&self, body: &[u8]) -> Error {
+        if !(200..300).contains(&self.status()) {
+            return self.http_error(body);
+        }
+        let kind = ErrorKind::NotSoap {
+            host: self.endpoint.host().to_owned(),
+            content_type: self.content_type().map(|kind| snippet(kind.as_bytes())),
+            snippet: match snippet(body) {
+                empty if empty.is_empty() && !body.trim_ascii().is_empty() => {
+                    format!("{} bytes", body.len())
+                }
+                text => text,
+            },
+        };
+        self.task.failed(kind)
+    }
+
+    /// The error for a status that says enough.
+    pub(super) fn http_error(&self, body: &[u8]) -> Error {
+        let status = self.status();
+        let snippet = match self.header(LOCATION) {
+            Some(to) if (300..400).contains(&status) => {
+                format!("it redirects to {}", without_secrets(to, self.endpoint))
+            }
+            _ => snippet(body),
+        };
+        let sent = sent_before(status, &snippet);
+        let retry_after = self
+            .header(RETRY_AFTER)
+            .and_then(|value| retry_after(value, Utc::now()));
+        let error = self.task.failed(ErrorKind::Http {
+            status,
+            snippet,
+            retry_after,
+        });
+        match sent {
+            Some(sent) => error.with_sent(sent),
+            None => error,
+        }
+    }
+}
+
+/// What is being done, for errors and logs.
+pub(super) struct Task<'a> {
+    pub(super) operation: &'a str,
+    pub(super) target: Option<&'a str>,
+}
+
+impl Task<'_> {
+    pub(super) fn failed(&self, kind: ErrorKind) -> Error {
+        let error = Error::new(self.operation.to_owned(), kind);
+        match self.target {
+            Some(target) => error.on(target),
+            None => error,
+        }
+    }
+
+    /// Logs how the work went: never what was sent or answered, as there are secrets in both.
+    pub(super) async fn logged(
+        &self,
+        work: impl Future<Output = Result<Answer>>,
+    ) -> Result<Answer> {
+        let start = Instant::now();
+        let result = work.await;
+        let ms = start.elapsed().as_millis() as u64;
+        let (operation, object) = (self.operation, self.target);
+        match &result {
+            Ok(answer) => {
+                tracing::debug!(
+                    operation,
+                    object,
+                    status = answer.status,
+                    bytes = answer.body.len(),
+                    ms,
+                    "answered"
+                );
+            }
+            Err(error) => {
+                tracing::debug!(operation, object, status = error.status(), %error, ms, "failed")
+            }
+        }
+        result
+    }
+}
+
+/// When a call ends at the latest.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) at: Instant,
+    total: Duration,
+}
+
+impl Ends {
+    pub(super) fn after(total: Duration) -> Self {
+        let now = Instant::now();
+        // A limit beyond what the clock can hold is no limit; ten years are none either.
+        let at = now
+            .checked_add(total)
+            .unwrap_or_else(|| now + Duration::from_secs(10 * 365 * 86_400));
+        Self { at, total }
+    }
+
+    pub(super) fn passed(&self) -> ErrorKind {
+        ErrorKind::Timeout {
+            after: self.total,
+            waiting_for: WaitingFor::Answer,
+        }
+    }
+}
+
+/// How much of an answer that is no envelope is looked at, in bytes, and for how long.
+const START: usize = 64 << 10;
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The address that a redirect leads to, without what may be secret in it.
+fn without_secrets(location: &str, from: &Endpoint) -> String {
+    match from.sdk().join(location) {
+        Ok(url) => format!("{}{}", url.origin().ascii_serialization(), url.path()),
+        Err(_) => "an invalid address".to_owned(),
+    }
+}

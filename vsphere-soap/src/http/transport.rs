@@ -1,0 +1,398 @@
+//! The transport: posts envelopes and gets files, with every limit kept.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
+};
+use tokio::time::timeout_at;
+use url::Url;
+
+use super::answer::{Promise, looks_like_envelope};
+use super::endpoint::Endpoint;
+use super::failure;
+use super::options::TransportOptions;
+use super::reply::{Ends, Reply, Task};
+use super::session::{SessionCookie, SessionSlot, SetSession};
+use super::tls::{self, Policy};
+use super::trust::Thumbprint;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The way to one server: a pool of connections and the session cookie. Clones are cheap and share both.
+#[derive(Clone)]
+pub struct Transport {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: reqwest::Client,
+    endpoint: Endpoint,
+    options: TransportOptions,
+    session: SessionSlot,
+    /// Where connections lead, for error messages.
+    peer: String,
+}
+
+/// One SOAP request.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Call<'a> {
+    /// What is being done, for errors and logs: a short verb phrase such as `power on`.
+    pub operation: &'a str,
+    /// The object that it is done to, as the user knows it.
+    pub target: Option<&'a str>,
+    /// The value of the `SOAPAction` header, such as `urn:vim25/8.0.3.0`: it chooses the version of the API.
+    pub action: &'a str,
+    /// The envelope.
+    pub body: Bytes,
+    /// How long the call may take in all; the transport's request timeout if none is given.
+    pub deadline: Option<Duration>,
+    /// Whether the cookie of the answer is the session from now on, whatever else arrived meanwhile: a login.
+    pub opens_session: bool,
+}
+
+/// An answer that holds what was asked for: of a SOAP request, an envelope with a result or a fault.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The HTTP status: 200, or 500 where the envelope holds a fault.
+    pub status: u16,
+    /// The content type, if the server said it.
+    pub content_type: Option<String>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Transport {
+    /// A transport to `endpoint`; connects with the first request.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the CA file, the proxy or the user agent can't be used.
+    pub fn new(endpoint: Endpoint, options: TransportOptions) -> Result<Self> {
+        let policy = Policy::of(&options.trust)?;
+        Self::with_policy(endpoint, options, policy)
+    }
+
+    fn with_policy(endpoint: Endpoint, options: TransportOptions, policy: Policy) -> Result<Self> {
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::client_config(policy)?)
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(options.connect_timeout)
+            // Shorter than the servers' own, so that a request seldom meets a connection that is just being closed.
+            .pool_idle_timeout(Duration::from_secs(50));
+        let mut peer = endpoint.authority();
+        if let Some(proxy) = &options.proxy {
+            builder = builder.proxy(parse_proxy(proxy)?);
+            peer.push_str(" through the proxy");
+        }
+        let user_agent = HeaderValue::from_str(&options.user_agent)
+            .map_err(|_| config("the user agent has a character that a header can't have"))?;
+        let client = builder.user_agent(user_agent).build().map_err(|cause| {
+            config(format!(
+                "the HTTP client cannot be set up: {}",
+                failure::root_cause(&cause)
+            ))
+        })?;
+        let session = SessionSlot::default();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                client,
+                endpoint,
+                options,
+                session,
+                peer,
+            }),
+        })
+    }
+
+    /// The server.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.inner.endpoint
+    }
+
+    /// The options that it was made with.
+    pub fn options(&self) -> &TransportOptions {
+        &self.inner.options
+    }
+
+    /// The session's cookie, once the server gave one.
+    pub fn session_cookie(&self) -> Option<SessionCookie> {
+        self.inner.session.get()
+    }
+
+    /// Goes on with a session that was opened elsewhere.
+    pub fn set_session_cookie(&self, cookie: SessionCookie) {
+        self.inner.session.put(Some(cookie));
+    }
+
+    /// Forgets the session; the server keeps it until it is logged out or idle for too long.
+    pub fn clear_session_cookie(&self) {
+        self.inner.session.put(None);
+    }
+
+    /// Posts an envelope to `/sdk` and reads the envelope that answers it, a fault included.
+    ///
+    /// # Errors
+    /// Every kind but [`Fault`](ErrorKind::Fault) and [`Decode`](ErrorKind::Decode), which are for those who read
+    /// the envelope. A redirect is not followed: it is an [`Http`](ErrorKind::Http) error that says where it leads.
+    pub async fn post(&self, call: Call<'_>) -> Result<Answer> {
+        let task = Task {
+            operation: call.operation,
+            target: call.target,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/xml; charset=utf-8"),
+        );
+        let action = HeaderValue::from_str(call.action).map_err(|_| {
+            task.failed(ErrorKind::Config(format!(
+                "the SOAP action {:?} is not valid",
+                call.action
+            )))
+        })?;
+        headers.insert(HeaderName::from_static("soapaction"), action);
+        let request = self
+            .inner
+            .client
+            .post(self.endpoint().sdk())
+            .headers(headers)
+            .body(call.body);
+
+        let options = self.options();
+        let total = call.deadline.unwrap_or(options.request_timeout);
+        task.logged(async {
+            let mut reply = self.send(&task, request, total, call.opens_session).await?;
+            match (reply.status(), Promise::of(reply.content_type().as_deref())) {
+                (200 | 500, Promise::Xml) => reply
+                    .all(options.max_body)
+                    .await
+                    .and_then(|body| reply.envelope(body)),
+                (200 | 500, Promise::Nothing) => match reply.all(options.max_body).await {
+                    Ok(body) if looks_like_envelope(&body) => reply.envelope(body),
+                    Ok(body) => Err(reply.not_soap(&body)),
+                    Err(error) => Err(error),
+                },
+                _ => {
+                    let start = reply.start().await;
+                    Err(reply.not_soap(&start))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Gets a small file from the server, such as `/sdk/vimServiceVersions.xml`.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post); [`ErrorKind::Http`] for every status but 200 to 299. The content type is not checked.
+    pub async fn get(&self, operation: &str, path: &str, accept: &str) -> Result<Answer> {
+        self.get_up_to(operation, path, accept, self.options().max_body)
+            .await
+    }
+
+    /// As [`get`](Self::get), with a limit in bytes of its own.
+    pub(super) async fn get_up_to(
+        &self,
+        operation: &str,
+        path: &str,
+        accept: &str,
+        limit: u64,
+    ) -> Result<Answer> {
+        let task = Task {
+            operation,
+            target: None,
+        };
+        let accept = HeaderValue::from_str(accept).map_err(|_| {
+            task.failed(ErrorKind::Config(format!(
+                "the content type {accept:?} is not valid"
+            )))
+        })?;
+        let request = self
+            .inner
+            .client
+            .get(self.endpoint().url(path))
+            .header(ACCEPT, accept);
+        task.logged(async {
+            let mut reply = self
+                .send(&task, request, self.options().request_timeout, false)
+                .await?;
+            if (200..300).contains(&reply.status()) {
+                let body = reply.all(limit).await?;
+                return Ok(reply.answer(body));
+            }
+            let start = reply.start().await;
+            Err(reply.http_error(&start))
+        })
+        .await
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    async fn send<'t>(
+        &'t self,
+        task: &'t Task<'t>,
+        mut request: reqwest::RequestBuilder,
+        total: Duration,
+        opens_session: bool,
+    ) -> Result<Reply<'t>> {
+        let inner = &*self.inner;
+        let sent_with = inner.session.get();
+        if let Some(cookie) = &sent_with {
+            let pair = format!("{}={}", SessionCookie::NAME, cookie.as_str());
+            let mut value = HeaderValue::from_str(&pair).map_err(|_| {
+                task.failed(ErrorKind::Config("the session cookie is not valid".into()))
+            })?;
+            value.set_sensitive(true);
+            request = request.header(COOKIE, value);
+        }
+        let ends = Ends::after(total);
+        let response = match timeout_at(ends.at, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                return Err(task.failed(failure::before_answer(
+                    &error,
+                    &inner.peer,
+                    inner.options.connect_timeout,
+                )));
+            }
+            Err(_) => return Err(task.failed(ends.passed())),
+        };
+        let set_cookies = response
+            .headers()
+            .get_all(SET_COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        if let Some(said) = SetSession::from_headers(set_cookies) {
+            match said {
+                SetSession::Keep(cookie) if opens_session => inner.session.put(Some(cookie)),
+                said => inner.session.adopt(said, sent_with.as_ref()),
+            }
+        }
+        Ok(Reply {
+            response,
+            task,
+            endpoint: &inner.endpoint,
+            options: &inner.options,
+            ends,
+        })
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("endpoint", &self.inner.endpoint)
+            .field("options", &self.inner.options)
+            .field("session", &self.session_cookie())
+            .finish()
+    }
+}
+
+impl<'a> Call<'a> {
+    /// A request with no target and the transport's own deadline.
+    pub fn new(operation: &'a str, action: &'a str, body: impl Into<Bytes>) -> Self {
+        Self {
+            operation,
+            target: None,
+            action,
+            body: body.into(),
+            deadline: None,
+            opens_session: false,
+        }
+    }
+
+    /// Names the object that the operation is meant for.
+    #[must_use]
+    pub fn target(mut self, target: &'a str) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// Limits how long the call may take in all.
+    #[must_use]
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.deadline = Some(limit);
+        self
+    }
+
+    /// Marks a login: the cookie of its answer is the session from now on.
+    #[must_use]
+    pub fn opens_session(mut self) -> Self {
+        self.opens_session = true;
+        self
+    }
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The body of a login holds the password.
+        f.debug_struct("Call")
+            .field("operation", &self.operation)
+            .field("target", &self.target)
+            .field("action", &self.action)
+            .field("bytes", &self.body.len())
+            .field("deadline", &self.deadline)
+            .field("opens_session", &self.opens_session)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A body may hold what is nobody else's business, such as a session's key.
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("content_type", &self.content_type)
+            .field("bytes", &self.body.len())
+            .finish()
+    }
+}
+
+/// Asks a server for its certificate, trusting none, and sends it nothing.
+///
+/// The thumbprint is SHA-256. It is what the network shows: before it is pinned, it must be compared with what the
+/// server's own console says.
+///
+/// # Errors
+/// [`ErrorKind::Config`] for a plain http endpoint; [`Connect`](ErrorKind::Connect),
+/// [`Timeout`](ErrorKind::Timeout) or [`Tls`](ErrorKind::Tls) when it does not get as far as a certificate.
+pub async fn peer_thumbprint(
+    endpoint: &Endpoint,
+    options: &TransportOptions,
+) -> Result<Thumbprint> {
+    let operation = "read the certificate";
+    if !endpoint.is_https() {
+        let message = format!("{endpoint} is plain http and has no certificate");
+        return Err(Error::new(operation, ErrorKind::Config(message)));
+    }
+    let nobody =
+        Policy::Nobody("no certificate is accepted when only its thumbprint is asked for".into());
+    let transport = Transport::with_policy(endpoint.clone(), options.clone(), nobody)?;
+    match transport.get(operation, "/", "*/*").await {
+        Ok(_) => Err(Error::new(
+            operation,
+            ErrorKind::Config(format!("{endpoint} presented no certificate")),
+        )),
+        Err(error) => error.presented_thumbprint().copied().ok_or(error),
+    }
+}
+
+fn parse_proxy(text: &str) -> Result<reqwest::Proxy> {
+    // The address is not shown: there may be a password in it.
+    let known = Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    match reqwest::Proxy::all(text) {
+        Ok(proxy) if known => Ok(proxy),
+        _ => Err(config("the proxy address is not a valid http or https URL")),
+    }
+}
+
+fn config(message: impl Into<String>) -> Error {
+    Error::new("connect", ErrorKind::Config(message.into()))
+}

@@ -1,0 +1,397 @@
+//! Which certificates are trusted, shown on a TLS server of its own on loopback.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test and its helpers fail"
+)]
+
+use std::error::Error as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ServerConfig;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{SupportedProtocolVersion, version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use vsphere_soap::http::{Thumbprint, Transport, TransportOptions, Trust, peer_thumbprint};
+use vsphere_soap::{Error, ErrorKind, Sent};
+
+/// A certificate and its key, made for one test.
+struct Identity {
+    certificate: CertificateDer<'static>,
+    pem: String,
+    key: KeyPair,
+}
+
+/// A CA that signs certificates.
+struct Ca {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Ca {
+    fn new(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self {
+            pem,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity {
+            pem: certificate.pem(),
+            certificate: certificate.into(),
+            key,
+        }
+    }
+}
+
+fn for_names(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>(),
+    )
+    .unwrap()
+}
+
+fn self_signed(names: &[&str]) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let certificate = for_names(names).self_signed(&key).unwrap();
+    Identity {
+        pem: certificate.pem(),
+        certificate: certificate.into(),
+        key,
+    }
+}
+
+const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS12, &version::TLS13];
+
+/// A server that presents `certificate`, signs with `key` and answers every request alike.
+async fn serve(
+    certificate: CertificateDer<'static>,
+    key: &KeyPair,
+    versions: &[&'static SupportedProtocolVersion],
+) -> String {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    // Made by hand, as the usual way checks that the key belongs to the certificate.
+    let certified = CertifiedKey::new(vec![certificate], key);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+                let _ = stream.write_all(answer).await;
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    address
+}
+
+async fn serve_identity(identity: &Identity) -> String {
+    serve(identity.certificate.clone(), &identity.key, BOTH).await
+}
+
+async fn get(address: &str, trust: Trust) -> Result<(), Error> {
+    let transport = Transport::new(address.parse()?, TransportOptions::new().trust(trust))?;
+    let answer = transport.get("connect", "/", "*/*").await?;
+    assert_eq!(&answer.body[..], b"ok");
+    Ok(())
+}
+
+fn text(trusted: Result<(), Error>) -> String {
+    let error = trusted.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Tls(_)), "{error:?}");
+    assert_eq!((error.sent(), error.is_retryable()), (Sent::No, false));
+    error.to_string()
+}
+
+#[tokio::test]
+async fn the_system_refuses_a_self_signed_certificate_and_names_its_thumbprint() {
+    let identity = self_signed(&["127.0.0.1"]);
+    let address = serve_identity(&identity).await;
+    let expected = Thumbprint::sha256_of(&identity.certificate);
+    let error = get(&address, Trust::System).await.unwrap_err();
+    assert_eq!(error.presented_thumbprint(), Some(&expected));
+    assert!(error.source().is_none());
+    let text = text(Err(error));
+    assert!(
+        text.starts_with("connect: the certificate of 127.0.0.1:"),
+        "{text}"
+    );
+    assert!(text.contains("is not trusted: "), "{text}");
+    assert!(
+        text.ends_with(&format!(
+            "; if it is the right one, pin its SHA-256 thumbprint {expected}"
+        )),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn insecure_takes_any_certificate() {
+    let identity = self_signed(&["elsewhere.example"]);
+    get(&serve_identity(&identity).await, Trust::Insecure)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_pin_takes_its_certificate_only() {
+    // Neither the name nor the date counts for a pin.
+    let mut params = for_names(&["elsewhere.example"]);
+    params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let identity = Ca::new("VMCA").sign(&params);
+    let address = serve_identity(&identity).await;
+    for right in [
+        Thumbprint::sha256_of(&identity.certificate),
+        Thumbprint::sha1_of(&identity.certificate),
+    ] {
+        get(&address, Trust::Thumbprint(right)).await.unwrap();
+    }
+    for wrong in [
+        Thumbprint::sha256_of(b"another"),
+        Thumbprint::sha1_of(b"another"),
+    ] {
+        let text = text(get(&address, Trust::Thumbprint(wrong)).await);
+        assert!(
+            text.contains("its thumbprint is not the pinned one"),
+            "{text}"
+        );
+        assert!(
+            text.contains(&Thumbprint::sha256_of(&identity.certificate).to_string()),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_pin_wants_proof_of_the_key() {
+    // Whoever stands between can show the right certificate, but has another key.
+    let identity = self_signed(&["127.0.0.1"]);
+    let other = KeyPair::generate().unwrap();
+    let pin = Trust::Thumbprint(Thumbprint::sha256_of(&identity.certificate));
+    for versions in [&[&version::TLS12][..], &[&version::TLS13][..]] {
+        let address = serve(identity.certificate.clone(), &identity.key, versions).await;
+        get(&address, pin.clone()).await.unwrap();
+        let address = serve(identity.certificate.clone(), &other, versions).await;
+        let error = get(&address, pin.clone()).await.unwrap_err();
+        assert_eq!(error.presented_thumbprint(), None);
+        assert!(error.source().is_some());
+        text(Err(error));
+    }
+}
+
+#[tokio::test]
+async fn a_ca_file_takes_what_its_ca_signed_for_the_name() {
+    let (ca, other, renewed) = (Ca::new("VMCA"), Ca::new("other"), Ca::new("VMCA"));
+    let address = serve_identity(&ca.sign(&for_names(&["127.0.0.1"]))).await;
+    let both = format!("{}{}", other.pem, ca.pem);
+    get(&address, Trust::CaPem(both.clone().into()))
+        .await
+        .unwrap();
+    let file = TempFile::new("ca.pem", &both);
+    get(&address, Trust::CaFile(file.0.clone())).await.unwrap();
+    let refused = text(get(&address, Trust::CaPem(other.pem.into())).await);
+    assert!(
+        refused.contains("it is signed by itself or by an unknown CA"),
+        "{refused}"
+    );
+    let refused = text(get(&address, Trust::CaPem(renewed.pem.into())).await);
+    assert!(
+        refused.contains("it is signed by another CA, of the same name"),
+        "{refused}"
+    );
+
+    let address = serve_identity(&ca.sign(&for_names(&["elsewhere.example"]))).await;
+    let refused = text(get(&address, Trust::CaPem(ca.pem.clone().into())).await);
+    assert!(
+        refused.contains("it is not made for 127.0.0.1 but for"),
+        "{refused}"
+    );
+    assert!(refused.contains("elsewhere.example"), "{refused}");
+
+    let mut params = for_names(&["127.0.0.1"]);
+    params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let address = serve_identity(&ca.sign(&params)).await;
+    let refused = text(get(&address, Trust::CaPem(ca.pem.into())).await);
+    assert!(refused.contains("it has expired"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_ca_file_may_hold_the_server_certificate_itself() {
+    // As on an ESXi whose certificate is signed by a CA that nobody has.
+    let identity = Ca::new("VMCA").sign(&for_names(&["127.0.0.1"]));
+    get(
+        &serve_identity(&identity).await,
+        Trust::CaPem(identity.pem.clone().into()),
+    )
+    .await
+    .unwrap();
+    // Or by itself, as a CA.
+    let key = KeyPair::generate().unwrap();
+    let mut params = for_names(&["127.0.0.1"]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap();
+    let address = serve(certificate.der().clone(), &key, BOTH).await;
+    get(&address, Trust::CaPem(certificate.pem().into()))
+        .await
+        .unwrap();
+
+    let elsewhere = Ca::new("VMCA").sign(&for_names(&["elsewhere.example"]));
+    let refused = text(
+        get(
+            &serve_identity(&elsewhere).await,
+            Trust::CaPem(elsewhere.pem.clone().into()),
+        )
+        .await,
+    );
+    assert!(
+        refused.contains("it is not made for 127.0.0.1"),
+        "{refused}"
+    );
+    let mut params = for_names(&["127.0.0.1"]);
+    params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let expired = Ca::new("VMCA").sign(&params);
+    let refused = text(
+        get(
+            &serve_identity(&expired).await,
+            Trust::CaPem(expired.pem.clone().into()),
+        )
+        .await,
+    );
+    assert!(refused.contains("it has expired"), "{refused}");
+}
+
+#[tokio::test]
+async fn ca_files_that_cannot_be_used_are_named() {
+    let empty = TempFile::new("empty.pem", "no certificate here\n");
+    let broken = TempFile::new(
+        "broken.pem",
+        "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n",
+    );
+    let missing = PathBuf::from("/nonexistent/ca.pem");
+    for (path, word) in [
+        (&empty.0, "holds no PEM certificate"),
+        (&broken.0, "is not valid PEM"),
+        (&missing, "cannot be read"),
+    ] {
+        let error = get("https://127.0.0.1:1", Trust::CaFile(path.clone()))
+            .await
+            .unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Config(_)), "{error:?}");
+        let text = error.to_string();
+        assert!(
+            text.contains(word) && text.contains(path.to_str().unwrap()),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_thumbprint_of_a_server_can_be_asked_for() {
+    let identity = self_signed(&["127.0.0.1"]);
+    let endpoint = serve_identity(&identity).await.parse().unwrap();
+    let shown = peer_thumbprint(&endpoint, &TransportOptions::new())
+        .await
+        .unwrap();
+    assert_eq!(shown, Thumbprint::sha256_of(&identity.certificate));
+
+    let plain = "http://127.0.0.1:1".parse().unwrap();
+    let error = peer_thumbprint(&plain, &TransportOptions::new())
+        .await
+        .unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Config(_)), "{error:?}");
+    let closed = "https://127.0.0.1:1".parse().unwrap();
+    let error = peer_thumbprint(&closed, &TransportOptions::new())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Connect { .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_port_without_tls_is_said_to_be_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
+        let _ = stream.read_u8().await;
+    });
+    let text = text(get(&address, Trust::Insecure).await);
+    assert!(text.contains("the port does not speak TLS"), "{text}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_ends_is_a_connect_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let limit = Duration::from_millis(100);
+    let options = TransportOptions::new()
+        .trust(Trust::Insecure)
+        .connect_timeout(limit);
+    let transport = Transport::new(address.parse().unwrap(), options).unwrap();
+    let error = transport.get("connect", "/", "*/*").await.unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert_eq!(
+        (error.to_string().as_str(), error.sent()),
+        ("connect: no connection within 100ms", Sent::No)
+    );
+    drop(listener);
+}
+
+/// A file that is removed in the end.
+struct TempFile(PathBuf);
+
+impl TempFile {
+    fn new(name: &str, content: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("vsphere-soap-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
