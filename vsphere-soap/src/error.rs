@@ -136,15 +136,8 @@ impl Error {
     /// An error of `operation`, a short verb phrase such as `power on`.
     pub fn new(operation: impl Into<Cow<'static, str>>, kind: ErrorKind) -> Self {
         let sent = kind.usual_sent();
-        let inner = Inner {
-            operation: operation.into(),
-            target: None,
-            kind,
-            sent,
-        };
-        Self {
-            inner: Box::new(inner),
-        }
+        let inner = Inner { operation: operation.into(), target: None, kind, sent };
+        Self { inner: Box::new(inner) }
     }
 
     /// Names the object that the operation was meant for, as the user knows it.
@@ -200,9 +193,7 @@ impl Error {
     /// Whether it is *safe* to send it again is another question: see [`sent`](Self::sent).
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
-            ErrorKind::Connect { .. }
-            | ErrorKind::Timeout { .. }
-            | ErrorKind::Interrupted { .. } => true,
+            ErrorKind::Connect { .. } | ErrorKind::Timeout { .. } | ErrorKind::Interrupted { .. } => true,
             ErrorKind::Http { status, .. } => matches!(status, 429 | 502 | 503 | 504),
             _ => false,
         }
@@ -251,17 +242,11 @@ impl ErrorKind {
     fn usual_sent(&self) -> Sent {
         match self {
             Self::Config(_) | Self::Connect { .. } | Self::Tls(_) => Sent::No,
-            Self::Timeout {
-                waiting_for: WaitingFor::Connection,
-                ..
-            } => Sent::No,
+            Self::Timeout { waiting_for: WaitingFor::Connection, .. } => Sent::No,
             Self::Timeout { .. } | Self::Interrupted { .. } | Self::NotSoap { .. } => Sent::Maybe,
             Self::Fault(_) | Self::Decode { .. } | Self::TooLarge { .. } => Sent::Yes,
             // Redirects, refusals and "too many" are told before the request is looked at.
-            Self::Http {
-                status: 300..=499 | 503,
-                ..
-            } => Sent::No,
+            Self::Http { status: 300..=499 | 503, .. } => Sent::No,
             Self::Http { .. } => Sent::Maybe,
         }
     }
@@ -278,12 +263,7 @@ impl TlsFailure {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
-            operation,
-            target,
-            kind,
-            ..
-        } = &*self.inner;
+        let Inner { operation, target, kind, .. } = &*self.inner;
         match target {
             Some(target) => write!(f, "{operation} {target:?}: {kind}"),
             None => write!(f, "{operation}: {kind}"),
@@ -293,12 +273,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
-            operation,
-            target,
-            kind,
-            sent,
-        } = &*self.inner;
+        let Inner { operation, target, kind, sent } = &*self.inner;
         f.debug_struct("Error")
             .field("operation", operation)
             .field("target", target)
@@ -311,9 +286,7 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.kind() {
-            ErrorKind::Connect { source, .. } | ErrorKind::Interrupted { source, .. } => {
-                Some(source)
-            }
+            ErrorKind::Connect { source, .. } | ErrorKind::Interrupted { source, .. } => Some(source),
             ErrorKind::Tls(failure) => failure.source.as_ref().map(|source| source as _),
             _ => None,
         }
@@ -324,11 +297,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => fault.fmt(f),
-            Self::Http {
-                status,
-                snippet,
-                retry_after,
-            } => {
+            Self::Http { status, snippet, retry_after } => {
                 write!(f, "the server answered HTTP {status}")?;
                 if let Some(reason) = reason_phrase(*status) {
                     write!(f, " {reason}")?;
@@ -341,16 +310,10 @@ impl fmt::Display for ErrorKind {
                     None => Ok(()),
                 }
             }
-            Self::NotSoap {
-                host,
-                content_type,
-                snippet,
-            } => {
+            Self::NotSoap { host, content_type, snippet } => {
                 match (snippet.is_empty(), content_type) {
                     (true, _) => f.write_str("the answer is empty, not SOAP")?,
-                    (false, Some(kind)) => {
-                        write!(f, "the answer is {kind:?}, not SOAP: {snippet:?}")?
-                    }
+                    (false, Some(kind)) => write!(f, "the answer is {kind:?}, not SOAP: {snippet:?}")?,
                     (false, None) => write!(f, "the answer is not SOAP: {snippet:?}")?,
                 }
                 write!(f, "; is {host} a vCenter or ESXi?")
@@ -368,14 +331,9 @@ impl fmt::Display for ErrorKind {
                 WaitingFor::Answer => write!(f, "no complete answer within {after:?}"),
                 WaitingFor::NextBytes => write!(f, "the answer stalled for {after:?}"),
             },
-            Self::Interrupted { received: 0, .. } => {
-                f.write_str("the connection was cut before the answer")
-            }
+            Self::Interrupted { received: 0, .. } => f.write_str("the connection was cut before the answer"),
             Self::Interrupted { received, .. } => {
-                write!(
-                    f,
-                    "the connection was cut after {received} bytes of the answer"
-                )
+                write!(f, "the connection was cut after {received} bytes of the answer")
             }
             Self::Config(message) => f.write_str(message),
         }
@@ -384,12 +342,7 @@ impl fmt::Display for ErrorKind {
 
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            to,
-            cause,
-            presented,
-            ..
-        } = self;
+        let Self { to, cause, presented, .. } = self;
         match presented {
             Some(thumbprint) => write!(
                 f,
@@ -429,40 +382,20 @@ mod tests {
     use std::error::Error as _;
 
     fn http(status: u16) -> Error {
-        Error::new(
-            "list VMs",
-            ErrorKind::Http {
-                status,
-                snippet: String::new(),
-                retry_after: None,
-            },
-        )
+        Error::new("list VMs", ErrorKind::Http { status, snippet: String::new(), retry_after: None })
     }
 
     #[test]
     fn text_is_one_clause_without_the_source() {
         let source = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let error = Error::new(
-            "login",
-            ErrorKind::Connect {
-                to: "vc:443".into(),
-                source,
-            },
-        );
+        let error = Error::new("login", ErrorKind::Connect { to: "vc:443".into(), source });
         assert_eq!(error.to_string(), "login: cannot connect to vc:443");
         assert_eq!(error.source().unwrap().to_string(), "connection refused");
 
-        let fault = SoapFault {
-            code: "ServerFaultCode".into(),
-            reason: "the VM is already powered on".into(),
-        };
-        let error = Error::new("call", ErrorKind::Fault(Box::new(fault)))
-            .in_operation("power on")
-            .on("/DC0/vm/web-1");
-        assert_eq!(
-            error.to_string(),
-            r#"power on "/DC0/vm/web-1": the VM is already powered on"#
-        );
+        let fault =
+            SoapFault { code: "ServerFaultCode".into(), reason: "the VM is already powered on".into(), detail: None };
+        let error = Error::new("call", ErrorKind::Fault(Box::new(fault))).in_operation("power on").on("/DC0/vm/web-1");
+        assert_eq!(error.to_string(), r#"power on "/DC0/vm/web-1": the VM is already powered on"#);
         assert!(error.source().is_none());
     }
 
@@ -484,34 +417,20 @@ mod tests {
             (503, true, Sent::No),
             (504, true, Sent::Maybe),
         ] {
-            assert_eq!(
-                (http(status).is_retryable(), http(status).sent()),
-                (retryable, sent),
-                "{status}"
-            );
+            assert_eq!((http(status).is_retryable(), http(status).sent()), (retryable, sent), "{status}");
             assert_eq!(http(status).status(), Some(status));
         }
     }
 
     #[test]
     fn time_limits_say_what_was_waited_for() {
-        let timeout = |waiting_for| {
-            Error::new(
-                "read",
-                ErrorKind::Timeout {
-                    after: Duration::from_millis(1500),
-                    waiting_for,
-                },
-            )
-        };
+        let timeout =
+            |waiting_for| Error::new("read", ErrorKind::Timeout { after: Duration::from_millis(1500), waiting_for });
         let connection = timeout(WaitingFor::Connection);
         assert_eq!(connection.to_string(), "read: no connection within 1.5s");
         assert_eq!(connection.sent(), Sent::No);
         assert!(connection.is_timeout() && connection.is_retryable());
         assert_eq!(timeout(WaitingFor::Answer).sent(), Sent::Maybe);
-        assert_eq!(
-            timeout(WaitingFor::NextBytes).to_string(),
-            "read: the answer stalled for 1.5s"
-        );
+        assert_eq!(timeout(WaitingFor::NextBytes).to_string(), "read: the answer stalled for 1.5s");
     }
 }

@@ -1,7 +1,11 @@
 //! The wire of the vSphere SOAP API: XML codec, object protocol, faults and HTTP session.
 
+pub mod codec;
+pub mod envelope;
 pub mod error;
 pub mod fault;
 pub mod http;
+pub mod object;
+pub mod request;
 
 pub use error::{Error, ErrorKind, Result, Sent};

@@ -1,9 +1,6 @@
 //! The transport against servers that answer well, badly, slowly or not at all.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a panic is how a test and its helpers fail"
-)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test and its helpers fail")]
 
 use std::error::Error as _;
 use std::time::{Duration, Instant};
@@ -30,13 +27,8 @@ fn call() -> Call<'static> {
 /// What comes of a call to a server that answers everything with `answer`.
 async fn answered(answer: ResponseTemplate) -> Result<vsphere_soap::http::Answer, Error> {
     let server = MockServer::start().await;
-    Mock::given(method("POST"))
-        .respond_with(answer)
-        .mount(&server)
-        .await;
-    transport(&server.uri(), TransportOptions::new())
-        .post(call())
-        .await
+    Mock::given(method("POST")).respond_with(answer).mount(&server).await;
+    transport(&server.uri(), TransportOptions::new()).post(call()).await
 }
 
 async fn refused(answer: ResponseTemplate) -> Error {
@@ -86,54 +78,32 @@ async fn an_envelope_and_a_fault_are_answers() {
         .expect(1)
         .mount(&server)
         .await;
-    let transport = transport(
-        &server.uri(),
-        TransportOptions::new().user_agent("inventory/7"),
-    );
+    let transport = transport(&server.uri(), TransportOptions::new().user_agent("inventory/7"));
     let answer = transport.post(call()).await.unwrap();
-    assert_eq!(
-        (answer.status, &answer.body[..]),
-        (200, ENVELOPE.as_bytes())
-    );
-    assert_eq!(
-        answer.content_type.as_deref(),
-        Some("text/xml; charset=utf-8")
-    );
+    assert_eq!((answer.status, &answer.body[..]), (200, ENVELOPE.as_bytes()));
+    assert_eq!(answer.content_type.as_deref(), Some("text/xml; charset=utf-8"));
     assert!(!format!("{answer:?}").contains("Envelope"));
 
-    let fault = answered(ResponseTemplate::new(500).set_body_raw(ENVELOPE, "application/soap+xml"))
-        .await
-        .unwrap();
+    let fault = answered(ResponseTemplate::new(500).set_body_raw(ENVELOPE, "application/soap+xml")).await.unwrap();
     assert_eq!(fault.status, 500);
     // Without a content type, the look of the body decides.
-    let untyped =
-        ResponseTemplate::new(200).set_body_bytes("<soapenv:Envelope xmlns:soapenv='x'/>");
+    let untyped = ResponseTemplate::new(200).set_body_bytes("<soapenv:Envelope xmlns:soapenv='x'/>");
     assert_eq!(answered(untyped).await.unwrap().content_type, None);
 }
 
 #[tokio::test]
 async fn a_503_page_is_an_error_with_its_text() {
-    let error = refused(html(
-        503,
-        "<html><title>503 Service Unavailable</title><p>The vpxd is\nstarting</p>",
-    ))
-    .await;
+    let error = refused(html(503, "<html><title>503 Service Unavailable</title><p>The vpxd is\nstarting</p>")).await;
     assert_eq!(
         error.to_string(),
         "list VMs \"/DC0/vm\": the server answered HTTP 503 Service Unavailable: \
          \"503 Service Unavailable The vpxd is starting\""
     );
-    assert_eq!(
-        (error.status(), error.sent(), error.is_retryable()),
-        (Some(503), Sent::No, true)
-    );
+    assert_eq!((error.status(), error.sent(), error.is_retryable()), (Some(503), Sent::No, true));
     assert!(error.source().is_none());
 
     let error = refused(ResponseTemplate::new(503).set_body_string("no healthy upstream")).await;
-    assert!(
-        error.to_string().ends_with(": \"no healthy upstream\""),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with(": \"no healthy upstream\""), "{error}");
 
     let midway = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
     let error = refused(ResponseTemplate::new(503).set_body_string(midway)).await;
@@ -145,33 +115,16 @@ async fn a_429_says_when_to_come_back() {
     let error = refused(ResponseTemplate::new(429).insert_header("Retry-After", "17")).await;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(17)));
     assert_eq!((error.sent(), error.is_retryable()), (Sent::No, true));
-    assert!(
-        error
-            .to_string()
-            .ends_with("HTTP 429 Too Many Requests (try again in 17 s)"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("HTTP 429 Too Many Requests (try again in 17 s)"), "{error}");
 }
 
 #[tokio::test]
 async fn an_empty_body_is_no_answer() {
-    for empty in [
-        xml(""),
-        xml(" \n"),
-        ResponseTemplate::new(200),
-        ResponseTemplate::new(204),
-    ] {
+    for empty in [xml(""), xml(" \n"), ResponseTemplate::new(200), ResponseTemplate::new(204)] {
         let error = refused(empty).await;
-        let ErrorKind::NotSoap { host, .. } = error.kind() else {
-            panic!("{error:?}")
-        };
+        let ErrorKind::NotSoap { host, .. } = error.kind() else { panic!("{error:?}") };
         assert_eq!(host, "127.0.0.1");
-        assert!(
-            error
-                .to_string()
-                .contains("the answer is empty, not SOAP; is 127.0.0.1 a vCenter"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("the answer is empty, not SOAP; is 127.0.0.1 a vCenter"), "{error}");
     }
     let error = refused(ResponseTemplate::new(500)).await;
     assert_eq!(error.status(), Some(500));
@@ -179,11 +132,7 @@ async fn an_empty_body_is_no_answer() {
 
 #[tokio::test]
 async fn a_login_page_and_other_content_are_not_soap() {
-    let error = refused(html(
-        200,
-        "<html><head><title>Sign in</title></head><form>…</form></html>",
-    ))
-    .await;
+    let error = refused(html(200, "<html><head><title>Sign in</title></head><form>…</form></html>")).await;
     assert_eq!(
         error.to_string(),
         "list VMs \"/DC0/vm\": the answer is \"text/html\", not SOAP: \"Sign in …\"; is 127.0.0.1 a vCenter or ESXi?"
@@ -196,10 +145,7 @@ async fn a_login_page_and_other_content_are_not_soap() {
         ResponseTemplate::new(200).set_body_bytes("<html>no content type</html>"),
     ] {
         let error = refused(other).await;
-        assert!(
-            matches!(error.kind(), ErrorKind::NotSoap { .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error.kind(), ErrorKind::NotSoap { .. }), "{error:?}");
     }
     let error = refused(html(500, "<h1>boom</h1>")).await;
     assert_eq!((error.status(), error.sent()), (Some(500), Sent::Maybe));
@@ -214,16 +160,8 @@ async fn a_redirect_is_told_and_not_followed() {
         .expect(1)
         .mount(&server)
         .await;
-    let error = transport(&server.uri(), TransportOptions::new())
-        .post(call())
-        .await
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("302 Found: \"it redirects to https://vc.example.com/sdk\""),
-        "{error}"
-    );
+    let error = transport(&server.uri(), TransportOptions::new()).post(call()).await.unwrap_err();
+    assert!(error.to_string().contains("302 Found: \"it redirects to https://vc.example.com/sdk\""), "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"));
     assert_eq!(error.sent(), Sent::No);
 }
@@ -232,51 +170,26 @@ async fn a_redirect_is_told_and_not_followed() {
 async fn a_body_over_the_limit_is_not_read() {
     let limited = |address: &str| transport(address, TransportOptions::new().max_body(100));
     let server = MockServer::start().await;
-    Mock::given(method("POST"))
-        .respond_with(xml(&"x".repeat(101)))
-        .mount(&server)
-        .await;
+    Mock::given(method("POST")).respond_with(xml(&"x".repeat(101))).mount(&server).await;
     let error = limited(&server.uri()).post(call()).await.unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::TooLarge { limit: 100 }),
-        "{error:?}"
-    );
+    assert!(matches!(error.kind(), ErrorKind::TooLarge { limit: 100 }), "{error:?}");
     assert_eq!(error.sent(), Sent::Yes);
 
     // The same when the length is not announced.
     let unannounced = raw_server(async |mut stream| {
-        let head =
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\n\r\n";
         stream.write_all(head).await.unwrap();
         for _ in 0..10_000 {
-            if stream
-                .write_all(b"10\r\n0123456789abcdef\r\n")
-                .await
-                .is_err()
-            {
+            if stream.write_all(b"10\r\n0123456789abcdef\r\n").await.is_err() {
                 break;
             }
         }
     });
     let error = limited(&unannounced.await).post(call()).await.unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::TooLarge { limit: 100 }),
-        "{error:?}"
-    );
+    assert!(matches!(error.kind(), ErrorKind::TooLarge { limit: 100 }), "{error:?}");
 
-    Mock::given(method("GET"))
-        .respond_with(xml(&"x".repeat(100)))
-        .mount(&server)
-        .await;
-    assert_eq!(
-        limited(&server.uri())
-            .get("read", "/sdk/x", "*/*")
-            .await
-            .unwrap()
-            .body
-            .len(),
-        100
-    );
+    Mock::given(method("GET")).respond_with(xml(&"x".repeat(100))).mount(&server).await;
+    assert_eq!(limited(&server.uri()).get("read", "/sdk/x", "*/*").await.unwrap().body.len(), 100);
 }
 
 #[tokio::test]
@@ -285,30 +198,15 @@ async fn a_cut_says_how_far_the_answer_came() {
         stream.write_all(HEAD).await.unwrap();
         stream.write_all(b"<Envelope>").await.unwrap();
     });
-    let error = transport(&in_body.await, TransportOptions::new())
-        .post(call())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::Interrupted { received: 10, .. }),
-        "{error:?}"
-    );
-    assert_eq!(
-        error.to_string(),
-        "list VMs \"/DC0/vm\": the connection was cut after 10 bytes of the answer"
-    );
+    let error = transport(&in_body.await, TransportOptions::new()).post(call()).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Interrupted { received: 10, .. }), "{error:?}");
+    assert_eq!(error.to_string(), "list VMs \"/DC0/vm\": the connection was cut after 10 bytes of the answer");
     assert_eq!((error.sent(), error.is_retryable()), (Sent::Yes, true));
     assert!(error.source().is_some());
 
     let before = raw_server(async |stream| drop(stream));
-    let error = transport(&before.await, TransportOptions::new())
-        .post(call())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::Interrupted { received: 0, .. }),
-        "{error:?}"
-    );
+    let error = transport(&before.await, TransportOptions::new()).post(call()).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Interrupted { received: 0, .. }), "{error:?}");
     assert_eq!((error.sent(), error.is_retryable()), (Sent::Maybe, true));
 }
 
@@ -317,39 +215,19 @@ async fn a_refused_connection_was_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = transport(&format!("http://{address}"), TransportOptions::new())
-        .post(call())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("list VMs \"/DC0/vm\": cannot connect to {address}")
-    );
-    let source = error
-        .source()
-        .unwrap()
-        .downcast_ref::<std::io::Error>()
-        .unwrap();
+    let error = transport(&format!("http://{address}"), TransportOptions::new()).post(call()).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("list VMs \"/DC0/vm\": cannot connect to {address}"));
+    let source = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
     assert_eq!(source.kind(), std::io::ErrorKind::ConnectionRefused);
     assert_eq!((error.sent(), error.is_retryable()), (Sent::No, true));
 
     let options = TransportOptions::new().proxy(format!("http://{address}"));
-    let error = transport("http://vc.example.com", options)
-        .post(call())
-        .await
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .ends_with("cannot connect to vc.example.com:80 through the proxy"),
-        "{error}"
-    );
+    let error = transport("http://vc.example.com", options).post(call()).await.unwrap_err();
+    assert!(error.to_string().ends_with("cannot connect to vc.example.com:80 through the proxy"), "{error}");
 }
 
 fn timeout_of(error: &Error) -> (Duration, WaitingFor) {
-    let ErrorKind::Timeout { after, waiting_for } = error.kind() else {
-        panic!("{error:?}")
-    };
+    let ErrorKind::Timeout { after, waiting_for } = error.kind() else { panic!("{error:?}") };
     assert!(error.is_timeout() && error.is_retryable());
     (*after, *waiting_for)
 }
@@ -357,22 +235,13 @@ fn timeout_of(error: &Error) -> (Duration, WaitingFor) {
 #[tokio::test]
 async fn a_call_ends_at_its_deadline() {
     let server = MockServer::start().await;
-    Mock::given(method("POST"))
-        .respond_with(xml(ENVELOPE).set_delay(Duration::from_secs(20)))
-        .mount(&server)
-        .await;
+    Mock::given(method("POST")).respond_with(xml(ENVELOPE).set_delay(Duration::from_secs(20))).mount(&server).await;
     let (own, default) = (Duration::from_millis(50), Duration::from_millis(100));
-    let transport = transport(
-        &server.uri(),
-        TransportOptions::new().request_timeout(default),
-    );
+    let transport = transport(&server.uri(), TransportOptions::new().request_timeout(default));
 
     let start = Instant::now();
     let error = transport.post(call().deadline(own)).await.unwrap_err();
-    assert_eq!(
-        (timeout_of(&error), error.sent()),
-        ((own, WaitingFor::Answer), Sent::Maybe)
-    );
+    assert_eq!((timeout_of(&error), error.sent()), ((own, WaitingFor::Answer), Sent::Maybe));
     let error = transport.post(call()).await.unwrap_err();
     assert_eq!(timeout_of(&error), (default, WaitingFor::Answer));
     assert!(start.elapsed() < Duration::from_secs(10));
@@ -389,10 +258,7 @@ async fn a_stalled_answer_ends() {
     let idle = Duration::from_millis(50);
     let transport = transport(&stalled.await, TransportOptions::new().read_timeout(idle));
     let error = transport.post(call()).await.unwrap_err();
-    assert_eq!(
-        (timeout_of(&error), error.sent()),
-        ((idle, WaitingFor::NextBytes), Sent::Yes)
-    );
+    assert_eq!((timeout_of(&error), error.sent()), ((idle, WaitingFor::NextBytes), Sent::Yes));
 }
 
 #[tokio::test]
@@ -403,10 +269,7 @@ async fn an_answer_that_drips_ends_at_the_deadline() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    let transport = transport(
-        &dripping.await,
-        TransportOptions::new().read_timeout(Duration::from_secs(10)),
-    );
+    let transport = transport(&dripping.await, TransportOptions::new().read_timeout(Duration::from_secs(10)));
     let limit = Duration::from_millis(200);
     let error = transport.post(call().deadline(limit)).await.unwrap_err();
     assert_eq!(timeout_of(&error), (limit, WaitingFor::Answer));
@@ -415,16 +278,12 @@ async fn an_answer_that_drips_ends_at_the_deadline() {
 #[tokio::test]
 async fn an_error_page_that_stalls_does_not_hide_the_status() {
     let stalled = raw_server(async |mut stream| {
-        let head =
-            b"HTTP/1.1 503 Busy\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n<b>busy";
+        let head = b"HTTP/1.1 503 Busy\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n<b>busy";
         stream.write_all(head).await.unwrap();
         let _ = stream.read_u8().await;
     });
     let transport = transport(&stalled.await, TransportOptions::new());
-    let error = transport
-        .post(call().deadline(Duration::from_millis(1500)))
-        .await
-        .unwrap_err();
+    let error = transport.post(call().deadline(Duration::from_millis(1500))).await.unwrap_err();
     assert_eq!(error.status(), Some(503));
     assert!(error.to_string().ends_with("\"busy\""), "{error}");
 }
@@ -439,11 +298,7 @@ async fn the_session_cookie_is_kept_and_sent() {
         .mount(&server)
         .await;
     Mock::given(method("POST"))
-        .respond_with(
-            xml(ENVELOPE)
-                .append_header("Set-Cookie", "other=1")
-                .append_header("Set-Cookie", given),
-        )
+        .respond_with(xml(ENVELOPE).append_header("Set-Cookie", "other=1").append_header("Set-Cookie", given))
         .up_to_n_times(1)
         .with_priority(9)
         .mount(&server)
@@ -469,8 +324,7 @@ async fn a_login_wins_over_a_session_that_came_meanwhile() {
         let server = raw_server(async move |mut stream| {
             wait.await.unwrap();
             let head = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 11";
-            let answer =
-                format!("{head}\r\nSet-Cookie: vmware_soap_session=login\r\n\r\n<Envelope/>");
+            let answer = format!("{head}\r\nSet-Cookie: vmware_soap_session=login\r\n\r\n<Envelope/>");
             stream.write_all(answer.as_bytes()).await.unwrap();
         });
         let transport = transport(&server.await, TransportOptions::new());
@@ -492,14 +346,8 @@ async fn a_port_without_http_is_said_to_be_one() {
     });
     let transport = transport(&ssh.await, TransportOptions::new());
     let error = transport.post(call()).await.unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::NotSoap { .. }),
-        "{error:?}"
-    );
-    assert!(
-        error.to_string().contains("not SOAP: \"not even HTTP: "),
-        "{error}"
-    );
+    assert!(matches!(error.kind(), ErrorKind::NotSoap { .. }), "{error:?}");
+    assert!(error.to_string().contains("not SOAP: \"not even HTTP: "), "{error}");
 }
 
 #[tokio::test]
@@ -513,19 +361,9 @@ async fn a_file_is_got_whatever_its_type() {
         .mount(&server)
         .await;
     let transport = transport(&server.uri(), TransportOptions::new());
-    assert_eq!(
-        &transport
-            .get("read", "/folder/a b", "text/*")
-            .await
-            .unwrap()
-            .body[..],
-        b"hello"
-    );
+    assert_eq!(&transport.get("read", "/folder/a b", "text/*").await.unwrap().body[..], b"hello");
     let error = transport.get("read", "/none", "text/*").await.unwrap_err();
-    assert_eq!(
-        (error.status(), error.operation(), error.sent()),
-        (Some(404), "read", Sent::No)
-    );
+    assert_eq!((error.status(), error.operation(), error.sent()), (Some(404), "read", Sent::No));
 }
 
 #[tokio::test]
@@ -538,59 +376,30 @@ async fn the_version_is_negotiated_or_falls_back() {
         (xml(&document.replace("8.0.3.0", "8.8")), "6.0"),
         (ResponseTemplate::new(404), "6.0"),
         (html(200, "<html>Log in"), "6.0"),
-        (
-            ResponseTemplate::new(301).insert_header("Location", "/ui"),
-            "6.0",
-        ),
+        (ResponseTemplate::new(301).insert_header("Location", "/ui"), "6.0"),
         (xml(&"<!-- -->".repeat(200_000)), "6.0"),
     ] {
         let server = MockServer::start().await;
-        Mock::given(path("/sdk/vimServiceVersions.xml"))
-            .respond_with(answer)
-            .expect(1)
-            .mount(&server)
-            .await;
+        Mock::given(path("/sdk/vimServiceVersions.xml")).respond_with(answer).expect(1).mount(&server).await;
         let transport = transport(&server.uri(), TransportOptions::new());
-        assert_eq!(
-            transport.negotiate_version(&known, "6.0").await.unwrap(),
-            expected
-        );
+        assert_eq!(transport.negotiate_version(&known, "6.0").await.unwrap(), expected);
     }
 
     // A server that is starting must not be taken for an old one.
     let server = MockServer::start().await;
-    Mock::given(method("GET"))
-        .respond_with(ResponseTemplate::new(503))
-        .mount(&server)
-        .await;
-    let error = transport(&server.uri(), TransportOptions::new())
-        .negotiate_version(&known, "6.0")
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.status(), error.operation()),
-        (Some(503), "negotiate the API version")
-    );
+    Mock::given(method("GET")).respond_with(ResponseTemplate::new(503)).mount(&server).await;
+    let error = transport(&server.uri(), TransportOptions::new()).negotiate_version(&known, "6.0").await.unwrap_err();
+    assert_eq!((error.status(), error.operation()), (Some(503), "negotiate the API version"));
     let closed: Endpoint = "http://127.0.0.1:1".parse().unwrap();
-    let error = Transport::new(closed, TransportOptions::new())
-        .unwrap()
-        .service_versions()
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::Connect { .. }),
-        "{error:?}"
-    );
+    let error = Transport::new(closed, TransportOptions::new()).unwrap().service_versions().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Connect { .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn settings_that_cannot_be_used_are_named_without_their_secrets() {
     let endpoint: Endpoint = "http://127.0.0.1:1".parse().unwrap();
     for (options, word) in [
-        (
-            TransportOptions::new().proxy("ftp://root:hunter2@proxy"),
-            "proxy address",
-        ),
+        (TransportOptions::new().proxy("ftp://root:hunter2@proxy"), "proxy address"),
         (TransportOptions::new().proxy("hunter2"), "proxy address"),
         (TransportOptions::new().user_agent("a\nb"), "user agent"),
     ] {
@@ -601,10 +410,7 @@ async fn settings_that_cannot_be_used_are_named_without_their_secrets() {
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
     let transport = Transport::new(endpoint, TransportOptions::new()).unwrap();
-    let error = transport
-        .post(Call::new("login", "urn:\r\nX: y", ""))
-        .await
-        .unwrap_err();
+    let error = transport.post(Call::new("login", "urn:\r\nX: y", "")).await.unwrap_err();
     assert!(error.to_string().contains("SOAP action"), "{error}");
 }
 

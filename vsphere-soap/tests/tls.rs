@@ -1,9 +1,6 @@
 //! Which certificates are trusted, shown on a TLS server of its own on loopback.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a panic is how a test and its helpers fail"
-)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test and its helpers fail")]
 
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -41,41 +38,24 @@ impl Ca {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
         let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            pem,
-            issuer: Issuer::new(params, key),
-        }
+        Self { pem, issuer: Issuer::new(params, key) }
     }
 
     fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity {
-            pem: certificate.pem(),
-            certificate: certificate.into(),
-            key,
-        }
+        Identity { pem: certificate.pem(), certificate: certificate.into(), key }
     }
 }
 
 fn for_names(names: &[&str]) -> CertificateParams {
-    CertificateParams::new(
-        names
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect::<Vec<_>>(),
-    )
-    .unwrap()
+    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
 }
 
 fn self_signed(names: &[&str]) -> Identity {
     let key = KeyPair::generate().unwrap();
     let certificate = for_names(names).self_signed(&key).unwrap();
-    Identity {
-        pem: certificate.pem(),
-        certificate: certificate.into(),
-        key,
-    }
+    Identity { pem: certificate.pem(), certificate: certificate.into(), key }
 }
 
 const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS12, &version::TLS13];
@@ -148,25 +128,15 @@ async fn the_system_refuses_a_self_signed_certificate_and_names_its_thumbprint()
     assert_eq!(error.presented_thumbprint(), Some(&expected));
     assert!(error.source().is_none());
     let text = text(Err(error));
-    assert!(
-        text.starts_with("connect: the certificate of 127.0.0.1:"),
-        "{text}"
-    );
+    assert!(text.starts_with("connect: the certificate of 127.0.0.1:"), "{text}");
     assert!(text.contains("is not trusted: "), "{text}");
-    assert!(
-        text.ends_with(&format!(
-            "; if it is the right one, pin its SHA-256 thumbprint {expected}"
-        )),
-        "{text}"
-    );
+    assert!(text.ends_with(&format!("; if it is the right one, pin its SHA-256 thumbprint {expected}")), "{text}");
 }
 
 #[tokio::test]
 async fn insecure_takes_any_certificate() {
     let identity = self_signed(&["elsewhere.example"]);
-    get(&serve_identity(&identity).await, Trust::Insecure)
-        .await
-        .unwrap();
+    get(&serve_identity(&identity).await, Trust::Insecure).await.unwrap();
 }
 
 #[tokio::test]
@@ -176,25 +146,13 @@ async fn a_pin_takes_its_certificate_only() {
     params.not_after = rcgen::date_time_ymd(2001, 1, 1);
     let identity = Ca::new("VMCA").sign(&params);
     let address = serve_identity(&identity).await;
-    for right in [
-        Thumbprint::sha256_of(&identity.certificate),
-        Thumbprint::sha1_of(&identity.certificate),
-    ] {
+    for right in [Thumbprint::sha256_of(&identity.certificate), Thumbprint::sha1_of(&identity.certificate)] {
         get(&address, Trust::Thumbprint(right)).await.unwrap();
     }
-    for wrong in [
-        Thumbprint::sha256_of(b"another"),
-        Thumbprint::sha1_of(b"another"),
-    ] {
+    for wrong in [Thumbprint::sha256_of(b"another"), Thumbprint::sha1_of(b"another")] {
         let text = text(get(&address, Trust::Thumbprint(wrong)).await);
-        assert!(
-            text.contains("its thumbprint is not the pinned one"),
-            "{text}"
-        );
-        assert!(
-            text.contains(&Thumbprint::sha256_of(&identity.certificate).to_string()),
-            "{text}"
-        );
+        assert!(text.contains("its thumbprint is not the pinned one"), "{text}");
+        assert!(text.contains(&Thumbprint::sha256_of(&identity.certificate).to_string()), "{text}");
     }
 }
 
@@ -220,28 +178,17 @@ async fn a_ca_file_takes_what_its_ca_signed_for_the_name() {
     let (ca, other, renewed) = (Ca::new("VMCA"), Ca::new("other"), Ca::new("VMCA"));
     let address = serve_identity(&ca.sign(&for_names(&["127.0.0.1"]))).await;
     let both = format!("{}{}", other.pem, ca.pem);
-    get(&address, Trust::CaPem(both.clone().into()))
-        .await
-        .unwrap();
+    get(&address, Trust::CaPem(both.clone().into())).await.unwrap();
     let file = TempFile::new("ca.pem", &both);
     get(&address, Trust::CaFile(file.0.clone())).await.unwrap();
     let refused = text(get(&address, Trust::CaPem(other.pem.into())).await);
-    assert!(
-        refused.contains("it is signed by itself or by an unknown CA"),
-        "{refused}"
-    );
+    assert!(refused.contains("it is signed by itself or by an unknown CA"), "{refused}");
     let refused = text(get(&address, Trust::CaPem(renewed.pem.into())).await);
-    assert!(
-        refused.contains("it is signed by another CA, of the same name"),
-        "{refused}"
-    );
+    assert!(refused.contains("it is signed by another CA, of the same name"), "{refused}");
 
     let address = serve_identity(&ca.sign(&for_names(&["elsewhere.example"]))).await;
     let refused = text(get(&address, Trust::CaPem(ca.pem.clone().into())).await);
-    assert!(
-        refused.contains("it is not made for 127.0.0.1 but for"),
-        "{refused}"
-    );
+    assert!(refused.contains("it is not made for 127.0.0.1 but for"), "{refused}");
     assert!(refused.contains("elsewhere.example"), "{refused}");
 
     let mut params = for_names(&["127.0.0.1"]);
@@ -255,69 +202,37 @@ async fn a_ca_file_takes_what_its_ca_signed_for_the_name() {
 async fn a_ca_file_may_hold_the_server_certificate_itself() {
     // As on an ESXi whose certificate is signed by a CA that nobody has.
     let identity = Ca::new("VMCA").sign(&for_names(&["127.0.0.1"]));
-    get(
-        &serve_identity(&identity).await,
-        Trust::CaPem(identity.pem.clone().into()),
-    )
-    .await
-    .unwrap();
+    get(&serve_identity(&identity).await, Trust::CaPem(identity.pem.clone().into())).await.unwrap();
     // Or by itself, as a CA.
     let key = KeyPair::generate().unwrap();
     let mut params = for_names(&["127.0.0.1"]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let certificate = params.self_signed(&key).unwrap();
     let address = serve(certificate.der().clone(), &key, BOTH).await;
-    get(&address, Trust::CaPem(certificate.pem().into()))
-        .await
-        .unwrap();
+    get(&address, Trust::CaPem(certificate.pem().into())).await.unwrap();
 
     let elsewhere = Ca::new("VMCA").sign(&for_names(&["elsewhere.example"]));
-    let refused = text(
-        get(
-            &serve_identity(&elsewhere).await,
-            Trust::CaPem(elsewhere.pem.clone().into()),
-        )
-        .await,
-    );
-    assert!(
-        refused.contains("it is not made for 127.0.0.1"),
-        "{refused}"
-    );
+    let refused = text(get(&serve_identity(&elsewhere).await, Trust::CaPem(elsewhere.pem.clone().into())).await);
+    assert!(refused.contains("it is not made for 127.0.0.1"), "{refused}");
     let mut params = for_names(&["127.0.0.1"]);
     params.not_after = rcgen::date_time_ymd(2001, 1, 1);
     let expired = Ca::new("VMCA").sign(&params);
-    let refused = text(
-        get(
-            &serve_identity(&expired).await,
-            Trust::CaPem(expired.pem.clone().into()),
-        )
-        .await,
-    );
+    let refused = text(get(&serve_identity(&expired).await, Trust::CaPem(expired.pem.clone().into())).await);
     assert!(refused.contains("it has expired"), "{refused}");
 }
 
 #[tokio::test]
 async fn ca_files_that_cannot_be_used_are_named() {
     let empty = TempFile::new("empty.pem", "no certificate here\n");
-    let broken = TempFile::new(
-        "broken.pem",
-        "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n",
-    );
+    let broken = TempFile::new("broken.pem", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n");
     let missing = PathBuf::from("/nonexistent/ca.pem");
-    for (path, word) in [
-        (&empty.0, "holds no PEM certificate"),
-        (&broken.0, "is not valid PEM"),
-        (&missing, "cannot be read"),
-    ] {
-        let error = get("https://127.0.0.1:1", Trust::CaFile(path.clone()))
-            .await
-            .unwrap_err();
+    for (path, word) in
+        [(&empty.0, "holds no PEM certificate"), (&broken.0, "is not valid PEM"), (&missing, "cannot be read")]
+    {
+        let error = get("https://127.0.0.1:1", Trust::CaFile(path.clone())).await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Config(_)), "{error:?}");
         let text = error.to_string();
-        assert!(
-            text.contains(word) && text.contains(path.to_str().unwrap()),
-            "{text}"
-        );
+        assert!(text.contains(word) && text.contains(path.to_str().unwrap()), "{text}");
     }
 }
 
@@ -325,24 +240,15 @@ async fn ca_files_that_cannot_be_used_are_named() {
 async fn the_thumbprint_of_a_server_can_be_asked_for() {
     let identity = self_signed(&["127.0.0.1"]);
     let endpoint = serve_identity(&identity).await.parse().unwrap();
-    let shown = peer_thumbprint(&endpoint, &TransportOptions::new())
-        .await
-        .unwrap();
+    let shown = peer_thumbprint(&endpoint, &TransportOptions::new()).await.unwrap();
     assert_eq!(shown, Thumbprint::sha256_of(&identity.certificate));
 
     let plain = "http://127.0.0.1:1".parse().unwrap();
-    let error = peer_thumbprint(&plain, &TransportOptions::new())
-        .await
-        .unwrap_err();
+    let error = peer_thumbprint(&plain, &TransportOptions::new()).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Config(_)), "{error:?}");
     let closed = "https://127.0.0.1:1".parse().unwrap();
-    let error = peer_thumbprint(&closed, &TransportOptions::new())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::Connect { .. }),
-        "{error:?}"
-    );
+    let error = peer_thumbprint(&closed, &TransportOptions::new()).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Connect { .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -351,10 +257,7 @@ async fn a_port_without_tls_is_said_to_be_one() {
     let address = format!("https://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        stream
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         let _ = stream.read_u8().await;
     });
     let text = text(get(&address, Trust::Insecure).await);
@@ -366,16 +269,11 @@ async fn a_handshake_that_never_ends_is_a_connect_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("https://{}", listener.local_addr().unwrap());
     let limit = Duration::from_millis(100);
-    let options = TransportOptions::new()
-        .trust(Trust::Insecure)
-        .connect_timeout(limit);
+    let options = TransportOptions::new().trust(Trust::Insecure).connect_timeout(limit);
     let transport = Transport::new(address.parse().unwrap(), options).unwrap();
     let error = transport.get("connect", "/", "*/*").await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
-    assert_eq!(
-        (error.to_string().as_str(), error.sent()),
-        ("connect: no connection within 100ms", Sent::No)
-    );
+    assert_eq!((error.to_string().as_str(), error.sent()), ("connect: no connection within 100ms", Sent::No));
     drop(listener);
 }
 

@@ -45,8 +45,7 @@ const MANAGED: &str = "managed-objects.json";
 
 fn load<T: DeserializeOwned>(dir: &Path, name: &str) -> anyhow::Result<T> {
     let path = dir.join(name);
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("malformed companion {}", path.display()))
 }
 
@@ -154,10 +153,7 @@ impl Versions {
             None => known.len(),
             Some(version) => match known.iter().position(|wire| wire == version) {
                 Some(index) => index + 1,
-                None => known
-                    .iter()
-                    .take_while(|wire| numbers(wire) <= numbers(version))
-                    .count(),
+                None => known.iter().take_while(|wire| numbers(wire) <= numbers(version)).count(),
             },
         };
         let younger = known.split_off(end).into_iter().collect();
@@ -171,13 +167,7 @@ impl Versions {
 
 /// `8.0.1.0` as numbers; a suffix as in `2.5u2` does not count.
 fn numbers(version: &str) -> Vec<u32> {
-    let leading = |part: &str| {
-        part.chars()
-            .take_while(char::is_ascii_digit)
-            .collect::<String>()
-            .parse()
-            .unwrap_or(0)
-    };
+    let leading = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
     version.split('.').map(leading).collect()
 }
 
@@ -203,14 +193,9 @@ fn annotate(api: &mut Api, annotations: &Annotations) {
             unknown_enums.push(ty.name.clone());
         }
     }
-    api.costs.extend(cost(
-        &unknown,
-        "Types are unknown to the companions, and so are their versions, targets and secrets",
-    ));
-    api.costs.extend(cost(
-        &unknown_enums,
-        "Enums are unknown to the companions, and so are their versions",
-    ));
+    api.costs
+        .extend(cost(&unknown, "Types are unknown to the companions, and so are their versions, targets and secrets"));
+    api.costs.extend(cost(&unknown_enums, "Enums are unknown to the companions, and so are their versions"));
 }
 
 impl Facts {
@@ -231,19 +216,14 @@ fn apply(field: &mut Field, member: &Member) {
 
 /// Gives the operations to their managed objects; what no companion knows stays loose.
 fn assign(api: &mut Api, managed: &BTreeMap<String, ManagedFacts>, versions: &Versions) {
-    let mut operations: BTreeMap<String, Method> = std::mem::take(&mut api.loose)
-        .into_iter()
-        .map(|method| (method.name.clone(), method))
-        .collect();
+    let mut operations: BTreeMap<String, Method> =
+        std::mem::take(&mut api.loose).into_iter().map(|method| (method.name.clone(), method)).collect();
     let present = present(managed, &operations, versions);
     let values = Values::of(api);
     let mut absent = Vec::new();
     let mut without_type = Vec::new();
     let mut results = Vec::new();
-    for (name, facts) in managed
-        .iter()
-        .filter(|(name, _)| present.contains(name.as_str()))
-    {
+    for (name, facts) in managed.iter().filter(|(name, _)| present.contains(name.as_str())) {
         let mut object = ManagedObject {
             name: name.clone(),
             base: facts.base.clone(),
@@ -251,11 +231,7 @@ fn assign(api: &mut Api, managed: &BTreeMap<String, ManagedFacts>, versions: &Ve
             properties: Vec::new(),
             methods: Vec::new(),
         };
-        for member in facts
-            .properties
-            .iter()
-            .filter(|member| versions.has(member.facts.since.as_deref()))
-        {
+        for member in facts.properties.iter().filter(|member| versions.has(member.facts.since.as_deref())) {
             match values.field(&member.name, &member.ty, member.optional != 0) {
                 Some(mut property) => {
                     apply(&mut property, member);
@@ -285,20 +261,10 @@ fn assign(api: &mut Api, managed: &BTreeMap<String, ManagedFacts>, versions: &Ve
     }
     api.loose = operations.into_values().collect();
     let loose: Vec<String> = api.loose.iter().map(|method| method.name.clone()).collect();
-    api.costs
-        .extend(cost(&loose, "Operations belong to no known managed object"));
-    api.costs.extend(cost(
-        &absent,
-        "Methods of the companions are not in this WSDL and are left out",
-    ));
-    api.costs.extend(cost(
-        &without_type,
-        "Properties have a type that is not in this WSDL and are left out",
-    ));
-    api.costs.extend(cost(
-        &results,
-        "Tasks yield a type that is not in this WSDL",
-    ));
+    api.costs.extend(cost(&loose, "Operations belong to no known managed object"));
+    api.costs.extend(cost(&absent, "Methods of the companions are not in this WSDL and are left out"));
+    api.costs.extend(cost(&without_type, "Properties have a type that is not in this WSDL and are left out"));
+    api.costs.extend(cost(&results, "Tasks yield a type that is not in this WSDL"));
 }
 
 /// The managed objects that this version has: no WSDL lists them, but it lists their operations.
@@ -309,10 +275,7 @@ fn present<'a>(
 ) -> BTreeSet<&'a str> {
     let mut present = BTreeSet::new();
     for (name, facts) in managed {
-        let named = facts
-            .methods
-            .iter()
-            .any(|method| operations.contains_key(&method.name));
+        let named = facts.methods.iter().any(|method| operations.contains_key(&method.name));
         if named || versions.has(Some(&facts.since)) {
             let line = std::iter::successors(Some(name), |name| managed.get(*name)?.base.as_ref());
             present.extend(line.map(String::as_str));
@@ -356,13 +319,8 @@ impl Values {
     /// A field of the type that is written `string`, `*HostSystem`, `Event[]`; `None` where the WSDL has no such type.
     fn field(&self, name: &str, ty: &str, optional: bool) -> Option<Field> {
         let item = ty.strip_suffix("[]");
-        let field = Field::new(name, self.ty(item.unwrap_or(ty))?)
-            .optional(optional)
-            .array(item.is_some());
-        Some(Field {
-            target: target(ty),
-            ..field
-        })
+        let field = Field::new(name, self.ty(item.unwrap_or(ty))?).optional(optional).array(item.is_some());
+        Some(Field { target: target(ty), ..field })
     }
 
     fn ty(&self, name: &str) -> Option<Ty> {
@@ -384,12 +342,7 @@ fn cost(names: &[String], what: &str) -> Option<String> {
     if names.is_empty() {
         return None;
     }
-    let shown = names
-        .iter()
-        .take(SHOWN)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = if names.len() > SHOWN { ", …" } else { "" };
     Some(format!("{what}: {} ({shown}{more}).", names.len()))
 }

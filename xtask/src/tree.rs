@@ -28,26 +28,17 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stale = self.stale.iter().map(|path| ("stale", path));
         let extra = self.extra.iter().map(|path| ("not generated", path));
-        stale
-            .chain(extra)
-            .try_for_each(|(what, path)| writeln!(f, "  {what}: {}", path.display()))
+        stale.chain(extra).try_for_each(|(what, path)| writeln!(f, "  {what}: {}", path.display()))
     }
 }
 
 /// Compares a directory with a tree; a file that the tree does not hold counts where `is_ours` says so
 /// of its full path.
-pub(crate) fn compare(
-    dir: &Path,
-    tree: &Tree,
-    is_ours: fn(&Path) -> bool,
-) -> anyhow::Result<Difference> {
+pub(crate) fn compare(dir: &Path, tree: &Tree, is_ours: fn(&Path) -> bool) -> anyhow::Result<Difference> {
     let mut difference = Difference::default();
     for (path, text) in tree {
         if path.is_absolute() || path.components().any(|part| part.as_os_str() == "..") {
-            bail!(
-                "a generated file would leave its directory: {}",
-                path.display()
-            );
+            bail!("a generated file would leave its directory: {}", path.display());
         }
         // What cannot be read as text differs from every text.
         if std::fs::read_to_string(dir.join(path)).ok().as_ref() != Some(text) {
@@ -56,27 +47,20 @@ pub(crate) fn compare(
     }
     if dir.is_dir() {
         let present = files_below(dir)?;
-        difference.extra = present
-            .into_iter()
-            .filter(|path| !tree.contains_key(path) && is_ours(&dir.join(path)))
-            .collect();
+        difference.extra =
+            present.into_iter().filter(|path| !tree.contains_key(path) && is_ours(&dir.join(path))).collect();
     }
     Ok(difference)
 }
 
 /// Brings a directory to a tree: writes what is stale, removes what is extra, leaves the rest untouched.
-pub(crate) fn write(
-    dir: &Path,
-    tree: &Tree,
-    is_ours: fn(&Path) -> bool,
-) -> anyhow::Result<Difference> {
+pub(crate) fn write(dir: &Path, tree: &Tree, is_ours: fn(&Path) -> bool) -> anyhow::Result<Difference> {
     let difference = compare(dir, tree, is_ours)?;
     for path in &difference.stale {
         let text = tree.get(path).map_or("", String::as_str);
         let path = dir.join(path);
         let parent = path.parent().unwrap_or(dir);
-        std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot create {}", parent.display()))?;
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     for path in &difference.extra {
@@ -91,8 +75,7 @@ pub(crate) fn read(dir: &Path) -> anyhow::Result<Tree> {
     let mut tree = Tree::new();
     for path in files_below(dir)? {
         let full = dir.join(&path);
-        let text = std::fs::read_to_string(&full)
-            .with_context(|| format!("cannot read {}", full.display()))?;
+        let text = std::fs::read_to_string(&full).with_context(|| format!("cannot read {}", full.display()))?;
         tree.insert(path, text);
     }
     Ok(tree)
@@ -103,16 +86,10 @@ fn files_below(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut open = vec![PathBuf::new()];
     while let Some(below) = open.pop() {
         let full = dir.join(&below);
-        for entry in
-            std::fs::read_dir(&full).with_context(|| format!("cannot list {}", full.display()))?
-        {
+        for entry in std::fs::read_dir(&full).with_context(|| format!("cannot list {}", full.display()))? {
             let entry = entry.with_context(|| format!("cannot list {}", full.display()))?;
             let path = below.join(entry.file_name());
-            if entry
-                .file_type()
-                .with_context(|| format!("cannot look at {}", path.display()))?
-                .is_dir()
-            {
+            if entry.file_type().with_context(|| format!("cannot look at {}", path.display()))?.is_dir() {
                 open.push(path);
             } else {
                 files.push(path);
@@ -134,25 +111,16 @@ mod tests {
         std::fs::create_dir_all(dir.join("old")).unwrap();
         std::fs::write(dir.join("old/gone.rs"), "x").unwrap();
         std::fs::write(dir.join("README"), "by hand").unwrap();
-        let tree = Tree::from([
-            ("mod.rs".into(), "a".to_owned()),
-            ("types/vm.rs".into(), "b".to_owned()),
-        ]);
+        let tree = Tree::from([("mod.rs".into(), "a".to_owned()), ("types/vm.rs".into(), "b".to_owned())]);
         let ours = |path: &Path| path.extension().is_some_and(|extension| extension == "rs");
 
         let difference = compare(&dir, &tree, ours).unwrap();
-        assert_eq!(
-            difference.to_string(),
-            "  stale: mod.rs\n  stale: types/vm.rs\n  not generated: old/gone.rs\n"
-        );
+        assert_eq!(difference.to_string(), "  stale: mod.rs\n  stale: types/vm.rs\n  not generated: old/gone.rs\n");
         assert_eq!(write(&dir, &tree, ours).unwrap(), difference);
         assert!(write(&dir, &tree, ours).unwrap().is_empty());
         let mut there: Vec<PathBuf> = read(&dir).unwrap().into_keys().collect();
         there.sort();
-        assert_eq!(
-            there,
-            ["README", "mod.rs", "types/vm.rs"].map(PathBuf::from)
-        );
+        assert_eq!(there, ["README", "mod.rs", "types/vm.rs"].map(PathBuf::from));
     }
 
     #[test]

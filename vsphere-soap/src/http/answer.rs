@@ -19,12 +19,7 @@ impl Promise {
         let Some(full) = content_type else {
             return Self::Nothing;
         };
-        let kind = full
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let kind = full.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match kind.as_str() {
             "" => Self::Nothing,
             "application/xhtml+xml" => Self::Other,
@@ -37,20 +32,14 @@ impl Promise {
 
 /// Whether a body without a content type is an envelope by its look: an XML declaration, or `<…:Envelope`.
 pub(super) fn looks_like_envelope(body: &[u8]) -> bool {
-    let body = body
-        .strip_prefix(b"\xEF\xBB\xBF")
-        .unwrap_or(body)
-        .trim_ascii_start();
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body).trim_ascii_start();
     if body.starts_with(b"<?xml") {
         return true;
     }
     let Some(tag) = body.strip_prefix(b"<") else {
         return false;
     };
-    let end = tag
-        .iter()
-        .position(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/'))
-        .unwrap_or(tag.len());
+    let end = tag.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/')).unwrap_or(tag.len());
     tag[..end].rsplit(|b| *b == b':').next() == Some(b"Envelope".as_slice())
 }
 
@@ -59,8 +48,7 @@ pub(super) fn looks_like_envelope(body: &[u8]) -> bool {
 /// vCenter's front proxy answers so as well when the service died on it with the request in its hands.
 pub(super) fn sent_before(status: u16, snippet: &str) -> Option<Sent> {
     let died_midway = ["connection termination", "remote reset", "protocol error"];
-    (status == 503 && died_midway.iter().any(|reason| snippet.contains(reason)))
-        .then_some(Sent::Maybe)
+    (status == 503 && died_midway.iter().any(|reason| snippet.contains(reason))).then_some(Sent::Maybe)
 }
 
 /// The longest wait that is believed.
@@ -74,12 +62,7 @@ pub(super) fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     }
     let date = DateTime::parse_from_rfc2822(value).ok()?;
     // A date that has passed means: now.
-    Some(
-        (date.with_timezone(&Utc) - now)
-            .to_std()
-            .unwrap_or_default()
-            .min(DAY),
-    )
+    Some((date.with_timezone(&Utc) - now).to_std().unwrap_or_default().min(DAY))
 }
 
 /// The longest snippet, in characters.
@@ -93,10 +76,7 @@ pub(super) fn snippet(body: &[u8]) -> String {
         .zip([" ", "\"", "'", "<", ">", "&"])
         .fold(text, |text, (entity, plain)| text.replace(entity, plain));
     let mut line = String::new();
-    for word in text
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-    {
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !line.is_empty() {
             line.push(' ');
         }
@@ -123,26 +103,19 @@ fn without_markup(html: &str) -> String {
     while let Some(start) = rest.find('<') {
         let (before, tag) = rest.split_at(start);
         text.push_str(before);
-        let is_tag =
-            tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'));
+        let is_tag = tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'));
         if !is_tag {
             text.push('<');
             rest = &tag[1..];
             continue;
         }
         text.push(' ');
-        let end = [
-            ("<!--", "-->"),
-            ("<script", "</script>"),
-            ("<style", "</style>"),
-        ]
-        .iter()
-        .find(|(start, _)| {
-            tag.as_bytes()
-                .get(..start.len())
-                .is_some_and(|t| t.eq_ignore_ascii_case(start.as_bytes()))
-        })
-        .map_or(">", |(_, end)| end);
+        let end = [("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>")]
+            .iter()
+            .find(|(start, _)| {
+                tag.as_bytes().get(..start.len()).is_some_and(|t| t.eq_ignore_ascii_case(start.as_bytes()))
+            })
+            .map_or(">", |(_, end)| end);
         rest = match find_ignoring_case(tag, end) {
             Some(at) => &tag[at + end.len()..],
             None => "",
@@ -153,9 +126,7 @@ fn without_markup(html: &str) -> String {
 }
 
 fn find_ignoring_case(text: &str, needle: &str) -> Option<usize> {
-    text.as_bytes()
-        .windows(needle.len())
-        .position(|window| window.eq_ignore_ascii_case(needle.as_bytes()))
+    text.as_bytes().windows(needle.len()).position(|window| window.eq_ignore_ascii_case(needle.as_bytes()))
 }
 
 #[cfg(test)]
@@ -190,17 +161,7 @@ mod tests {
         ] {
             assert!(looks_like_envelope(yes.as_bytes()), "{yes}");
         }
-        for no in [
-            "",
-            "<",
-            "<html>",
-            "<!DOCTYPE html>",
-            "<Envelopes>",
-            "<Envelope:x>",
-            "Envelope",
-            "{}",
-            "\0",
-        ] {
+        for no in ["", "<", "<html>", "<!DOCTYPE html>", "<Envelopes>", "<Envelope:x>", "Envelope", "{}", "\0"] {
             assert!(!looks_like_envelope(no.as_bytes()), "{no}");
         }
     }
@@ -214,10 +175,7 @@ mod tests {
                 "<html><head><title>503 Service Unavailable</title></head><body><h1>Busy</h1></body></html>",
                 "503 Service Unavailable Busy",
             ),
-            (
-                "<STYLE>b{x:y}</Style>a<script>if (a<b) {}</script>b<!-- c > d -->e",
-                "a b e",
-            ),
+            ("<STYLE>b{x:y}</Style>a<script>if (a<b) {}</script>b<!-- c > d -->e", "a b e"),
             ("1 < 2 &amp;&nbsp;3 &gt; 2 &amp;lt;", "1 < 2 & 3 > 2 &lt;"),
             ("a<b unclosed", "a"),
             ("a\u{1b}[31mb\0c\u{202E}d", "a [31mb cd"),
@@ -229,10 +187,7 @@ mod tests {
         }
         assert_eq!(snippet(b"ok \xFF\xFE"), "ok");
         let long = snippet("né ".repeat(10_000).as_bytes());
-        assert!(
-            long.ends_with('…') && long.chars().count() <= SNIPPET + 1,
-            "{long}"
-        );
+        assert!(long.ends_with('…') && long.chars().count() <= SNIPPET + 1, "{long}");
     }
 
     #[test]
@@ -247,25 +202,15 @@ mod tests {
             ("-5", None),
             ("soon", None),
         ] {
-            assert_eq!(
-                retry_after(value, now),
-                expected.map(Duration::from_secs),
-                "{value}"
-            );
+            assert_eq!(retry_after(value, now), expected.map(Duration::from_secs), "{value}");
         }
     }
 
     #[test]
     fn a_proxy_that_lost_its_upstream_midway() {
         let envoy = "upstream connect error or disconnect/reset before headers. reset reason: ";
-        assert_eq!(
-            sent_before(503, &format!("{envoy}connection failure")),
-            None
-        );
-        assert_eq!(
-            sent_before(503, &format!("{envoy}connection termination")),
-            Some(Sent::Maybe)
-        );
+        assert_eq!(sent_before(503, &format!("{envoy}connection failure")), None);
+        assert_eq!(sent_before(503, &format!("{envoy}connection termination")), Some(Sent::Maybe));
         assert_eq!(sent_before(404, "connection termination"), None);
     }
 }

@@ -91,9 +91,8 @@ impl FromStr for Endpoint {
         } else {
             format!("https://{text}")
         };
-        let mut base = Url::parse(&with_scheme).map_err(|cause| {
-            invalid(format!("the server address {text:?} is not valid: {cause}"))
-        })?;
+        let mut base = Url::parse(&with_scheme)
+            .map_err(|cause| invalid(format!("the server address {text:?} is not valid: {cause}")))?;
         if !matches!(base.scheme(), "http" | "https") {
             let scheme = base.scheme();
             return Err(invalid(format!(
@@ -133,42 +132,18 @@ mod tests {
     #[test]
     fn addresses_that_users_give() {
         for (given, shown, authority) in [
-            (
-                "vc.example.com",
-                "https://vc.example.com",
-                "vc.example.com:443",
-            ),
-            (
-                "  VC.Example.com\n",
-                "https://vc.example.com",
-                "vc.example.com:443",
-            ),
-            (
-                "vc.example.com:9443",
-                "https://vc.example.com:9443",
-                "vc.example.com:9443",
-            ),
-            (
-                "vc.example.com/sdk",
-                "https://vc.example.com",
-                "vc.example.com:443",
-            ),
+            ("vc.example.com", "https://vc.example.com", "vc.example.com:443"),
+            ("  VC.Example.com\n", "https://vc.example.com", "vc.example.com:443"),
+            ("vc.example.com:9443", "https://vc.example.com:9443", "vc.example.com:9443"),
+            ("vc.example.com/sdk", "https://vc.example.com", "vc.example.com:443"),
             ("localhost:8989", "https://localhost:8989", "localhost:8989"),
             ("192.0.2.7", "https://192.0.2.7", "192.0.2.7:443"),
-            (
-                "[2001:db8::1]:443",
-                "https://[2001:db8::1]",
-                "[2001:db8::1]:443",
-            ),
+            ("[2001:db8::1]:443", "https://[2001:db8::1]", "[2001:db8::1]:443"),
             ("2001:db8::1", "https://[2001:db8::1]", "[2001:db8::1]:443"),
             ("https://vc/", "https://vc", "vc:443"),
             ("https://vc:443/sdk/", "https://vc", "vc:443"),
             ("https://vc/ui/?x=1#y", "https://vc", "vc:443"),
-            (
-                "http://127.0.0.1:8989/sdk",
-                "http://127.0.0.1:8989",
-                "127.0.0.1:8989",
-            ),
+            ("http://127.0.0.1:8989/sdk", "http://127.0.0.1:8989", "127.0.0.1:8989"),
             ("http://127.0.0.1", "http://127.0.0.1", "127.0.0.1:80"),
         ] {
             let endpoint: Endpoint = given.parse().unwrap();
@@ -199,17 +174,9 @@ mod tests {
 
     #[test]
     fn a_password_in_the_address_is_refused_and_not_shown() {
-        for given in [
-            "https://root:hunter2@vc/sdk",
-            "root:hunter2@vc",
-            "ftp://root:hunter2@vc",
-            "a b:hunter2@",
-        ] {
+        for given in ["https://root:hunter2@vc/sdk", "root:hunter2@vc", "ftp://root:hunter2@vc", "a b:hunter2@"] {
             let error = given.parse::<Endpoint>().unwrap_err();
-            assert!(
-                error.to_string().contains("user name or password"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("user name or password"), "{error}");
             assert!(!format!("{error} {error:?}").contains("hunter2"));
         }
     }
@@ -218,14 +185,8 @@ mod tests {
     fn paths_stay_on_the_server() {
         let endpoint: Endpoint = "vc".parse().unwrap();
         for (path, url) in [
-            (
-                "/folder/a b.iso?dcPath=DC0&dsName=ds",
-                "https://vc/folder/a%20b.iso?dcPath=DC0&dsName=ds",
-            ),
-            (
-                "sdk/vimServiceVersions.xml",
-                "https://vc/sdk/vimServiceVersions.xml",
-            ),
+            ("/folder/a b.iso?dcPath=DC0&dsName=ds", "https://vc/folder/a%20b.iso?dcPath=DC0&dsName=ds"),
+            ("sdk/vimServiceVersions.xml", "https://vc/sdk/vimServiceVersions.xml"),
             ("https://evil/", "https://vc/https://evil/"),
             ("//evil/x", "https://vc//evil/x"),
         ] {

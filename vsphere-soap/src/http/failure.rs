@@ -8,39 +8,23 @@ use super::tls;
 use crate::error::{ErrorKind, WaitingFor};
 
 /// The kind of an error that came before an answer's head; `to` is the server as messages name it.
-pub(super) fn before_answer(
-    error: &reqwest::Error,
-    to: &str,
-    connect_timeout: Duration,
-) -> ErrorKind {
+pub(super) fn before_answer(error: &reqwest::Error, to: &str, connect_timeout: Duration) -> ErrorKind {
     if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         ErrorKind::Tls(tls::failure(to.to_owned(), tls))
     } else if error.is_connect() && error.is_timeout() {
-        ErrorKind::Timeout {
-            after: connect_timeout,
-            waiting_for: WaitingFor::Connection,
-        }
+        ErrorKind::Timeout { after: connect_timeout, waiting_for: WaitingFor::Connection }
     } else if error.is_connect() {
-        ErrorKind::Connect {
-            to: to.to_owned(),
-            source: root_cause(error),
-        }
+        ErrorKind::Connect { to: to.to_owned(), source: root_cause(error) }
     } else if error.is_builder() {
         ErrorKind::Config(format!("the request cannot be made: {}", root_cause(error)))
-    } else if causes(error)
-        .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
-        .any(hyper::Error::is_parse)
-    {
+    } else if causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse) {
         ErrorKind::NotSoap {
             host: to.to_owned(),
             content_type: None,
             snippet: format!("not even HTTP: {}", root_cause(error)),
         }
     } else {
-        ErrorKind::Interrupted {
-            received: 0,
-            source: root_cause(error),
-        }
+        ErrorKind::Interrupted { received: 0, source: root_cause(error) }
     }
 }
 
@@ -61,16 +45,12 @@ pub(super) fn root_cause(error: &reqwest::Error) -> io::Error {
 }
 
 /// The causes of an error, itself left out, downwards.
-fn causes<'e>(
-    error: &'e (dyn StdError + 'static),
-) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     // `io::Error::source` skips the error that it wraps.
-    let below = |error: &'e (dyn StdError + 'static)| match error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        Some(wrapped) => Some(wrapped as &'e (dyn StdError + 'static)),
-        None => error.source(),
-    };
+    let below =
+        |error: &'e (dyn StdError + 'static)| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped as &'e (dyn StdError + 'static)),
+            None => error.source(),
+        };
     std::iter::successors(below(error), move |error| below(*error))
 }

@@ -29,10 +29,7 @@ impl Reply<'_> {
     }
 
     fn header(&self, name: HeaderName) -> Option<&str> {
-        self.response
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
+        self.response.headers().get(name).and_then(|value| value.to_str().ok())
     }
 
     pub(super) fn content_type(&self) -> Option<String> {
@@ -52,23 +49,16 @@ impl Reply<'_> {
         let idle = self.options.read_timeout;
         loop {
             let stalled = Ends::after(idle);
-            let chunk = match timeout_at(stalled.at.min(self.ends.at), self.response.chunk()).await
-            {
+            let chunk = match timeout_at(stalled.at.min(self.ends.at), self.response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => return Ok(body.into()),
                 Ok(Err(error)) => {
                     let source = failure::root_cause(&error);
-                    return Err(failed(ErrorKind::Interrupted {
-                        received: body.len() as u64,
-                        source,
-                    }));
+                    return Err(failed(ErrorKind::Interrupted { received: body.len() as u64, source }));
                 }
                 Err(_) if self.ends.at <= stalled.at => return Err(failed(self.ends.passed())),
                 Err(_) => {
-                    return Err(failed(ErrorKind::Timeout {
-                        after: idle,
-                        waiting_for: WaitingFor::NextBytes,
-                    }));
+                    return Err(failed(ErrorKind::Timeout { after: idle, waiting_for: WaitingFor::NextBytes }));
                 }
             };
             if (body.len() + chunk.len()) as u64 > limit {
@@ -91,11 +81,7 @@ impl Reply<'_> {
     }
 
     pub(super) fn answer(&self, body: Bytes) -> Answer {
-        Answer {
-            status: self.status(),
-            content_type: self.content_type(),
-            body,
-        }
+        Answer { status: self.status(), content_type: self.content_type(), body }
     }
 
     pub(super) fn envelope(&self, body: Bytes) -> Result<Answer> {
@@ -133,14 +119,8 @@ impl Reply<'_> {
             _ => snippet(body),
         };
         let sent = sent_before(status, &snippet);
-        let retry_after = self
-            .header(RETRY_AFTER)
-            .and_then(|value| retry_after(value, Utc::now()));
-        let error = self.task.failed(ErrorKind::Http {
-            status,
-            snippet,
-            retry_after,
-        });
+        let retry_after = self.header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
+        let error = self.task.failed(ErrorKind::Http { status, snippet, retry_after });
         match sent {
             Some(sent) => error.with_sent(sent),
             None => error,
@@ -164,24 +144,14 @@ impl Task<'_> {
     }
 
     /// Logs how the work went: never what was sent or answered, as there are secrets in both.
-    pub(super) async fn logged(
-        &self,
-        work: impl Future<Output = Result<Answer>>,
-    ) -> Result<Answer> {
+    pub(super) async fn logged(&self, work: impl Future<Output = Result<Answer>>) -> Result<Answer> {
         let start = Instant::now();
         let result = work.await;
         let ms = start.elapsed().as_millis() as u64;
         let (operation, object) = (self.operation, self.target);
         match &result {
             Ok(answer) => {
-                tracing::debug!(
-                    operation,
-                    object,
-                    status = answer.status,
-                    bytes = answer.body.len(),
-                    ms,
-                    "answered"
-                );
+                tracing::debug!(operation, object, status = answer.status, bytes = answer.body.len(), ms, "answered");
             }
             Err(error) => {
                 tracing::debug!(operation, object, status = error.status(), %error, ms, "failed")
@@ -202,17 +172,12 @@ impl Ends {
     pub(super) fn after(total: Duration) -> Self {
         let now = Instant::now();
         // A limit beyond what the clock can hold is no limit; ten years are none either.
-        let at = now
-            .checked_add(total)
-            .unwrap_or_else(|| now + Duration::from_secs(10 * 365 * 86_400));
+        let at = now.checked_add(total).unwrap_or_else(|| now + Duration::from_secs(10 * 365 * 86_400));
         Self { at, total }
     }
 
     pub(super) fn passed(&self) -> ErrorKind {
-        ErrorKind::Timeout {
-            after: self.total,
-            waiting_for: WaitingFor::Answer,
-        }
+        ErrorKind::Timeout { after: self.total, waiting_for: WaitingFor::Answer }
     }
 }
 

@@ -53,11 +53,7 @@ impl SetSession {
     pub(super) fn from_headers<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Self> {
         let mut found = None;
         for header in headers {
-            let Some((name, value)) = header
-                .split(';')
-                .next()
-                .and_then(|pair| pair.split_once('='))
-            else {
+            let Some((name, value)) = header.split(';').next().and_then(|pair| pair.split_once('=')) else {
                 continue;
             };
             if name.trim() == SessionCookie::NAME {
@@ -75,10 +71,7 @@ pub(super) struct SessionSlot(RwLock<Option<SessionCookie>>);
 
 impl SessionSlot {
     pub(super) fn get(&self) -> Option<SessionCookie> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn put(&self, cookie: Option<SessionCookie>) {
@@ -115,25 +108,12 @@ mod tests {
             (vec![], None),
             (vec!["JSESSIONID=1; Path=/ui"], None),
             (vec!["vmware_soap_session"], None),
-            (
-                vec![r#"vmware_soap_session="5a1b"; Path=/; HttpOnly; Secure; "#],
-                Some(keep(r#""5a1b""#)),
-            ),
-            (
-                vec!["a=b", " vmware_soap_session = 5a1b"],
-                Some(keep("5a1b")),
-            ),
-            (
-                vec!["vmware_soap_session=; Max-Age=0"],
-                Some(SetSession::Forget),
-            ),
+            (vec![r#"vmware_soap_session="5a1b"; Path=/; HttpOnly; Secure; "#], Some(keep(r#""5a1b""#))),
+            (vec!["a=b", " vmware_soap_session = 5a1b"], Some(keep("5a1b"))),
+            (vec!["vmware_soap_session=; Max-Age=0"], Some(SetSession::Forget)),
             (vec![r#"vmware_soap_session="""#], Some(SetSession::Forget)),
         ] {
-            assert_eq!(
-                SetSession::from_headers(headers.iter().copied()),
-                expected,
-                "{headers:?}"
-            );
+            assert_eq!(SetSession::from_headers(headers.iter().copied()), expected, "{headers:?}");
         }
     }
 
@@ -143,10 +123,7 @@ mod tests {
         let live = SessionCookie::new("live").unwrap();
         slot.put(Some(live.clone()));
         slot.adopt(keep("anonymous"), None);
-        slot.adopt(
-            SetSession::Forget,
-            Some(&SessionCookie::new("older").unwrap()),
-        );
+        slot.adopt(SetSession::Forget, Some(&SessionCookie::new("older").unwrap()));
         assert_eq!(slot.get(), Some(live.clone()));
         slot.adopt(keep("renewed"), Some(&live));
         assert_eq!(slot.get().unwrap().as_str(), "renewed");
@@ -154,10 +131,7 @@ mod tests {
 
     #[test]
     fn the_value_is_a_secret_and_cannot_smuggle_headers() {
-        assert_eq!(
-            format!("{:?}", SessionCookie::new("5a1b").unwrap()),
-            "SessionCookie(..)"
-        );
+        assert_eq!(format!("{:?}", SessionCookie::new("5a1b").unwrap()), "SessionCookie(..)");
         for value in ["", "\"\"", "a;b", "a\r\nX: y", "a b", "é"] {
             assert!(SessionCookie::new(value).is_err(), "{value:?}");
         }

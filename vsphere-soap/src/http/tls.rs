@@ -7,15 +7,12 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError,
-    RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError, RootCertStore, SignatureScheme,
 };
 
 use super::trust::{Thumbprint, Trust};
@@ -25,10 +22,7 @@ use crate::error::{Error, ErrorKind, Result, TlsFailure};
 #[derive(Debug)]
 pub(super) enum Policy {
     /// Those that lead to a root, and those that are `listed` themselves.
-    Roots {
-        roots: Arc<dyn ServerCertVerifier>,
-        listed: Vec<CertificateDer<'static>>,
-    },
+    Roots { roots: Arc<dyn ServerCertVerifier>, listed: Vec<CertificateDer<'static>> },
     /// The one with this thumbprint.
     Pinned(Thumbprint),
     /// Everybody's.
@@ -44,8 +38,8 @@ impl Policy {
             Trust::System => Ok(Self::system()),
             Trust::CaFile(path) => {
                 let shown = format!("CA file {:?}", path.display().to_string());
-                let pem = std::fs::read(path)
-                    .map_err(|cause| config(format!("the {shown} cannot be read: {cause}")))?;
+                let pem =
+                    std::fs::read(path).map_err(|cause| config(format!("the {shown} cannot be read: {cause}")))?;
                 Self::listed(&pem, &shown)
             }
             Trust::CaPem(pem) => Self::listed(pem, "CA text"),
@@ -56,14 +50,9 @@ impl Policy {
 
     fn system() -> Self {
         match rustls_platform_verifier::Verifier::new(provider()) {
-            Ok(roots) => Self::Roots {
-                roots: Arc::new(roots),
-                listed: Vec::new(),
-            },
+            Ok(roots) => Self::Roots { roots: Arc::new(roots), listed: Vec::new() },
             // Not an error yet: plain http needs no roots, and the handshake's own error names the thumbprint to pin.
-            Err(cause) => Self::Nobody(
-                format!("this system's trusted certificates cannot be read ({cause})").into(),
-            ),
+            Err(cause) => Self::Nobody(format!("this system's trusted certificates cannot be read ({cause})").into()),
         }
     }
 
@@ -103,30 +92,16 @@ pub(super) fn failure(to: String, error: &rustls::Error) -> TlsFailure {
         && let Some(refused) = other.downcast_ref::<Refused>()
     {
         let Refused { presented, cause } = refused.clone();
-        return TlsFailure {
-            to,
-            cause,
-            presented: Some(presented),
-            source: None,
-        };
+        return TlsFailure { to, cause, presented: Some(presented), source: None };
     }
     let cause = match error {
-        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "the port does not speak TLS"
-        }
-        rustls::Error::PeerIncompatible(_) => {
-            "the server has no TLS version or cipher that is still safe"
-        }
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => "the port does not speak TLS",
+        rustls::Error::PeerIncompatible(_) => "the server has no TLS version or cipher that is still safe",
         rustls::Error::AlertReceived(_) => "the server refused the handshake",
         _ => "the handshake failed",
     };
     let source = Some(io::Error::other(error.to_string()));
-    TlsFailure {
-        to,
-        cause: cause.into(),
-        presented: None,
-        source,
-    }
+    TlsFailure { to, cause: cause.into(), presented: None, source }
 }
 
 /// A verifier that says which certificate it refuses, and why.
@@ -165,9 +140,7 @@ impl Verifier {
                 let result = match roots.verify_server_cert(leaf, intermediates, name, ocsp, now) {
                     // Dates are checked before the issuer is looked for; the name is not.
                     Err(rustls::Error::InvalidCertificate(
-                        CertificateError::UnknownIssuer
-                        | CertificateError::BadSignature
-                        | CertificateError::Other(_),
+                        CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_),
                     )) if listed.contains(leaf) => ParsedCertificate::try_from(leaf)
                         .and_then(|parsed| rustls::client::verify_server_name(&parsed, name)),
                     other => other.map(|_| ()),
@@ -191,17 +164,10 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.check(leaf, intermediates, name, ocsp, now)
-            .map(|()| ServerCertVerified::assertion())
-            .map_err(|cause| {
-                let refused = Refused {
-                    presented: Thumbprint::sha256_of(leaf),
-                    cause,
-                };
-                rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(
-                    refused,
-                ))))
-            })
+        self.check(leaf, intermediates, name, ocsp, now).map(|()| ServerCertVerified::assertion()).map_err(|cause| {
+            let refused = Refused { presented: Thumbprint::sha256_of(leaf), cause };
+            rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
+        })
     }
 
     // A certificate is public: only these signatures show that the server has its key. A pin relies on them.
@@ -242,26 +208,14 @@ fn in_words(error: &rustls::Error) -> Cow<'static, str> {
     match cause {
         CertificateError::UnknownIssuer => "it is signed by itself or by an unknown CA".into(),
         // As after a vCenter was set up anew: its CA has the old name and a new key.
-        CertificateError::BadSignature => {
-            "it is signed by another CA, of the same name as the trusted one".into()
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired".into()
-        }
+        CertificateError::BadSignature => "it is signed by another CA, of the same name as the trusted one".into(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "it is not valid yet (is the clock of this machine right?)".into()
         }
-        CertificateError::NotValidForNameContext {
-            expected,
-            presented,
-        } => {
+        CertificateError::NotValidForNameContext { expected, presented } => {
             let presented: Vec<_> = presented.iter().take(5).map(String::as_str).collect();
-            format!(
-                "it is not made for {} but for {}",
-                expected.to_str(),
-                presented.join(", ")
-            )
-            .into()
+            format!("it is not made for {} but for {}", expected.to_str(), presented.join(", ")).into()
         }
         CertificateError::NotValidForName => "it is made for another name".into(),
         CertificateError::Other(OtherError(other)) => other.to_string().into(),

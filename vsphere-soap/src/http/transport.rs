@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{
-    ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
-};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use tokio::time::timeout_at;
 use url::Url;
 
@@ -93,22 +91,12 @@ impl Transport {
         }
         let user_agent = HeaderValue::from_str(&options.user_agent)
             .map_err(|_| config("the user agent has a character that a header can't have"))?;
-        let client = builder.user_agent(user_agent).build().map_err(|cause| {
-            config(format!(
-                "the HTTP client cannot be set up: {}",
-                failure::root_cause(&cause)
-            ))
-        })?;
+        let client = builder
+            .user_agent(user_agent)
+            .build()
+            .map_err(|cause| config(format!("the HTTP client cannot be set up: {}", failure::root_cause(&cause))))?;
         let session = SessionSlot::default();
-        Ok(Self {
-            inner: Arc::new(Inner {
-                client,
-                endpoint,
-                options,
-                session,
-                peer,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { client, endpoint, options, session, peer }) })
     }
 
     /// The server.
@@ -142,38 +130,20 @@ impl Transport {
     /// Every kind but [`Fault`](ErrorKind::Fault) and [`Decode`](ErrorKind::Decode), which are for those who read
     /// the envelope. A redirect is not followed: it is an [`Http`](ErrorKind::Http) error that says where it leads.
     pub async fn post(&self, call: Call<'_>) -> Result<Answer> {
-        let task = Task {
-            operation: call.operation,
-            target: call.target,
-        };
+        let task = Task { operation: call.operation, target: call.target };
         let mut headers = HeaderMap::new();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/xml; charset=utf-8"),
-        );
-        let action = HeaderValue::from_str(call.action).map_err(|_| {
-            task.failed(ErrorKind::Config(format!(
-                "the SOAP action {:?} is not valid",
-                call.action
-            )))
-        })?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=utf-8"));
+        let action = HeaderValue::from_str(call.action)
+            .map_err(|_| task.failed(ErrorKind::Config(format!("the SOAP action {:?} is not valid", call.action))))?;
         headers.insert(HeaderName::from_static("soapaction"), action);
-        let request = self
-            .inner
-            .client
-            .post(self.endpoint().sdk())
-            .headers(headers)
-            .body(call.body);
+        let request = self.inner.client.post(self.endpoint().sdk()).headers(headers).body(call.body);
 
         let options = self.options();
         let total = call.deadline.unwrap_or(options.request_timeout);
         task.logged(async {
             let mut reply = self.send(&task, request, total, call.opens_session).await?;
             match (reply.status(), Promise::of(reply.content_type().as_deref())) {
-                (200 | 500, Promise::Xml) => reply
-                    .all(options.max_body)
-                    .await
-                    .and_then(|body| reply.envelope(body)),
+                (200 | 500, Promise::Xml) => reply.all(options.max_body).await.and_then(|body| reply.envelope(body)),
                 (200 | 500, Promise::Nothing) => match reply.all(options.max_body).await {
                     Ok(body) if looks_like_envelope(&body) => reply.envelope(body),
                     Ok(body) => Err(reply.not_soap(&body)),
@@ -193,36 +163,17 @@ impl Transport {
     /// # Errors
     /// As [`post`](Self::post); [`ErrorKind::Http`] for every status but 200 to 299. The content type is not checked.
     pub async fn get(&self, operation: &str, path: &str, accept: &str) -> Result<Answer> {
-        self.get_up_to(operation, path, accept, self.options().max_body)
-            .await
+        self.get_up_to(operation, path, accept, self.options().max_body).await
     }
 
     /// As [`get`](Self::get), with a limit in bytes of its own.
-    pub(super) async fn get_up_to(
-        &self,
-        operation: &str,
-        path: &str,
-        accept: &str,
-        limit: u64,
-    ) -> Result<Answer> {
-        let task = Task {
-            operation,
-            target: None,
-        };
-        let accept = HeaderValue::from_str(accept).map_err(|_| {
-            task.failed(ErrorKind::Config(format!(
-                "the content type {accept:?} is not valid"
-            )))
-        })?;
-        let request = self
-            .inner
-            .client
-            .get(self.endpoint().url(path))
-            .header(ACCEPT, accept);
+    pub(super) async fn get_up_to(&self, operation: &str, path: &str, accept: &str, limit: u64) -> Result<Answer> {
+        let task = Task { operation, target: None };
+        let accept = HeaderValue::from_str(accept)
+            .map_err(|_| task.failed(ErrorKind::Config(format!("the content type {accept:?} is not valid"))))?;
+        let request = self.inner.client.get(self.endpoint().url(path)).header(ACCEPT, accept);
         task.logged(async {
-            let mut reply = self
-                .send(&task, request, self.options().request_timeout, false)
-                .await?;
+            let mut reply = self.send(&task, request, self.options().request_timeout, false).await?;
             if (200..300).contains(&reply.status()) {
                 let body = reply.all(limit).await?;
                 return Ok(reply.answer(body));
@@ -245,9 +196,8 @@ impl Transport {
         let sent_with = inner.session.get();
         if let Some(cookie) = &sent_with {
             let pair = format!("{}={}", SessionCookie::NAME, cookie.as_str());
-            let mut value = HeaderValue::from_str(&pair).map_err(|_| {
-                task.failed(ErrorKind::Config("the session cookie is not valid".into()))
-            })?;
+            let mut value = HeaderValue::from_str(&pair)
+                .map_err(|_| task.failed(ErrorKind::Config("the session cookie is not valid".into())))?;
             value.set_sensitive(true);
             request = request.header(COOKIE, value);
         }
@@ -255,32 +205,18 @@ impl Transport {
         let response = match timeout_at(ends.at, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                return Err(task.failed(failure::before_answer(
-                    &error,
-                    &inner.peer,
-                    inner.options.connect_timeout,
-                )));
+                return Err(task.failed(failure::before_answer(&error, &inner.peer, inner.options.connect_timeout)));
             }
             Err(_) => return Err(task.failed(ends.passed())),
         };
-        let set_cookies = response
-            .headers()
-            .get_all(SET_COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
+        let set_cookies = response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
         if let Some(said) = SetSession::from_headers(set_cookies) {
             match said {
                 SetSession::Keep(cookie) if opens_session => inner.session.put(Some(cookie)),
                 said => inner.session.adopt(said, sent_with.as_ref()),
             }
         }
-        Ok(Reply {
-            response,
-            task,
-            endpoint: &inner.endpoint,
-            options: &inner.options,
-            ends,
-        })
+        Ok(Reply { response, task, endpoint: &inner.endpoint, options: &inner.options, ends })
     }
 }
 
@@ -297,14 +233,7 @@ impl fmt::Debug for Transport {
 impl<'a> Call<'a> {
     /// A request with no target and the transport's own deadline.
     pub fn new(operation: &'a str, action: &'a str, body: impl Into<Bytes>) -> Self {
-        Self {
-            operation,
-            target: None,
-            action,
-            body: body.into(),
-            deadline: None,
-            opens_session: false,
-        }
+        Self { operation, target: None, action, body: body.into(), deadline: None, opens_session: false }
     }
 
     /// Names the object that the operation is meant for.
@@ -362,31 +291,23 @@ impl fmt::Debug for Answer {
 /// # Errors
 /// [`ErrorKind::Config`] for a plain http endpoint; [`Connect`](ErrorKind::Connect),
 /// [`Timeout`](ErrorKind::Timeout) or [`Tls`](ErrorKind::Tls) when it does not get as far as a certificate.
-pub async fn peer_thumbprint(
-    endpoint: &Endpoint,
-    options: &TransportOptions,
-) -> Result<Thumbprint> {
+pub async fn peer_thumbprint(endpoint: &Endpoint, options: &TransportOptions) -> Result<Thumbprint> {
     let operation = "read the certificate";
     if !endpoint.is_https() {
         let message = format!("{endpoint} is plain http and has no certificate");
         return Err(Error::new(operation, ErrorKind::Config(message)));
     }
-    let nobody =
-        Policy::Nobody("no certificate is accepted when only its thumbprint is asked for".into());
+    let nobody = Policy::Nobody("no certificate is accepted when only its thumbprint is asked for".into());
     let transport = Transport::with_policy(endpoint.clone(), options.clone(), nobody)?;
     match transport.get(operation, "/", "*/*").await {
-        Ok(_) => Err(Error::new(
-            operation,
-            ErrorKind::Config(format!("{endpoint} presented no certificate")),
-        )),
+        Ok(_) => Err(Error::new(operation, ErrorKind::Config(format!("{endpoint} presented no certificate")))),
         Err(error) => error.presented_thumbprint().copied().ok_or(error),
     }
 }
 
 fn parse_proxy(text: &str) -> Result<reqwest::Proxy> {
     // The address is not shown: there may be a password in it.
-    let known = Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let known = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     match reqwest::Proxy::all(text) {
         Ok(proxy) if known => Ok(proxy),
         _ => Err(config("the proxy address is not a valid http or https URL")),

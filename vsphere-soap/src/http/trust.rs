@@ -59,9 +59,7 @@ impl Thumbprint {
     /// The SHA-1 thumbprint of a certificate in DER.
     pub fn sha1_of(certificate: &[u8]) -> Self {
         let mut bytes = [0; 20];
-        bytes.copy_from_slice(
-            digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate).as_ref(),
-        );
+        bytes.copy_from_slice(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate).as_ref());
         Self(Digest::Sha1(bytes))
     }
 
@@ -96,20 +94,13 @@ impl FromStr for Thumbprint {
             };
             digits.push(digit as u8);
         }
-        let bytes: Vec<u8> = digits
-            .chunks_exact(2)
-            .map(|pair| pair[0] << 4 | pair[1])
-            .collect();
-        match (
-            digits.len(),
-            <[u8; 32]>::try_from(&bytes[..]),
-            <[u8; 20]>::try_from(&bytes[..]),
-        ) {
+        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        match (digits.len(), <[u8; 32]>::try_from(&bytes[..]), <[u8; 20]>::try_from(&bytes[..])) {
             (64, Ok(bytes), _) => Ok(Self(Digest::Sha256(bytes))),
             (40, _, Ok(bytes)) => Ok(Self(Digest::Sha1(bytes))),
-            (count, ..) => Err(invalid(format!(
-                "the thumbprint has {count} hexadecimal digits; SHA-256 has 64 and SHA-1 has 40"
-            ))),
+            (count, ..) => {
+                Err(invalid(format!("the thumbprint has {count} hexadecimal digits; SHA-256 has 64 and SHA-1 has 40")))
+            }
         }
     }
 }
@@ -140,7 +131,8 @@ mod tests {
 
     // Digests of the three letters "abc", as FIPS 180 gives them.
     const SHA1: &str = "A9:99:3E:36:47:06:81:6A:BA:3E:25:71:78:50:C2:6C:9C:D0:D8:9D";
-    const SHA256: &str = "BA:78:16:BF:8F:01:CF:EA:41:41:40:DE:5D:AE:22:23:B0:03:61:A3:96:17:7A:9C:B4:10:FF:61:F2:00:15:AD";
+    const SHA256: &str =
+        "BA:78:16:BF:8F:01:CF:EA:41:41:40:DE:5D:AE:22:23:B0:03:61:A3:96:17:7A:9C:B4:10:FF:61:F2:00:15:AD";
 
     #[test]
     fn every_usual_spelling_is_the_same() {
@@ -148,17 +140,8 @@ mod tests {
             let expected: Thumbprint = full.parse().unwrap();
             assert_eq!(expected.to_string(), full);
             assert!(expected.matches(b"abc") && !expected.matches(b"abd"));
-            for spelling in [
-                full.to_lowercase(),
-                full.replace(':', ""),
-                full.replace(':', " "),
-                format!(" {full}\n"),
-            ] {
-                assert_eq!(
-                    spelling.parse::<Thumbprint>().unwrap(),
-                    expected,
-                    "{spelling}"
-                );
+            for spelling in [full.to_lowercase(), full.replace(':', ""), full.replace(':', " "), format!(" {full}\n")] {
+                assert_eq!(spelling.parse::<Thumbprint>().unwrap(), expected, "{spelling}");
             }
         }
         assert_eq!(Thumbprint::sha1_of(b"abc").to_string(), SHA1);
@@ -167,13 +150,8 @@ mod tests {
 
     #[test]
     fn what_is_no_thumbprint_is_refused() {
-        for (given, word) in [
-            ("", "0 hexa"),
-            ("abc", "3 hexa"),
-            (&SHA1[3..], "38 hexa"),
-            ("é", "'é'"),
-            ("0x12", "'x'"),
-        ] {
+        for (given, word) in [("", "0 hexa"), ("abc", "3 hexa"), (&SHA1[3..], "38 hexa"), ("é", "'é'"), ("0x12", "'x'")]
+        {
             let error = given.parse::<Thumbprint>().unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }

@@ -57,10 +57,7 @@ impl ServiceVersions {
         }
         let mut versions = found.into_iter();
         let version = versions.next()?;
-        Some(Self {
-            version,
-            prior: versions.collect(),
-        })
+        Some(Self { version, prior: versions.collect() })
     }
 
     /// The newest version that the server speaks.
@@ -87,11 +84,7 @@ impl ServiceVersions {
 /// assert_eq!(negotiate(&server, &["6.7", "7.0", "8.0.2.0"]), Some("8.0.2.0"));
 /// ```
 pub fn negotiate<'k>(server: &ServiceVersions, known: &[&'k str]) -> Option<&'k str> {
-    known
-        .iter()
-        .rev()
-        .find(|version| server.speaks(version))
-        .copied()
+    known.iter().rev().find(|version| server.speaks(version)).copied()
 }
 
 impl Transport {
@@ -101,15 +94,7 @@ impl Transport {
     /// What kept the question from being answered and may pass, or is a matter of trust: no connection, a timeout,
     /// TLS, HTTP 429, 502, 503 and 504.
     pub async fn service_versions(&self) -> Result<Option<ServiceVersions>> {
-        match self
-            .get_up_to(
-                "negotiate the API version",
-                DOCUMENT,
-                "text/xml, application/xml",
-                MAX_DOCUMENT,
-            )
-            .await
-        {
+        match self.get_up_to("negotiate the API version", DOCUMENT, "text/xml, application/xml", MAX_DOCUMENT).await {
             Ok(answer) => Ok(ServiceVersions::parse(&answer.body)),
             Err(error) if error.is_retryable() => Err(error),
             Err(error) => match error.kind() {
@@ -169,10 +154,7 @@ mod tests {
             // The server is newer than us.
             (&["6.5", "6.7", "7.0.3.0"], Some("7.0.3.0")),
             // The server is older than us.
-            (
-                &["8.0.2.0", "8.0.3.0", "9.0.0.0", "9.1.1.0"],
-                Some("8.0.3.0"),
-            ),
+            (&["8.0.2.0", "8.0.3.0", "9.0.0.0", "9.1.1.0"], Some("8.0.3.0")),
             // A version of ours that this server's line never had.
             (&["7.0.3.0", "8.0.1.5"], Some("7.0.3.0")),
             (&["9.0.0.0", "9.1.1.0"], None),
@@ -186,24 +168,11 @@ mod tests {
     #[test]
     fn documents_in_other_shapes() {
         let only = "<namespaces><namespace><name>urn:vim25</name><version>5.0</version></namespace></namespaces>";
-        assert!(
-            ServiceVersions::parse(only.as_bytes())
-                .unwrap()
-                .speaks("5.0")
-        );
+        assert!(ServiceVersions::parse(only.as_bytes()).unwrap().speaks("5.0"));
         let prefixed = r#"<n:namespaces xmlns:n="x"><n:namespace><n:name>urn:vim25</n:name><n:version>5.1</n:version></n:namespace></n:namespaces>"#;
-        assert_eq!(
-            ServiceVersions::parse(prefixed.as_bytes())
-                .unwrap()
-                .newest(),
-            "5.1"
-        );
+        assert_eq!(ServiceVersions::parse(prefixed.as_bytes()).unwrap().newest(), "5.1");
         let cut = &VCENTER[..VCENTER.find("7.0.3.0").unwrap()];
-        assert!(
-            ServiceVersions::parse(cut.as_bytes())
-                .unwrap()
-                .speaks("8.0.2.0")
-        );
+        assert!(ServiceVersions::parse(cut.as_bytes()).unwrap().speaks("8.0.2.0"));
     }
 
     #[test]
@@ -217,15 +186,8 @@ mod tests {
             "<namespaces><namespace><name>urn:pbm</name><version>1.0</version></namespace></namespaces>",
             "\0\u{1}<<<>>>",
         ] {
-            assert_eq!(
-                ServiceVersions::parse(document.as_bytes()),
-                None,
-                "{document}"
-            );
+            assert_eq!(ServiceVersions::parse(document.as_bytes()), None, "{document}");
         }
-        assert_eq!(
-            ServiceVersions::parse("<a>".repeat(1_000_000).as_bytes()),
-            None
-        );
+        assert_eq!(ServiceVersions::parse("<a>".repeat(1_000_000).as_bytes()), None);
     }
 }

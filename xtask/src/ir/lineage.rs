@@ -65,10 +65,7 @@ impl Api {
         let mut line = self.ancestors(name);
         line.reverse();
         line.push(name);
-        line.into_iter()
-            .filter_map(|name| self.data_type(name))
-            .flat_map(|ty| &ty.fields)
-            .collect()
+        line.into_iter().filter_map(|name| self.data_type(name)).flat_map(|ty| &ty.fields).collect()
     }
 
     /// The types that would hold themselves without end, were each field stored in place. Arrays and polymorphic
@@ -89,11 +86,7 @@ impl Api {
             }
             false
         };
-        self.types
-            .iter()
-            .filter(holds_itself)
-            .map(|ty| ty.name.as_str())
-            .collect()
+        self.types.iter().filter(holds_itself).map(|ty| ty.name.as_str()).collect()
     }
 
     fn stored_in_place<'a>(&'a self, ty: &'a DataType) -> Vec<&'a str> {
@@ -110,10 +103,7 @@ impl Api {
             for (index, ty) in self.types.iter().enumerate() {
                 maps.types.insert(ty.name.clone(), index);
                 if let Some(base) = &ty.base {
-                    maps.children
-                        .entry(base.clone())
-                        .or_default()
-                        .push(ty.name.clone());
+                    maps.children.entry(base.clone()).or_default().push(ty.name.clone());
                 }
             }
             maps
@@ -150,25 +140,13 @@ mod tests {
     fn the_line_of_a_type_is_known_both_ways() {
         let api = api();
         assert_eq!(api.children("Root"), ["Middle", "Loop", "Link"]);
-        assert_eq!(
-            api.descendants("Root"),
-            ["Middle", "Loop", "Link", "Leaf", "Twin"]
-        );
+        assert_eq!(api.descendants("Root"), ["Middle", "Loop", "Link", "Leaf", "Twin"]);
         assert_eq!(api.ancestors("Leaf"), ["Middle", "Root"]);
         assert!(api.is_polymorphic("Middle") && !api.is_polymorphic("Leaf"));
-        assert!(
-            api.is_a("Leaf", "Root") && api.is_a("Leaf", "Leaf") && !api.is_a("Middle", "Leaf")
-        );
-        let names: Vec<&str> = api
-            .flattened("Leaf")
-            .into_iter()
-            .map(|field| field.name.as_str())
-            .collect();
+        assert!(api.is_a("Leaf", "Root") && api.is_a("Leaf", "Leaf") && !api.is_a("Middle", "Leaf"));
+        let names: Vec<&str> = api.flattened("Leaf").into_iter().map(|field| field.name.as_str()).collect();
         assert_eq!(names, ["a", "b", "polymorphic"]);
-        assert_eq!(
-            (api.children("None").len(), api.data_type("None")),
-            (0, None)
-        );
+        assert_eq!((api.children("None").len(), api.data_type("None")), (0, None));
     }
 
     #[test]

@@ -34,14 +34,9 @@ pub(super) struct Files {
 impl Files {
     /// Loads `vimService.wsdl`, or `vim.wsdl` where there is no service file, and what they reach.
     pub(super) fn load(dir: &Path) -> anyhow::Result<Files> {
-        let start = ["vimService.wsdl", "vim.wsdl"]
-            .into_iter()
-            .find(|name| dir.join(name).is_file());
+        let start = ["vimService.wsdl", "vim.wsdl"].into_iter().find(|name| dir.join(name).is_file());
         let Some(start) = start else {
-            bail!(
-                "{} holds neither vimService.wsdl nor vim.wsdl",
-                dir.display()
-            );
+            bail!("{} holds neither vimService.wsdl nor vim.wsdl", dir.display());
         };
         let mut files = Files::default();
         files.follow(dir, PathBuf::from(start))?;
@@ -58,28 +53,15 @@ impl Files {
         } else if root.is(WSDL, "definitions") {
             self.definitions(dir, file, root)
         } else {
-            bail!(
-                "{} is neither a WSDL nor a schema: its root is {}",
-                file.display(),
-                root.label()
-            )
+            bail!("{} is neither a WSDL nor a schema: its root is {}", file.display(), root.label())
         }
     }
 
-    fn definitions(
-        &mut self,
-        dir: &Path,
-        file: PathBuf,
-        mut element: Element,
-    ) -> anyhow::Result<()> {
+    fn definitions(&mut self, dir: &Path, file: PathBuf, mut element: Element) -> anyhow::Result<()> {
         for import in element.all("import") {
             self.reach(dir, &file, import, import.required("location")?)?;
         }
-        for types in element
-            .children
-            .iter_mut()
-            .filter(|child| child.is(WSDL, "types"))
-        {
+        for types in element.children.iter_mut().filter(|child| child.is(WSDL, "types")) {
             for schema in std::mem::take(&mut types.children) {
                 if schema.is(XSD, "schema") {
                     self.schema(dir, file.clone(), schema)?;
@@ -108,13 +90,7 @@ impl Files {
         Ok(())
     }
 
-    fn reach(
-        &mut self,
-        dir: &Path,
-        from: &Path,
-        link: &Element,
-        location: &str,
-    ) -> anyhow::Result<()> {
+    fn reach(&mut self, dir: &Path, from: &Path, link: &Element, location: &str) -> anyhow::Result<()> {
         let why = || format!("{} of \"{location}\" in {}", link.label(), from.display());
         let file = inside(from, location).with_context(why)?;
         self.follow(dir, file).with_context(why)
@@ -145,10 +121,7 @@ mod tests {
     #[test]
     fn a_location_stays_below_the_directory() {
         let from = Path::new("schemas/types.xsd");
-        assert_eq!(
-            inside(from, "./core.xsd").unwrap(),
-            Path::new("schemas/core.xsd")
-        );
+        assert_eq!(inside(from, "./core.xsd").unwrap(), Path::new("schemas/core.xsd"));
         assert_eq!(inside(from, "../core.xsd").unwrap(), Path::new("core.xsd"));
         assert!(inside(from, "../../core.xsd").is_err());
         assert!(inside(from, "/etc/hosts").is_err());

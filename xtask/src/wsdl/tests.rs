@@ -29,12 +29,7 @@ fn some(text: &str) -> Option<String> {
 
 fn ty(name: &str, base: &str, fields: Vec<Field>) -> DataType {
     let base = (!base.is_empty()).then(|| base.to_owned());
-    DataType {
-        name: name.to_owned(),
-        base,
-        since: None,
-        fields,
-    }
+    DataType { name: name.to_owned(), base, since: None, fields }
 }
 
 fn kind() -> Ty {
@@ -47,20 +42,13 @@ fn golden() -> Api {
         version: some("6.5"),
         types: vec![
             ty("DynamicData", "", vec![]),
-            ty(
-                "MethodFault",
-                "",
-                vec![maybe("faultCause", data("LocalizedMethodFault"))],
-            ),
+            ty("MethodFault", "", vec![maybe("faultCause", data("LocalizedMethodFault"))]),
             ty("RuntimeFault", "MethodFault", vec![]),
             ty("InvalidState", "MethodFault", vec![]),
             ty(
                 "LocalizedMethodFault",
                 "DynamicData",
-                vec![
-                    one("fault", data("MethodFault")),
-                    maybe("localizedMessage", Ty::String),
-                ],
+                vec![one("fault", data("MethodFault")), maybe("localizedMessage", Ty::String)],
             ),
             ty(
                 "Disk",
@@ -130,8 +118,7 @@ const ANNOTATIONS: &str = r#"{"data":{
 "InvalidState":{"s":"2.0"},"Elsewhere":{"s":"8.0.0.1"},
 "Disk":{"s":"2.5","p":{"datastore":{"ref":"Datastore","s":"5.0"},"password":{"secret":1},"gone":{"link":"X"}}}},
 "enums":{"Other":"2.0"}}"#;
-const VERSIONS: &str =
-    r#"[["2.0","a"],["2.5","b"],["2.5u2","c"],["5.0","d"],["6.5","e"],["8.0.0.1","f"]]"#;
+const VERSIONS: &str = r#"[["2.0","a"],["2.5","b"],["2.5u2","c"],["5.0","d"],["6.5","e"],["8.0.0.1","f"]]"#;
 
 fn companions(managed: &str) -> Scratch {
     let scratch = Scratch::new().unwrap();
@@ -147,17 +134,11 @@ fn companions_tell_what_both_know() {
     let api = read(&small(), Some(scratch.path())).unwrap();
 
     let mut expected = golden();
-    expected.versions = ["2.0", "2.5", "2.5u2", "5.0", "6.5"]
-        .map(str::to_owned)
-        .into();
+    expected.versions = ["2.0", "2.5", "2.5u2", "5.0", "6.5"].map(str::to_owned).into();
     for ty in &mut expected.types {
         ty.since = some(if ty.name == "Disk" { "2.5" } else { "2.0" });
     }
-    let disk = expected
-        .types
-        .iter_mut()
-        .find(|ty| ty.name == "Disk")
-        .unwrap();
+    let disk = expected.types.iter_mut().find(|ty| ty.name == "Disk").unwrap();
     disk.fields[3].since = some("5.0");
     disk.fields[3].target = some("Datastore");
     disk.fields[5].secret = true;
@@ -171,11 +152,7 @@ fn companions_tell_what_both_know() {
     rename.privilege = some("Entity.Rename");
     rename.params[0].secret = true;
     rename.task_result = Some(maybe("result", data("Disk")));
-    let disks = Field {
-        since: some("5.0"),
-        privilege: some("System.View"),
-        ..maybe("disk", data("Disk")).array(true)
-    };
+    let disks = Field { since: some("5.0"), privilege: some("System.View"), ..maybe("disk", data("Disk")).array(true) };
     expected.managed = vec![
         ManagedObject {
             name: "Entity".to_owned(),
@@ -188,13 +165,7 @@ fn companions_tell_what_both_know() {
             name: "Machine".to_owned(),
             base: some("Entity"),
             since: some("2.5"),
-            properties: vec![
-                disks,
-                Field {
-                    target: some("Host"),
-                    ..one("host", Ty::Ref)
-                },
-            ],
+            properties: vec![disks, Field { target: some("Host"), ..one("host", Ty::Ref) }],
             methods: vec![query],
         },
     ];
@@ -203,8 +174,7 @@ fn companions_tell_what_both_know() {
         "Enums are unknown to the companions, and so are their versions: 1 (DiskKind).".to_owned(),
         "Operations belong to no known managed object: 1 (Refresh).".to_owned(),
         "Methods of the companions are not in this WSDL and are left out: 1 (Vanished).".to_owned(),
-        "Properties have a type that is not in this WSDL and are left out: 1 (Entity.tag)."
-            .to_owned(),
+        "Properties have a type that is not in this WSDL and are left out: 1 (Entity.tag).".to_owned(),
     ];
     assert_eq!(api, expected);
 }
@@ -213,36 +183,22 @@ fn companions_tell_what_both_know() {
 fn broken_companions_are_refused_by_name() {
     for (managed, expected) in [
         ("{", "malformed companion"),
-        (
-            r#"{"A":{"s":"2.0","base":"B"}}"#,
-            "`A` extends `B`, which is not there",
-        ),
+        (r#"{"A":{"s":"2.0","base":"B"}}"#, "`A` extends `B`, which is not there"),
         (r#"{"A":{"s":"2.0","base":"A"}}"#, "`A` extends itself"),
     ] {
         let scratch = companions(managed);
         let error = format!("{:#}", read(&small(), Some(scratch.path())).unwrap_err());
-        assert!(
-            error.contains("managed-objects.json") && error.contains(expected),
-            "{error}"
-        );
+        assert!(error.contains("managed-objects.json") && error.contains(expected), "{error}");
     }
     let error = format!("{:#}", read(&small(), Some(&small())).unwrap_err());
-    assert!(
-        error.contains("cannot read") && error.contains("versions.json"),
-        "{error}"
-    );
+    assert!(error.contains("cannot read") && error.contains("versions.json"), "{error}");
 }
 
 /// A copy of the small WSDL.
 fn copy() -> Scratch {
     let scratch = Scratch::new().unwrap();
     fs::create_dir(scratch.path().join("schemas")).unwrap();
-    for name in [
-        "vim.wsdl",
-        "schemas/types.xsd",
-        "schemas/requests.xsd",
-        "schemas/reflect.xsd",
-    ] {
+    for name in ["vim.wsdl", "schemas/types.xsd", "schemas/requests.xsd", "schemas/reflect.xsd"] {
         fs::copy(small().join(name), scratch.path().join(name)).unwrap();
     }
     scratch
@@ -271,11 +227,7 @@ fn an_imported_schema_may_be_missing_until_it_is_needed() {
     let foreign = "xmlns:r=\"urn:reflect\" type=\"r:DynamicTypeInfo\"";
     fs::write(&path, text.replace("type=\"api:Disk\"", foreign)).unwrap();
     let error = format!("{:#}", read(scratch.path(), None).unwrap_err());
-    for part in [
-        "without schemas/reflect.xsd",
-        "QueryDisks",
-        "the type `DynamicTypeInfo` (urn:reflect)",
-    ] {
+    for part in ["without schemas/reflect.xsd", "QueryDisks", "the type `DynamicTypeInfo` (urn:reflect)"] {
         assert!(error.contains(part), "{error} does not say {part}");
     }
 }
@@ -284,125 +236,28 @@ fn an_imported_schema_may_be_missing_until_it_is_needed() {
 fn a_broken_wsdl_is_refused_with_file_and_element() {
     let types = "schemas/types.xsd";
     for (file, from, to, expected) in [
-        (
-            "vim.wsdl",
-            "schemas/types.xsd",
-            "schemas/none.xsd",
-            &["<include>", "vim.wsdl", "none.xsd"][..],
-        ),
-        (
-            "vim.wsdl",
-            "schemas/types.xsd",
-            "../types.xsd",
-            &["vim.wsdl", "leaves the directory"],
-        ),
-        (
-            "vim.wsdl",
-            "schemas/types.xsd",
-            "https://localhost/x.xsd",
-            &["vim.wsdl", "nothing is fetched"],
-        ),
-        (
-            "vim.wsdl",
-            "api:RenameIn\"",
-            "api:Nothing\"",
-            &["Rename_Task", "vim.wsdl", "the message `Nothing`"],
-        ),
-        (
-            "vim.wsdl",
-            "element=\"api:Rename_Task\"",
-            "element=\"api:No\"",
-            &["Rename_Task", "the element `No`"],
-        ),
-        (
-            "vim.wsdl",
-            "name=\"VimPortType\">",
-            "name=\"VimPortType\"",
-            &["vim.wsdl", "line ", "malformed"],
-        ),
-        (
-            "vim.wsdl",
-            "<w:operation name=\"QueryDisks\">",
-            "<w:operation>",
-            &["no attribute `name`", "vim.wsdl"],
-        ),
-        (
-            "vim.wsdl",
-            "name=\"Refresh\">",
-            "name=\"QueryDisks\">",
-            &["`QueryDisks` is declared twice"],
-        ),
-        (
-            "vim.wsdl",
-            "w:portType name",
-            "w:other name",
-            &["malformed"],
-        ),
-        (
-            types,
-            "type=\"DiskKind\"",
-            "type=\"Nope\"",
-            &["types.xsd", "Disk", "name=\"kind\"", "the type `Nope`"],
-        ),
-        (
-            types,
-            "x:long",
-            "x:hexBinary",
-            &[
-                "types.xsd",
-                "name=\"bytes\"",
-                "xsd:hexBinary is not supported",
-            ],
-        ),
-        (
-            types,
-            "x:long",
-            "y:long",
-            &["types.xsd", "name=\"bytes\"", "prefix of `y:long`"],
-        ),
-        (
-            types,
-            "base=\"MethodFault\"",
-            "base=\"RuntimeFault\"",
-            &["`RuntimeFault` extends itself"],
-        ),
-        (
-            types,
-            "base=\"MethodFault\"",
-            "base=\"DiskKind\"",
-            &["RuntimeFault", "`DiskKind` is no complex type"],
-        ),
-        (
-            types,
-            "type=\"Disk\" minOccurs=\"0\"/>",
-            "type=\"RefreshRequestType\"/>",
-            &["no data type", "Disk"],
-        ),
-        (
-            types,
-            "name=\"InvalidState\"",
-            "name=\"RuntimeFault\"",
-            &["declared", "again", "types.xsd"],
-        ),
-        (
-            types,
-            "<x:choice>",
-            "<x:group ref=\"g\"/><x:choice>",
-            &["types.xsd", "Disk", "<group> is not supported"],
-        ),
-        (
-            types,
-            "</x:schema>",
-            "",
-            &["types.xsd", "ends inside <schema>"],
-        ),
+        ("vim.wsdl", "schemas/types.xsd", "schemas/none.xsd", &["<include>", "vim.wsdl", "none.xsd"][..]),
+        ("vim.wsdl", "schemas/types.xsd", "../types.xsd", &["vim.wsdl", "leaves the directory"]),
+        ("vim.wsdl", "schemas/types.xsd", "https://localhost/x.xsd", &["vim.wsdl", "nothing is fetched"]),
+        ("vim.wsdl", "api:RenameIn\"", "api:Nothing\"", &["Rename_Task", "vim.wsdl", "the message `Nothing`"]),
+        ("vim.wsdl", "element=\"api:Rename_Task\"", "element=\"api:No\"", &["Rename_Task", "the element `No`"]),
+        ("vim.wsdl", "name=\"VimPortType\">", "name=\"VimPortType\"", &["vim.wsdl", "line ", "malformed"]),
+        ("vim.wsdl", "<w:operation name=\"QueryDisks\">", "<w:operation>", &["no attribute `name`", "vim.wsdl"]),
+        ("vim.wsdl", "name=\"Refresh\">", "name=\"QueryDisks\">", &["`QueryDisks` is declared twice"]),
+        ("vim.wsdl", "w:portType name", "w:other name", &["malformed"]),
+        (types, "type=\"DiskKind\"", "type=\"Nope\"", &["types.xsd", "Disk", "name=\"kind\"", "the type `Nope`"]),
+        (types, "x:long", "x:hexBinary", &["types.xsd", "name=\"bytes\"", "xsd:hexBinary is not supported"]),
+        (types, "x:long", "y:long", &["types.xsd", "name=\"bytes\"", "prefix of `y:long`"]),
+        (types, "base=\"MethodFault\"", "base=\"RuntimeFault\"", &["`RuntimeFault` extends itself"]),
+        (types, "base=\"MethodFault\"", "base=\"DiskKind\"", &["RuntimeFault", "`DiskKind` is no complex type"]),
+        (types, "type=\"Disk\" minOccurs=\"0\"/>", "type=\"RefreshRequestType\"/>", &["no data type", "Disk"]),
+        (types, "name=\"InvalidState\"", "name=\"RuntimeFault\"", &["declared", "again", "types.xsd"]),
+        (types, "<x:choice>", "<x:group ref=\"g\"/><x:choice>", &["types.xsd", "Disk", "<group> is not supported"]),
+        (types, "</x:schema>", "", &["types.xsd", "ends inside <schema>"]),
     ] {
         let error = spoiled(file, from, to);
         for part in expected {
-            assert!(
-                error.contains(part),
-                "{from} → {to}: {error} does not say {part}"
-            );
+            assert!(error.contains(part), "{from} → {to}: {error} does not say {part}");
         }
     }
 }
@@ -416,10 +271,7 @@ fn a_truncated_file_is_refused_wherever_it_ends() {
         for end in (0..text.trim_end().len()).step_by(41) {
             fs::write(&path, &text[..end]).unwrap();
             let error = format!("{:#}", read(scratch.path(), None).unwrap_err());
-            assert!(
-                error.contains(name.trim_start_matches("schemas/")),
-                "{name} up to {end}: {error}"
-            );
+            assert!(error.contains(name.trim_start_matches("schemas/")), "{name} up to {end}: {error}");
         }
         fs::write(&path, text).unwrap();
     }
@@ -429,16 +281,10 @@ fn a_truncated_file_is_refused_wherever_it_ends() {
 fn a_directory_without_wsdl_is_refused() {
     let scratch = Scratch::new().unwrap();
     let error = read(scratch.path(), None).unwrap_err().to_string();
-    assert!(
-        error.ends_with("holds neither vimService.wsdl nor vim.wsdl"),
-        "{error}"
-    );
+    assert!(error.ends_with("holds neither vimService.wsdl nor vim.wsdl"), "{error}");
     fs::write(scratch.path().join("vim.wsdl"), "<html/>").unwrap();
     let error = read(scratch.path(), None).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "vim.wsdl is neither a WSDL nor a schema: its root is <html>"
-    );
+    assert_eq!(error, "vim.wsdl is neither a WSDL nor a schema: its root is <html>");
     let empty = "<definitions xmlns='http://schemas.xmlsoap.org/wsdl/'/>";
     fs::write(scratch.path().join("vim.wsdl"), empty).unwrap();
     let error = format!("{:#}", read(scratch.path(), None).unwrap_err());

@@ -52,8 +52,7 @@ impl Element {
                 }
                 Event::Start(start) => {
                     let scope = open.last().map(|e| Rc::clone(&e.scope)).unwrap_or_default();
-                    let element =
-                        Element::open(&start, scope).with_context(|| format!("line {}", line()))?;
+                    let element = Element::open(&start, scope).with_context(|| format!("line {}", line()))?;
                     open.push(element);
                 }
                 Event::End(_) => {
@@ -81,59 +80,38 @@ impl Element {
         for attribute in start.attributes() {
             let attribute = attribute.context("malformed attribute")?;
             let key: &str = attribute.key.as_ref();
-            let value = attribute
-                .normalized_value(XmlVersion::Implicit1_0)
-                .context("malformed attribute value")?;
-            let prefix = if key == "xmlns" {
-                Some("")
-            } else {
-                key.strip_prefix("xmlns:")
-            };
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0).context("malformed attribute value")?;
+            let prefix = if key == "xmlns" { Some("") } else { key.strip_prefix("xmlns:") };
             match prefix {
-                Some(prefix) => {
-                    Rc::make_mut(&mut scope).push((prefix.to_owned(), Rc::from(value.as_ref())))
-                }
+                Some(prefix) => Rc::make_mut(&mut scope).push((prefix.to_owned(), Rc::from(value.as_ref()))),
                 None => attributes.push((key.to_owned(), value.into_owned())),
             }
         }
         let name = resolve(start.name().as_ref(), &scope)?;
-        Ok(Element {
-            name,
-            children: Vec::new(),
-            attributes,
-            scope,
-        })
+        Ok(Element { name, children: Vec::new(), attributes, scope })
     }
 
     /// The value of an attribute without prefix.
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The value of an attribute that must be there.
     pub(super) fn required(&self, name: &str) -> anyhow::Result<&str> {
-        self.attribute(name)
-            .with_context(|| format!("{} has no attribute `{name}`", self.label()))
+        self.attribute(name).with_context(|| format!("{} has no attribute `{name}`", self.label()))
     }
 
     /// The value of an attribute as a name, its prefix resolved.
     pub(super) fn qname(&self, attribute: &str) -> anyhow::Result<Option<QName>> {
         self.attribute(attribute)
-            .map(|value| {
-                resolve(value.trim(), &self.scope)
-                    .with_context(|| format!("{attribute} of {}", self.label()))
-            })
+            .map(|value| resolve(value.trim(), &self.scope).with_context(|| format!("{attribute} of {}", self.label())))
             .transpose()
     }
 
     /// The value of an attribute that must be there, as a name.
     pub(super) fn required_qname(&self, attribute: &str) -> anyhow::Result<QName> {
         self.required(attribute)?;
-        self.qname(attribute)?
-            .with_context(|| format!("{} has no attribute `{attribute}`", self.label()))
+        self.qname(attribute)?.with_context(|| format!("{} has no attribute `{attribute}`", self.label()))
     }
 
     /// Whether the element has this name in this namespace.
@@ -143,9 +121,7 @@ impl Element {
 
     /// The child elements of this name, in this element's own namespace.
     pub(super) fn all<'a>(&'a self, local: &'a str) -> impl Iterator<Item = &'a Element> {
-        self.children
-            .iter()
-            .filter(move |child| child.is(&self.name.namespace, local))
+        self.children.iter().filter(move |child| child.is(&self.name.namespace, local))
     }
 
     /// The first child element of this name.
@@ -164,8 +140,7 @@ impl Element {
 
 /// Reads a file and parses it; errors name it.
 pub(super) fn parse_file(path: &Path) -> anyhow::Result<Element> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Element::parse(&text).with_context(|| format!("in {}", path.display()))
 }
 
@@ -178,20 +153,12 @@ fn resolve(name: &str, scope: &Scope) -> anyhow::Result<QName> {
         None if prefix == "xml" => Rc::from("http://www.w3.org/XML/1998/namespace"),
         None => bail!("the prefix of `{name}` is not declared"),
     };
-    Ok(QName {
-        namespace,
-        local: local.to_owned(),
-    })
+    Ok(QName { namespace, local: local.to_owned() })
 }
 
 fn line_at(text: &str, position: u64) -> usize {
-    let end = usize::try_from(position)
-        .unwrap_or(text.len())
-        .min(text.len());
-    1 + text.as_bytes()[..end]
-        .iter()
-        .filter(|&&byte| byte == b'\n')
-        .count()
+    let end = usize::try_from(position).unwrap_or(text.len()).min(text.len());
+    1 + text.as_bytes()[..end].iter().filter(|&&byte| byte == b'\n').count()
 }
 
 #[cfg(test)]
@@ -210,24 +177,14 @@ mod tests {
         .unwrap();
         assert!(root.is("urn:1", "a"));
         assert!(root.children[0].is("urn:2", "b"));
-        assert_eq!(
-            &*root.children[0].required_qname("type").unwrap().namespace,
-            "urn:2"
-        );
+        assert_eq!(&*root.children[0].required_qname("type").unwrap().namespace, "urn:2");
         assert!(root.children[1].is("urn:3", "c"));
-        assert_eq!(
-            &*root.children[1].required_qname("type").unwrap().namespace,
-            "urn:4"
-        );
+        assert_eq!(&*root.children[1].required_qname("type").unwrap().namespace, "urn:4");
     }
 
     #[test]
     fn malformed_documents_are_refused_with_their_line() {
-        assert!(
-            failure("<a>\n<b></a>").starts_with("line 2: malformed XML"),
-            "{}",
-            failure("<a>\n<b></a>")
-        );
+        assert!(failure("<a>\n<b></a>").starts_with("line 2: malformed XML"), "{}", failure("<a>\n<b></a>"));
         assert_eq!(failure("<a><b>"), "the file ends inside <b>");
         assert_eq!(failure("<a/><b/>"), "line 1: a second root element");
         assert_eq!(failure(""), "the file holds no element");

@@ -1,0 +1,264 @@
+//! Writing: fields in the order of the schema, what is not set left out, `xsi:type` exactly where it is needed.
+
+use std::fmt::Write as _;
+
+use crate::object::{Any, DataObject, Element, FieldInfo, Type, Value, format_date_time};
+
+/// A value that XML can't carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodeError {
+    field: String,
+    character: char,
+}
+
+impl std::fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} contains the character U+{:04X}, which XML can't carry", self.field, u32::from(self.character))
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// Writes values as XML elements. The prefixes `xsi` and `xsd` are bound by the document around them.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    out: String,
+    bad: Option<EncodeError>,
+}
+
+impl Encoder {
+    /// An empty document.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was written.
+    ///
+    /// # Errors
+    /// A text had a character that XML can't carry; the first one is named.
+    pub fn finish(self) -> Result<String, EncodeError> {
+        match self.bad {
+            Some(bad) => Err(bad),
+            None => Ok(self.out),
+        }
+    }
+
+    /// Appends markup as it is.
+    pub fn raw(&mut self, markup: &str) {
+        self.out.push_str(markup);
+    }
+
+    /// Writes a value as the element or elements that `field` declares; nothing where it is not set.
+    pub fn field(&mut self, field: &FieldInfo, value: Value<'_>) {
+        match value {
+            Value::List(list) => {
+                for index in 0..list.count() {
+                    self.one(field.name, field.ty, list.at(index));
+                }
+            }
+            value => self.one(field.name, field.ty, value),
+        }
+    }
+
+    /// Writes an object as an element, with `xsi:type` where its type is not `declared`.
+    pub fn object(&mut self, name: &str, declared: &str, object: &dyn DataObject) {
+        self.one(name, Type::Data(object.info()), Value::Data(object));
+        // An object of exactly its own type needs no `xsi:type`; for another declared type the caller uses `Any`.
+        debug_assert_eq!(declared, object.info().name());
+    }
+
+    /// Writes the fields of an object, without an element around them.
+    pub fn fields(&mut self, object: &dyn DataObject) {
+        for (index, field) in object.info().fields().iter().enumerate() {
+            self.field(field, object.get(index));
+        }
+    }
+
+    fn one(&mut self, name: &str, declared: Type, value: Value<'_>) {
+        if value.is_unset() {
+            return;
+        }
+        match value {
+            Value::Unset | Value::List(_) => {}
+            Value::Data(data) => {
+                self.open(name, None, None);
+                self.fields(data);
+                self.close(name);
+            }
+            Value::Poly(object) => {
+                let type_name = Some(object.type_name()).filter(|own| *own != declared.name());
+                self.open(name, type_name.map(|own| ("", own)), None);
+                self.fields(object.data());
+                for element in object.unknown().iter().flat_map(|unknown| &unknown.elements) {
+                    self.element(&element.name, element);
+                }
+                self.close(name);
+            }
+            Value::Any(any) => self.any(name, any),
+            Value::Ref(reference) => {
+                self.open(name, None, Some(&reference.type_));
+                self.text(name, &reference.value);
+                self.close(name);
+            }
+            scalar => {
+                self.open(name, None, None);
+                self.scalar(name, scalar);
+                self.close(name);
+            }
+        }
+    }
+
+    /// Writes a value with its type.
+    pub fn any(&mut self, name: &str, any: &Any) {
+        let type_name = any.type_name();
+        let prefix = match any {
+            Any::Unset => return,
+            Any::Ref(_) | Any::Enum(_) | Any::Object(_) | Any::Array(_) => "",
+            Any::Unknown(element) => return self.element(name, element),
+            _ => "xsd:",
+        };
+        let reference_type = if let Any::Ref(reference) = any { Some(&*reference.type_) } else { None };
+        self.open(name, Some((prefix, &type_name)), reference_type);
+        match any {
+            Any::Array(array) => self.items(&array.item, &array.items),
+            Any::Object(object) => {
+                self.fields(object.data());
+                for element in object.unknown().iter().flat_map(|unknown| &unknown.elements) {
+                    self.element(&element.name, element);
+                }
+            }
+            any => self.scalar(name, any.as_value()),
+        }
+        self.close(name);
+    }
+
+    fn items(&mut self, item: &str, items: &[Any]) {
+        // Items of a built-in type are named by it (`<string>`), others by their type (`<VirtualDevice>`).
+        let mut lower = item.to_owned();
+        if let Some(first) = lower.get_mut(..1) {
+            first.make_ascii_lowercase();
+        }
+        let lower = if lower == "uri" { "anyURI".to_owned() } else { lower };
+        let built_in = Type::built_in(&lower);
+        let name = if built_in.is_some() && item != "ManagedObjectReference" { lower.as_str() } else { item };
+        for any in items {
+            match any {
+                Any::Object(object) => {
+                    let own = object.type_name();
+                    // A localized fault stands in an array of faults under its own name.
+                    let name = if own == "LocalizedMethodFault" { own } else { name };
+                    self.open(name, (own != name).then_some(("", own)), None);
+                    self.fields(object.data());
+                    for element in object.unknown().iter().flat_map(|unknown| &unknown.elements) {
+                        self.element(&element.name, element);
+                    }
+                    self.close(name);
+                }
+                any if matches!(built_in, Some(Type::Any)) => self.any(name, any),
+                Any::Unknown(element) => self.element(name, element),
+                any => self.one(name, Type::Any, any.as_value()),
+            }
+        }
+    }
+
+    /// Writes an element that no type describes.
+    pub fn element(&mut self, name: &str, element: &Element) {
+        self.open(
+            name,
+            element.type_name.as_deref().map(|own| (prefix_of(own), own)),
+            element.reference_type.as_deref(),
+        );
+        self.text(name, &element.text);
+        for child in &element.children {
+            self.element(&child.name, child);
+        }
+        self.close(name);
+    }
+
+    fn open(&mut self, name: &str, type_name: Option<(&str, &str)>, reference_type: Option<&str>) {
+        self.out.push('<');
+        self.out.push_str(name);
+        if let Some(reference_type) = reference_type {
+            self.out.push_str(" type=\"");
+            self.text(name, reference_type);
+            self.out.push('"');
+        }
+        if let Some((prefix, type_name)) = type_name {
+            self.out.push_str(" xsi:type=\"");
+            self.out.push_str(prefix);
+            self.text(name, type_name);
+            self.out.push('"');
+        }
+        self.out.push('>');
+    }
+
+    fn close(&mut self, name: &str) {
+        self.out.push_str("</");
+        self.out.push_str(name);
+        self.out.push('>');
+    }
+
+    fn scalar(&mut self, name: &str, value: Value<'_>) {
+        // Writing to a String can't fail.
+        let _ = match value {
+            Value::Boolean(v) => write!(self.out, "{v}"),
+            Value::Byte(v) => write!(self.out, "{v}"),
+            Value::Short(v) => write!(self.out, "{v}"),
+            Value::Int(v) => write!(self.out, "{v}"),
+            Value::Long(v) => write!(self.out, "{v}"),
+            Value::Float(v) => self.float(f64::from(v), format_args!("{v}")),
+            Value::Double(v) => self.float(v, format_args!("{v}")),
+            Value::DateTime(v) => self.out.write_str(&format_date_time(v)),
+            Value::Binary(v) => self.out.write_str(&v.to_base64()),
+            Value::String(v) | Value::Enum(_, v) => {
+                self.text(name, v);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+    }
+
+    fn float(&mut self, value: f64, digits: std::fmt::Arguments<'_>) -> std::fmt::Result {
+        if value.is_infinite() {
+            self.out.write_str(if value > 0.0 { "INF" } else { "-INF" })
+        } else {
+            self.out.write_fmt(digits)
+        }
+    }
+
+    fn text(&mut self, field: &str, text: &str) {
+        let mut from = 0;
+        for (at, byte) in text.bytes().enumerate() {
+            let escaped = match byte {
+                b'<' => "&lt;",
+                b'>' => "&gt;",
+                b'&' => "&amp;",
+                b'"' => "&quot;",
+                b'\r' => "&#13;",
+                // Attribute values lose these by normalization, and a reader may trim them.
+                b'\t' => "&#9;",
+                b'\n' => "&#10;",
+                0..=8 | 11 | 12 | 14..=31 => {
+                    self.bad.get_or_insert(EncodeError { field: field.to_owned(), character: byte.into() });
+                    ""
+                }
+                _ => continue,
+            };
+            self.out.push_str(&text[from..at]);
+            self.out.push_str(escaped);
+            from = at + 1;
+        }
+        self.out.push_str(&text[from..]);
+        if let Some(character) = text.chars().find(|c| matches!(c, '\u{FFFE}' | '\u{FFFF}')) {
+            self.bad.get_or_insert(EncodeError { field: field.to_owned(), character });
+        }
+    }
+}
+
+/// The prefix of a type that is known by its local name only.
+fn prefix_of(type_name: &str) -> &'static str {
+    match Type::built_in(type_name) {
+        Some(Type::Ref) | None => "",
+        Some(_) => "xsd:",
+    }
+}

@@ -1,0 +1,158 @@
+//! The SOAP envelope around requests and answers.
+
+use crate::codec::{DecodeError, Decoder, EncodeError, Encoder};
+use crate::fault::SoapFault;
+use crate::object::{Any, Array, FieldInfo, ManagedObjectReference, Object, Registry, Type, Value};
+use crate::request::Method;
+
+const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope \
+     xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" \
+     xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><soapenv:Body>";
+const TAIL: &str = "</soapenv:Body></soapenv:Envelope>";
+
+/// Writes the envelope of a request.
+///
+/// # Errors
+/// A text has a character that XML can't carry.
+pub fn write_request(
+    method: &Method,
+    this: &ManagedObjectReference,
+    values: &[Value<'_>],
+) -> Result<String, EncodeError> {
+    let mut out = Encoder::new();
+    out.raw(HEAD);
+    out.raw(&format!("<{} xmlns=\"urn:vim25\">", method.name));
+    out.field(&FieldInfo::req("_this", Type::Ref), Value::Ref(this));
+    for (field, value) in method.params.iter().zip(values) {
+        out.field(field, *value);
+    }
+    out.raw(&format!("</{}>", method.name));
+    out.raw(TAIL);
+    out.finish()
+}
+
+/// What a SOAP document holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The answer of an operation.
+    Result {
+        /// The operation.
+        operation: String,
+        /// Its `returnval`: [`Any::Unset`] where there is none, an array where it repeats.
+        value: Any,
+    },
+    /// A fault.
+    Fault(SoapFault),
+}
+
+/// Reads the answer of `method`, or of any method of the registry where none is given.
+///
+/// # Errors
+/// The document is not SOAP or not well-formed, or a text in it is not a value of its type.
+pub fn read_answer(
+    document: &[u8],
+    registry: &'static Registry,
+    method: Option<&Method>,
+) -> Result<Answer, DecodeError> {
+    let mut decoder = Decoder::new(document, registry)?;
+    let not_soap = |what: &str| DecodeError::new(format!("not a SOAP document: {what}"), 0);
+    let Some(root) = decoder.enter()? else { return Err(not_soap("it has no element")) };
+    if root.name() != "Envelope" {
+        return Err(not_soap(&format!("its root is <{}>", root.name())));
+    }
+    let mut answer = None;
+    while let Some(part) = decoder.enter()? {
+        if part.name() != "Body" || answer.is_some() {
+            decoder.skip()?;
+            continue;
+        }
+        while let Some(content) = decoder.enter()? {
+            if answer.is_some() {
+                decoder.skip()?;
+            } else if content.name() == "Fault" {
+                answer = Some(Answer::Fault(fault(&mut decoder, registry)?));
+            } else {
+                let operation = content.name().strip_suffix("Response").unwrap_or(content.name()).to_owned();
+                let result = match method {
+                    Some(method) => method.result,
+                    None => registry.method(&operation).and_then(|method| method.result),
+                };
+                let value = returned(&mut decoder, result)?;
+                answer = Some(Answer::Result { operation, value });
+            }
+        }
+    }
+    // What follows the envelope must be well-formed too: a cut there is a cut answer.
+    while decoder.enter()?.is_some() {
+        decoder.skip()?;
+    }
+    answer.ok_or_else(|| not_soap("its body is empty"))
+}
+
+fn returned(decoder: &mut Decoder<'_>, result: Option<FieldInfo>) -> Result<Any, DecodeError> {
+    let ty = result.map_or(Type::Any, |field| field.ty);
+    let mut values = Vec::new();
+    while let Some(element) = decoder.enter()? {
+        if element.name() == "returnval" {
+            values.push(decoder.value(element, ty)?);
+        } else {
+            decoder.skip()?;
+        }
+    }
+    let array = result.is_some_and(|field| field.array);
+    if array || values.len() > 1 {
+        return Ok(Any::Array(Array { item: item_name(ty), items: values }));
+    }
+    Ok(values.pop().unwrap_or_default())
+}
+
+/// The `X` of `ArrayOfX`.
+fn item_name(ty: Type) -> String {
+    let name = ty.name();
+    let (first, rest) = name.split_at_checked(1).unwrap_or_default();
+    first.to_ascii_uppercase() + rest
+}
+
+fn fault(decoder: &mut Decoder<'_>, registry: &'static Registry) -> Result<SoapFault, DecodeError> {
+    let mut fault = SoapFault { code: String::new(), reason: String::new(), detail: None };
+    while let Some(part) = decoder.enter()? {
+        match part.name() {
+            // SOAP 1.1, and what gateways before a server write in SOAP 1.2.
+            "faultcode" | "Code" => fault.code = decoder.text()?.trim().to_owned(),
+            "faultstring" | "Reason" => fault.reason = decoder.text()?.trim().to_owned(),
+            "detail" | "Detail" => {
+                while let Some(detail) = decoder.enter()? {
+                    if fault.detail.is_some() {
+                        decoder.skip()?;
+                        continue;
+                    }
+                    fault.detail = typed_fault(decoder, registry, detail)?;
+                }
+            }
+            _ => decoder.skip()?,
+        }
+    }
+    Ok(fault)
+}
+
+/// The fault in a detail element. The element is named by the fault plus `Fault`; most servers also say `xsi:type`.
+fn typed_fault<'a>(
+    decoder: &mut Decoder<'a>,
+    registry: &'static Registry,
+    detail: crate::codec::Entered<'a>,
+) -> Result<Option<Object>, DecodeError> {
+    let by_element = detail.name().strip_suffix("Fault").unwrap_or(detail.name()).to_owned();
+    let declared = match detail.type_name() {
+        // With a type of its own, the common base is enough: an unknown type falls back to it.
+        Some(_) => registry.data("MethodFault"),
+        None => registry.data(&by_element).or_else(|| registry.data("MethodFault")),
+    };
+    let Some(declared) = declared else {
+        decoder.skip()?;
+        return Ok(None);
+    };
+    match decoder.value(detail, Type::Data(declared))? {
+        Any::Object(object) => Ok(Some(object)),
+        _ => Ok(None),
+    }
+}

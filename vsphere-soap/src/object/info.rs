@@ -1,0 +1,276 @@
+//! Static descriptions: types, fields, enumerations, and the registry that finds them by name.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::OnceLock;
+
+use super::DataObject;
+use crate::request::Method;
+
+/// What is known of a data object type.
+pub struct TypeInfo {
+    name: &'static str,
+    base: Option<&'static TypeInfo>,
+    own: &'static [FieldInfo],
+    new: fn() -> Box<dyn DataObject>,
+    /// All fields, inherited ones first. Made at the first use: the flattened tables of all types are twice the size of
+    /// the own ones, and a program touches few.
+    fields: OnceLock<Box<[FieldInfo]>>,
+}
+
+impl TypeInfo {
+    /// Describes a type. Called by generated code.
+    pub const fn new(
+        name: &'static str,
+        base: Option<&'static TypeInfo>,
+        own: &'static [FieldInfo],
+        new: fn() -> Box<dyn DataObject>,
+    ) -> Self {
+        Self { name, base, own, new, fields: OnceLock::new() }
+    }
+
+    /// The name on the wire.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The type that it extends.
+    pub fn base(&self) -> Option<&'static TypeInfo> {
+        self.base
+    }
+
+    /// The fields that the type itself declares.
+    pub fn own_fields(&self) -> &'static [FieldInfo] {
+        self.own
+    }
+
+    /// All fields, inherited ones first: position is field index.
+    pub fn fields(&self) -> &[FieldInfo] {
+        self.fields.get_or_init(|| {
+            let inherited = self.base.map_or(&[][..], TypeInfo::fields);
+            inherited.iter().chain(self.own).copied().collect()
+        })
+    }
+
+    /// The index of the field with this wire name.
+    pub fn index_of(&self, field: &str) -> Option<usize> {
+        self.fields().iter().position(|f| f.name == field)
+    }
+
+    /// Whether the type is `other` or extends it, directly or not.
+    pub fn is_a(&self, other: &TypeInfo) -> bool {
+        let mut at = Some(self);
+        while let Some(info) = at {
+            if std::ptr::eq(info, other) {
+                return true;
+            }
+            at = info.base;
+        }
+        false
+    }
+
+    /// A new object of the type with nothing set.
+    pub fn instance(&self) -> Box<dyn DataObject> {
+        (self.new)()
+    }
+}
+
+impl fmt::Debug for TypeInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TypeInfo({})", self.name)
+    }
+}
+
+/// What is known of a field of a data object, a parameter or a result.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldInfo {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// The declared type of the value, or of each value of an array.
+    pub ty: Type,
+    /// Whether it may be left out.
+    pub optional: bool,
+    /// Whether it repeats.
+    pub array: bool,
+    /// Whether its value is a secret that no log may show.
+    pub secret: bool,
+}
+
+impl FieldInfo {
+    /// A field that must be there once. The short names keep the generated tables readable.
+    pub const fn req(name: &'static str, ty: Type) -> Self {
+        Self { name, ty, optional: false, array: false, secret: false }
+    }
+
+    /// A field that may be left out.
+    pub const fn opt(name: &'static str, ty: Type) -> Self {
+        Self { name, ty, optional: true, array: false, secret: false }
+    }
+
+    /// A field that repeats.
+    pub const fn list(name: &'static str, ty: Type) -> Self {
+        Self { name, ty, optional: true, array: true, secret: false }
+    }
+
+    /// A field that repeats, at least once.
+    pub const fn list_req(name: &'static str, ty: Type) -> Self {
+        Self { name, ty, optional: false, array: true, secret: false }
+    }
+
+    /// The same field, as a secret.
+    pub const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+}
+
+/// The declared type of a value.
+#[derive(Debug, Clone, Copy)]
+pub enum Type {
+    /// `xsd:boolean`.
+    Boolean,
+    /// `xsd:byte`, signed.
+    Byte,
+    /// `xsd:short`.
+    Short,
+    /// `xsd:int`.
+    Int,
+    /// `xsd:long`.
+    Long,
+    /// `xsd:float`.
+    Float,
+    /// `xsd:double`.
+    Double,
+    /// `xsd:string`.
+    String,
+    /// `xsd:anyURI`, held as text.
+    Uri,
+    /// `xsd:dateTime`.
+    DateTime,
+    /// `xsd:base64Binary`.
+    Binary,
+    /// `xsd:anyType`.
+    Any,
+    /// `ManagedObjectReference`.
+    Ref,
+    /// An enumeration.
+    Enum(&'static EnumInfo),
+    /// A data object.
+    Data(&'static TypeInfo),
+}
+
+impl Type {
+    /// The local name of the type on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Byte => "byte",
+            Self::Short => "short",
+            Self::Int => "int",
+            Self::Long => "long",
+            Self::Float => "float",
+            Self::Double => "double",
+            Self::String => "string",
+            Self::Uri => "anyURI",
+            Self::DateTime => "dateTime",
+            Self::Binary => "base64Binary",
+            Self::Any => "anyType",
+            Self::Ref => "ManagedObjectReference",
+            Self::Enum(info) => info.name,
+            Self::Data(info) => info.name(),
+        }
+    }
+
+    /// The built-in type of this local name.
+    pub(crate) fn built_in(name: &str) -> Option<Self> {
+        Some(match name {
+            "boolean" => Self::Boolean,
+            "byte" => Self::Byte,
+            "short" => Self::Short,
+            "int" | "integer" => Self::Int,
+            "long" => Self::Long,
+            "float" => Self::Float,
+            "double" => Self::Double,
+            "string" => Self::String,
+            "anyURI" => Self::Uri,
+            "dateTime" => Self::DateTime,
+            "base64Binary" => Self::Binary,
+            "anyType" => Self::Any,
+            "ManagedObjectReference" => Self::Ref,
+            _ => return None,
+        })
+    }
+}
+
+/// What is known of an enumeration.
+#[derive(Debug)]
+pub struct EnumInfo {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// Its values on the wire.
+    pub values: &'static [&'static str],
+}
+
+/// Finds the types of an API by their wire names.
+pub struct Registry {
+    types: &'static [&'static TypeInfo],
+    enums: &'static [&'static EnumInfo],
+    methods: &'static [&'static Method],
+    by_name: OnceLock<HashMap<&'static str, Type>>,
+}
+
+impl Registry {
+    /// A registry of these types, enumerations and methods; the methods are sorted by name.
+    pub const fn new(
+        types: &'static [&'static TypeInfo],
+        enums: &'static [&'static EnumInfo],
+        methods: &'static [&'static Method],
+    ) -> Self {
+        Self { types, enums, methods, by_name: OnceLock::new() }
+    }
+
+    /// The type of this wire name, built-in ones included.
+    pub fn find(&self, name: &str) -> Option<Type> {
+        let by_name = self.by_name.get_or_init(|| {
+            let types = self.types.iter().map(|t| (t.name(), Type::Data(t)));
+            let enums = self.enums.iter().map(|e| (e.name, Type::Enum(e)));
+            types.chain(enums).collect()
+        });
+        by_name.get(name).copied().or_else(|| Type::built_in(name))
+    }
+
+    /// The data object type of this wire name.
+    pub fn data(&self, name: &str) -> Option<&'static TypeInfo> {
+        match self.find(name) {
+            Some(Type::Data(info)) => Some(info),
+            _ => None,
+        }
+    }
+
+    /// The method of this wire name.
+    pub fn method(&self, name: &str) -> Option<&'static Method> {
+        let index = self.methods.binary_search_by_key(&name, |method| method.name).ok()?;
+        self.methods.get(index).copied()
+    }
+
+    /// All methods, sorted by name.
+    pub fn methods(&self) -> &'static [&'static Method] {
+        self.methods
+    }
+
+    /// All data object types.
+    pub fn types(&self) -> &'static [&'static TypeInfo] {
+        self.types
+    }
+
+    /// All enumerations.
+    pub fn enums(&self) -> &'static [&'static EnumInfo] {
+        self.enums
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry({} types, {} enums)", self.types.len(), self.enums.len())
+    }
+}

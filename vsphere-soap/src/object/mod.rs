@@ -1,0 +1,96 @@
+//! The object protocol: how one loop can read, write, copy, compare and print 3,000 types.
+//!
+//! A data object of the API is a plain Rust struct. Beside the struct, the generator emits a static [`TypeInfo`] (its
+//! name, base and fields) and two accessors by field index: [`DataObject::get`] gives a [`Value`] to look at,
+//! [`DataObject::slot`] a [`Slot`] that a value can be put into. XML, JSON, `Debug`, comparison and copying are written
+//! once over these, so that a type costs little to compile.
+//!
+//! Field indices count the inherited fields first, in the order of the schema.
+
+mod any;
+mod copy;
+mod debug;
+mod info;
+mod leaf;
+
+mod poly;
+mod property;
+mod slot;
+mod value;
+
+use std::any::Any as StdAny;
+
+pub use any::{Any, Array, EnumValue, FromAny, Mismatch, any_from_enum, enum_from_any};
+pub use copy::{copy, equal};
+pub use debug::debug;
+pub use info::{EnumInfo, FieldInfo, Registry, Type, TypeInfo};
+pub use leaf::{BadText, Binary, DateTime, Leaf, ManagedObjectReference, Text, format_date_time};
+pub use poly::{Element, Extends, Object, Poly, Unknown};
+pub use property::Property;
+pub use slot::{AnySlot, DataList, PolySlot, Scalar, Slot};
+pub use value::{Item, List, Value, leaf, optional};
+
+/// A data object of the API, seen without its type.
+pub trait DataObject: StdAny + Send + Sync {
+    /// The static description of the object's type.
+    fn info(&self) -> &'static TypeInfo;
+
+    /// The value of field `index`; [`Value::Unset`] where it is not set or there is no such field.
+    fn get(&self, index: usize) -> Value<'_>;
+
+    /// The place of field `index`. Asking for the slot of an unset object field creates it.
+    fn slot(&mut self, index: usize) -> Slot<'_>;
+
+    /// The part of this object that belongs to the type it extends, where that has fields.
+    fn base(&self) -> Option<&dyn DataObject> {
+        None
+    }
+
+    /// The same, to change it.
+    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
+        None
+    }
+}
+
+/// A data object type: what is known of it at compile time.
+pub trait DataType: DataObject + Default + Clone {
+    /// The static description of the type.
+    const INFO: &'static TypeInfo;
+}
+
+/// An enumeration of the API. An unknown value is kept as text.
+pub trait EnumType: Leaf {
+    /// The static description of the enumeration.
+    const INFO: &'static EnumInfo;
+}
+
+/// A kind of managed object: a marker that types references, properties and requests.
+pub trait ManagedType {
+    /// The name of the type on the wire (`VirtualMachine`).
+    const NAME: &'static str;
+}
+
+/// The part of `object` that is a `T`: itself, or what it inherits.
+pub fn view<T: DataType>(object: &dyn DataObject) -> Option<&T> {
+    let mut part = object;
+    loop {
+        let any: &dyn StdAny = part;
+        match any.downcast_ref::<T>() {
+            Some(found) => return Some(found),
+            None => part = part.base()?,
+        }
+    }
+}
+
+/// The part of `object` that is a `T`, to change it.
+pub fn view_mut<T: DataType>(object: &mut dyn DataObject) -> Option<&mut T> {
+    let mut part = object;
+    loop {
+        let any: &dyn StdAny = &*part;
+        if any.is::<T>() {
+            let any: &mut dyn StdAny = part;
+            return any.downcast_mut::<T>();
+        }
+        part = part.base_mut()?;
+    }
+}

@@ -1,0 +1,167 @@
+//! Requests: a method, the object it is called on, and its arguments; nothing is sent before it is awaited.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::codec::EncodeError;
+use crate::envelope;
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::{Any, FieldInfo, FromAny, ManagedObjectReference, ManagedType, Value};
+
+/// The static description of a method of the API.
+#[derive(Debug)]
+pub struct Method {
+    /// The operation's name on the wire (`PowerOnVM_Task`).
+    pub name: &'static str,
+    /// The managed object type that has the method; empty where it is not known.
+    pub owner: &'static str,
+    /// The parameters after `_this`.
+    pub params: &'static [FieldInfo],
+    /// The result, where there is one.
+    pub result: Option<FieldInfo>,
+    /// The privilege that a caller needs on the object.
+    pub privilege: Option<&'static str>,
+}
+
+impl Method {
+    /// Whether the method starts a task and returns a reference to it.
+    pub fn is_task(&self) -> bool {
+        self.name.ends_with("_Task")
+    }
+}
+
+/// A request that is ready to be sent.
+pub struct Operation {
+    /// The method.
+    pub method: &'static Method,
+    /// The object that it is called on.
+    pub target: ManagedObjectReference,
+    /// The SOAP document.
+    pub document: String,
+}
+
+/// The document may hold secrets: it is not shown.
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Operation({} on {}, {} bytes)", self.method.name, self.target, self.document.len())
+    }
+}
+
+/// Whoever can carry out operations: a session, or a client that looks after one.
+#[async_trait]
+pub trait Caller: fmt::Debug + Send + Sync {
+    /// Sends the operation and reads its answer.
+    ///
+    /// # Errors
+    /// Those of the connection, of the server, and of reading the answer.
+    async fn call(&self, operation: &Operation) -> Result<Any>;
+}
+
+/// A managed object that methods can be called on: its reference, and who carries the calls.
+#[derive(Clone)]
+pub struct Handle {
+    caller: Arc<dyn Caller>,
+    reference: ManagedObjectReference,
+}
+
+impl Handle {
+    /// A handle of the object with this reference.
+    pub fn new(caller: Arc<dyn Caller>, reference: ManagedObjectReference) -> Self {
+        Self { caller, reference }
+    }
+
+    /// The reference (moref) of the object.
+    pub fn reference(&self) -> &ManagedObjectReference {
+        &self.reference
+    }
+
+    /// Who carries the calls.
+    pub fn caller(&self) -> &Arc<dyn Caller> {
+        &self.caller
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reference.fmt(f)
+    }
+}
+
+/// A managed object type that handles can be made of.
+pub trait ManagedObject: ManagedType + Clone + fmt::Debug + Send + Sync + 'static {
+    /// The object with this handle.
+    fn from_handle(handle: Handle) -> Self;
+
+    /// Its handle.
+    fn handle(&self) -> &Handle;
+
+    /// The object with this reference.
+    fn new(caller: &Arc<dyn Caller>, reference: ManagedObjectReference) -> Self {
+        Self::from_handle(Handle::new(Arc::clone(caller), reference))
+    }
+}
+
+/// A call of a method that answers with a `T`. It is sent when it is awaited.
+#[must_use = "a request is sent when it is awaited"]
+pub struct Request<T> {
+    caller: Arc<dyn Caller>,
+    method: &'static Method,
+    target: ManagedObjectReference,
+    document: Result<String, EncodeError>,
+    answer: PhantomData<fn() -> T>,
+}
+
+impl<T> Request<T> {
+    /// A call of `method` on the object of `handle`, with a value per parameter.
+    pub fn new(handle: &Handle, method: &'static Method, values: &[Value<'_>]) -> Self {
+        Self {
+            caller: Arc::clone(&handle.caller),
+            method,
+            target: handle.reference.clone(),
+            document: envelope::write_request(method, &handle.reference, values),
+            answer: PhantomData,
+        }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &'static Method {
+        self.method
+    }
+
+    /// The SOAP document that will be sent. It may hold secrets.
+    ///
+    /// # Errors
+    /// A text has a character that XML can't carry.
+    pub fn document(&self) -> Result<&str, EncodeError> {
+        self.document.as_deref().map_err(Clone::clone)
+    }
+}
+
+impl<T> fmt::Debug for Request<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({} on {})", self.method.name, self.target)
+    }
+}
+
+impl<T: FromAny + 'static> IntoFuture for Request<T> {
+    type Output = Result<T>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { caller, method, target, document, .. } = self;
+            let fail = |kind| Error::new(method.name, kind).on(target.to_string());
+            let document = document.map_err(|bad| fail(ErrorKind::Config(bad.to_string())))?;
+            let operation = Operation { method, target: target.clone(), document };
+            let any = caller.call(&operation).await?;
+            any.take().map_err(|mismatch| {
+                fail(ErrorKind::Decode { message: format!("the answer: {mismatch}").into(), offset: 0 })
+            })
+        })
+    }
+}
