@@ -237,9 +237,7 @@ pub struct Action {}
 
 impl DataType for Action {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("Action", Some(DynamicData::INFO), &[], || {
-            Box::new(Action::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("Action", Some(DynamicData::INFO), &[], || Box::new(Action::default()));
         &INFO
     };
 }
@@ -274,10 +272,7 @@ impl DataType for AndAlarmExpression {
         static INFO: TypeInfo = TypeInfo::new(
             "AndAlarmExpression",
             Some(AlarmExpression::INFO),
-            &[FieldInfo::list_req(
-                "expression",
-                Type::Data(AlarmExpression::INFO),
-            )],
+            &[FieldInfo::list_req("expression", Type::Data(AlarmExpression::INFO))],
             || Box::new(AndAlarmExpression::default()),
         );
         &INFO
@@ -406,10 +401,7 @@ impl DataType for AutoStartPowerInfo {
                 FieldInfo::req("key", Type::Ref),
                 FieldInfo::req("startOrder", Type::Int),
                 FieldInfo::req("startDelay", Type::Int),
-                FieldInfo::req(
-                    "waitForHeartbeat",
-                    Type::Enum(AutoStartWaitHeartbeatSetting::INFO),
-                ),
+                FieldInfo::req("waitForHeartbeat", Type::Enum(AutoStartWaitHeartbeatSetting::INFO)),
                 FieldInfo::req("startAction", Type::String),
                 FieldInfo::req("stopDelay", Type::Int),
                 FieldInfo::req("stopAction", Type::String),
@@ -604,12 +596,9 @@ pub struct ActiveDirectoryProfile {
 
 impl DataType for ActiveDirectoryProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ActiveDirectoryProfile",
-            Some(ApplyProfile::INFO),
-            &[],
-            || Box::new(ActiveDirectoryProfile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ActiveDirectoryProfile", Some(ApplyProfile::INFO), &[], || {
+            Box::new(ActiveDirectoryProfile::default())
+        });
         &INFO
     };
 }
@@ -656,10 +645,7 @@ impl DataType for AnswerFile {
             "AnswerFile",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "userInput",
-                    Type::Data(ProfileDeferredPolicyOptionParameter::INFO),
-                ),
+                FieldInfo::list("userInput", Type::Data(ProfileDeferredPolicyOptionParameter::INFO)),
                 FieldInfo::req("createdTime", Type::DateTime),
                 FieldInfo::req("modifiedTime", Type::DateTime),
             ],
@@ -815,10 +801,7 @@ impl DataType for AuthenticationProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "AuthenticationProfile",
             Some(ApplyProfile::INFO),
-            &[FieldInfo::opt(
-                "activeDirectory",
-                Type::Data(ActiveDirectoryProfile::INFO),
-            )],
+            &[FieldInfo::opt("activeDirectory", Type::Data(ActiveDirectoryProfile::INFO))],
             || Box::new(AuthenticationProfile::default()),
         );
         &INFO
@@ -1124,10 +1107,7 @@ impl DataType for AnswerFileOptionsCreateSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileOptionsCreateSpec",
             Some(AnswerFileCreateSpec::INFO),
-            &[FieldInfo::list(
-                "userInput",
-                Type::Data(ProfileDeferredPolicyOptionParameter::INFO),
-            )],
+            &[FieldInfo::list("userInput", Type::Data(ProfileDeferredPolicyOptionParameter::INFO))],
             || Box::new(AnswerFileOptionsCreateSpec::default()),
         );
         &INFO

@@ -11,12 +11,9 @@ pub struct DynamicArray {
 
 impl DataType for DynamicArray {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DynamicArray",
-            None,
-            &[FieldInfo::list_req("val", Type::Any)],
-            || Box::new(DynamicArray::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DynamicArray", None, &[FieldInfo::list_req("val", Type::Any)], || {
+            Box::new(DynamicArray::default())
+        });
         &INFO
     };
 }
@@ -49,13 +46,7 @@ pub struct DynamicData {}
 
 impl DataType for DynamicData {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new(
-                "DynamicData",
-                None,
-                &[],
-                || Box::new(DynamicData::default()),
-            );
+        static INFO: TypeInfo = TypeInfo::new("DynamicData", None, &[], || Box::new(DynamicData::default()));
         &INFO
     };
 }
@@ -90,10 +81,7 @@ impl DataType for DynamicProperty {
         static INFO: TypeInfo = TypeInfo::new(
             "DynamicProperty",
             None,
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("val", Type::Any),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("val", Type::Any)],
             || Box::new(DynamicProperty::default()),
         );
         &INFO
@@ -138,10 +126,7 @@ impl DataType for Description {
         static INFO: TypeInfo = TypeInfo::new(
             "Description",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("label", Type::String),
-                FieldInfo::req("summary", Type::String),
-            ],
+            &[FieldInfo::req("label", Type::String), FieldInfo::req("summary", Type::String)],
             || Box::new(Description::default()),
         );
         &INFO
@@ -191,18 +176,9 @@ impl DataType for DesiredSoftwareSpec {
             "DesiredSoftwareSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "baseImageSpec",
-                    Type::Data(DesiredSoftwareSpecBaseImageSpec::INFO),
-                ),
-                FieldInfo::opt(
-                    "vendorAddOnSpec",
-                    Type::Data(DesiredSoftwareSpecVendorAddOnSpec::INFO),
-                ),
-                FieldInfo::list(
-                    "components",
-                    Type::Data(DesiredSoftwareSpecComponentSpec::INFO),
-                ),
+                FieldInfo::req("baseImageSpec", Type::Data(DesiredSoftwareSpecBaseImageSpec::INFO)),
+                FieldInfo::opt("vendorAddOnSpec", Type::Data(DesiredSoftwareSpecVendorAddOnSpec::INFO)),
+                FieldInfo::list("components", Type::Data(DesiredSoftwareSpecComponentSpec::INFO)),
                 FieldInfo::list("removedComponents", Type::String),
             ],
             || Box::new(DesiredSoftwareSpec::default()),
@@ -297,10 +273,7 @@ impl DataType for DesiredSoftwareSpecVendorAddOnSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "DesiredSoftwareSpecVendorAddOnSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("version", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("version", Type::String)],
             || Box::new(DesiredSoftwareSpecVendorAddOnSpec::default()),
         );
         &INFO
@@ -345,10 +318,7 @@ impl DataType for DesiredSoftwareSpecComponentSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "DesiredSoftwareSpecComponentSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("version", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::opt("version", Type::String)],
             || Box::new(DesiredSoftwareSpecComponentSpec::default()),
         );
         &INFO
@@ -514,10 +484,7 @@ impl DataType for DiagnosticManagerBundleInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "DiagnosticManagerBundleInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("system", Type::Ref),
-                FieldInfo::req("url", Type::String),
-            ],
+            &[FieldInfo::opt("system", Type::Ref), FieldInfo::req("url", Type::String)],
             || Box::new(DiagnosticManagerBundleInfo::default()),
         );
         &INFO
@@ -562,10 +529,7 @@ impl DataType for DiagnosticManagerAuditRecordResult {
         static INFO: TypeInfo = TypeInfo::new(
             "DiagnosticManagerAuditRecordResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("records", Type::String),
-                FieldInfo::req("nextToken", Type::String),
-            ],
+            &[FieldInfo::list("records", Type::String), FieldInfo::req("nextToken", Type::String)],
             || Box::new(DiagnosticManagerAuditRecordResult::default()),
         );
         &INFO
@@ -612,10 +576,7 @@ impl DataType for DatabaseSizeParam {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("inventoryDesc", Type::Data(InventoryDescription::INFO)),
-                FieldInfo::opt(
-                    "perfStatsDesc",
-                    Type::Data(PerformanceStatisticsDescription::INFO),
-                ),
+                FieldInfo::opt("perfStatsDesc", Type::Data(PerformanceStatisticsDescription::INFO)),
             ],
             || Box::new(DatabaseSizeParam::default()),
         );
@@ -705,10 +666,7 @@ impl DataType for DasHeartbeatDatastoreInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "DasHeartbeatDatastoreInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::list_req("hosts", Type::Ref),
-            ],
+            &[FieldInfo::req("datastore", Type::Ref), FieldInfo::list_req("hosts", Type::Ref)],
             || Box::new(DasHeartbeatDatastoreInfo::default()),
         );
         &INFO
@@ -1028,10 +986,7 @@ impl DataType for DVSVendorSpecificConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSVendorSpecificConfig",
             Some(InheritablePolicy::INFO),
-            &[FieldInfo::list(
-                "keyValue",
-                Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-            )],
+            &[FieldInfo::list("keyValue", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO))],
             || Box::new(DVSVendorSpecificConfig::default()),
         );
         &INFO
@@ -1097,14 +1052,8 @@ impl DataType for DVPortSetting {
                 FieldInfo::opt("blocked", Type::Data(BoolPolicy::INFO)),
                 FieldInfo::opt("vmDirectPathGen2Allowed", Type::Data(BoolPolicy::INFO)),
                 FieldInfo::opt("inShapingPolicy", Type::Data(DVSTrafficShapingPolicy::INFO)),
-                FieldInfo::opt(
-                    "outShapingPolicy",
-                    Type::Data(DVSTrafficShapingPolicy::INFO),
-                ),
-                FieldInfo::opt(
-                    "vendorSpecificConfig",
-                    Type::Data(DVSVendorSpecificConfig::INFO),
-                ),
+                FieldInfo::opt("outShapingPolicy", Type::Data(DVSTrafficShapingPolicy::INFO)),
+                FieldInfo::opt("vendorSpecificConfig", Type::Data(DVSVendorSpecificConfig::INFO)),
                 FieldInfo::opt("networkResourcePoolKey", Type::Data(StringPolicy::INFO)),
                 FieldInfo::opt("filterPolicy", Type::Data(DvsFilterPolicy::INFO)),
             ],
@@ -1285,14 +1234,8 @@ impl DataType for DVPortState {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-                FieldInfo::req(
-                    "stats",
-                    Type::Data(DistributedVirtualSwitchPortStatistics::INFO),
-                ),
-                FieldInfo::list(
-                    "vendorSpecificState",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::req("stats", Type::Data(DistributedVirtualSwitchPortStatistics::INFO)),
+                FieldInfo::list("vendorSpecificState", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
             ],
             || Box::new(DVPortState::default()),
         );
@@ -1345,10 +1288,7 @@ impl DataType for DVPortgroupSelection {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupSelection",
             Some(SelectionSet::INFO),
-            &[
-                FieldInfo::req("dvsUuid", Type::String),
-                FieldInfo::list_req("portgroupKey", Type::String),
-            ],
+            &[FieldInfo::req("dvsUuid", Type::String), FieldInfo::list_req("portgroupKey", Type::String)],
             || Box::new(DVPortgroupSelection::default()),
         );
         &INFO
@@ -1399,12 +1339,10 @@ pub struct DVSSelection {
 
 impl DataType for DVSSelection {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVSSelection",
-            Some(SelectionSet::INFO),
-            &[FieldInfo::req("dvsUuid", Type::String)],
-            || Box::new(DVSSelection::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DVSSelection", Some(SelectionSet::INFO), &[FieldInfo::req("dvsUuid", Type::String)], || {
+                Box::new(DVSSelection::default())
+            });
         &INFO
     };
 }
@@ -1446,12 +1384,9 @@ pub struct DVSFilterSpecConnecteeSpec {}
 
 impl DataType for DVSFilterSpecConnecteeSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVSFilterSpecConnecteeSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DVSFilterSpecConnecteeSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVSFilterSpecConnecteeSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(DVSFilterSpecConnecteeSpec::default())
+        });
         &INFO
     };
 }
@@ -1634,12 +1569,9 @@ pub struct DVSFilterSpecVlanSpec {}
 
 impl DataType for DVSFilterSpecVlanSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVSFilterSpecVlanSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DVSFilterSpecVlanSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVSFilterSpecVlanSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(DVSFilterSpecVlanSpec::default())
+        });
         &INFO
     };
 }
@@ -1844,10 +1776,7 @@ impl DataType for DVSNetworkResourcePool {
                 FieldInfo::opt("name", Type::String),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::req("configVersion", Type::String),
-                FieldInfo::req(
-                    "allocationInfo",
-                    Type::Data(DVSNetworkResourcePoolAllocationInfo::INFO),
-                ),
+                FieldInfo::req("allocationInfo", Type::Data(DVSNetworkResourcePoolAllocationInfo::INFO)),
             ],
             || Box::new(DVSNetworkResourcePool::default()),
         );
@@ -1964,10 +1893,7 @@ impl DataType for DVSNetworkResourcePoolConfigSpec {
             &[
                 FieldInfo::req("key", Type::String),
                 FieldInfo::opt("configVersion", Type::String),
-                FieldInfo::opt(
-                    "allocationInfo",
-                    Type::Data(DVSNetworkResourcePoolAllocationInfo::INFO),
-                ),
+                FieldInfo::opt("allocationInfo", Type::Data(DVSNetworkResourcePoolAllocationInfo::INFO)),
                 FieldInfo::opt("name", Type::String),
                 FieldInfo::opt("description", Type::String),
             ],
@@ -2035,10 +1961,7 @@ impl DataType for DVSVmVnicNetworkResourcePool {
                 FieldInfo::opt("name", Type::String),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::req("configVersion", Type::String),
-                FieldInfo::opt(
-                    "allocationInfo",
-                    Type::Data(DvsVmVnicResourceAllocation::INFO),
-                ),
+                FieldInfo::opt("allocationInfo", Type::Data(DvsVmVnicResourceAllocation::INFO)),
             ],
             || Box::new(DVSVmVnicNetworkResourcePool::default()),
         );
@@ -2219,9 +2142,7 @@ pub struct DateTimeProfile {
 impl DataType for DateTimeProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DateTimeProfile", Some(ApplyProfile::INFO), &[], || {
-                Box::new(DateTimeProfile::default())
-            });
+            TypeInfo::new("DateTimeProfile", Some(ApplyProfile::INFO), &[], || Box::new(DateTimeProfile::default()));
         &INFO
     };
 }
@@ -2260,12 +2181,10 @@ pub struct DeviceGroupId {
 
 impl DataType for DeviceGroupId {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DeviceGroupId",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::String)],
-            || Box::new(DeviceGroupId::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DeviceGroupId", Some(DynamicData::INFO), &[FieldInfo::req("id", Type::String)], || {
+                Box::new(DeviceGroupId::default())
+            });
         &INFO
     };
 }
@@ -2462,10 +2381,7 @@ impl DataType for DiskChangeExtent {
         static INFO: TypeInfo = TypeInfo::new(
             "DiskChangeExtent",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("start", Type::Long),
-                FieldInfo::req("length", Type::Long),
-            ],
+            &[FieldInfo::req("start", Type::Long), FieldInfo::req("length", Type::Long)],
             || Box::new(DiskChangeExtent::default()),
         );
         &INFO
@@ -2628,10 +2544,7 @@ impl DataType for DVPortgroupNsxConfig {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("vlanIdExtended", Type::Int),
-                FieldInfo::opt(
-                    "subnetAddresses",
-                    Type::Data(DVPortgroupNsxSubnetAddressInfo::INFO),
-                ),
+                FieldInfo::opt("subnetAddresses", Type::Data(DVPortgroupNsxSubnetAddressInfo::INFO)),
                 FieldInfo::list("spanIds", Type::String),
             ],
             || Box::new(DVPortgroupNsxConfig::default()),
@@ -2728,10 +2641,7 @@ impl DataType for DVPortgroupConfigSpec {
                 FieldInfo::opt("backingType", Type::String),
                 FieldInfo::list("scope", Type::Ref),
                 FieldInfo::opt("policy", Type::Data(DVPortgroupPolicy::INFO)),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
                 FieldInfo::opt("autoExpand", Type::Boolean),
                 FieldInfo::opt("vmVnicNetworkResourcePoolKey", Type::String),
                 FieldInfo::opt("transportZoneUuid", Type::String),
@@ -2874,10 +2784,7 @@ impl DataType for DVPortgroupConfigInfo {
                 FieldInfo::req("policy", Type::Data(DVPortgroupPolicy::INFO)),
                 FieldInfo::opt("portNameFormat", Type::String),
                 FieldInfo::list("scope", Type::Ref),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
                 FieldInfo::opt("configVersion", Type::String),
                 FieldInfo::opt("autoExpand", Type::Boolean),
                 FieldInfo::opt("vmVnicNetworkResourcePoolKey", Type::String),
@@ -3156,10 +3063,7 @@ impl DataType for DVSContactInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSContactInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("contact", Type::String),
-            ],
+            &[FieldInfo::opt("name", Type::String), FieldInfo::opt("contact", Type::String)],
             || Box::new(DVSContactInfo::default()),
         );
         &INFO
@@ -3379,18 +3283,9 @@ impl DataType for DVSFeatureCapability {
                     "networkResourceManagementCapability",
                     Type::Data(DVSNetworkResourceManagementCapability::INFO),
                 ),
-                FieldInfo::opt(
-                    "healthCheckCapability",
-                    Type::Data(DVSHealthCheckCapability::INFO),
-                ),
-                FieldInfo::opt(
-                    "rollbackCapability",
-                    Type::Data(DVSRollbackCapability::INFO),
-                ),
-                FieldInfo::opt(
-                    "backupRestoreCapability",
-                    Type::Data(DVSBackupRestoreCapability::INFO),
-                ),
+                FieldInfo::opt("healthCheckCapability", Type::Data(DVSHealthCheckCapability::INFO)),
+                FieldInfo::opt("rollbackCapability", Type::Data(DVSRollbackCapability::INFO)),
+                FieldInfo::opt("backupRestoreCapability", Type::Data(DVSBackupRestoreCapability::INFO)),
                 FieldInfo::opt("networkFilterSupported", Type::Boolean),
                 FieldInfo::opt("macLearningSupported", Type::Boolean),
             ],
@@ -3436,10 +3331,7 @@ impl DataObject for DVSFeatureCapability {
             1 => Slot::Scalar(&mut self.vm_direct_path_gen2_supported),
             2 => Slot::Scalar(&mut self.nic_teaming_policy),
             3 => Slot::Scalar(&mut self.network_resource_pool_high_share_value),
-            4 => fill!(
-                self.network_resource_management_capability,
-                DVSNetworkResourceManagementCapability
-            ),
+            4 => fill!(self.network_resource_management_capability, DVSNetworkResourceManagementCapability),
             5 => Slot::Poly(&mut self.health_check_capability),
             6 => fill!(self.rollback_capability, DVSRollbackCapability),
             7 => fill!(self.backup_restore_capability, DVSBackupRestoreCapability),
@@ -3458,12 +3350,9 @@ pub struct DVSHealthCheckCapability {}
 
 impl DataType for DVSHealthCheckCapability {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVSHealthCheckCapability",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DVSHealthCheckCapability::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVSHealthCheckCapability", Some(DynamicData::INFO), &[], || {
+            Box::new(DVSHealthCheckCapability::default())
+        });
         &INFO
     };
 }
@@ -3586,10 +3475,7 @@ impl DataType for DVSSummary {
                 FieldInfo::req("name", Type::String),
                 FieldInfo::req("uuid", Type::String),
                 FieldInfo::req("numPorts", Type::Int),
-                FieldInfo::opt(
-                    "productInfo",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
+                FieldInfo::opt("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
                 FieldInfo::list("hostMember", Type::Ref),
                 FieldInfo::list("vm", Type::Ref),
                 FieldInfo::list("host", Type::Ref),
@@ -3711,10 +3597,9 @@ pub struct DVSUplinkPortPolicy {}
 
 impl DataType for DVSUplinkPortPolicy {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DVSUplinkPortPolicy", Some(DynamicData::INFO), &[], || {
-                Box::new(DVSUplinkPortPolicy::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DVSUplinkPortPolicy", Some(DynamicData::INFO), &[], || {
+            Box::new(DVSUplinkPortPolicy::default())
+        });
         &INFO
     };
 }
@@ -3841,17 +3726,11 @@ impl DataType for DVSConfigSpec {
                 FieldInfo::opt("uplinkPortPolicy", Type::Data(DVSUplinkPortPolicy::INFO)),
                 FieldInfo::list("uplinkPortgroup", Type::Ref),
                 FieldInfo::opt("defaultPortConfig", Type::Data(DVPortSetting::INFO)),
-                FieldInfo::list(
-                    "host",
-                    Type::Data(DistributedVirtualSwitchHostMemberConfigSpec::INFO),
-                ),
+                FieldInfo::list("host", Type::Data(DistributedVirtualSwitchHostMemberConfigSpec::INFO)),
                 FieldInfo::opt("extensionKey", Type::String),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::opt("policy", Type::Data(DVSPolicy::INFO)),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
                 FieldInfo::opt("contact", Type::Data(DVSContactInfo::INFO)),
                 FieldInfo::opt("switchIpAddress", Type::String),
                 FieldInfo::opt("defaultProxySwitchMaxNumPorts", Type::Int),
@@ -3951,10 +3830,7 @@ impl DataType for DVSCreateSpec {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("configSpec", Type::Data(DVSConfigSpec::INFO)),
-                FieldInfo::opt(
-                    "productInfo",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
+                FieldInfo::opt("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
                 FieldInfo::opt("capability", Type::Data(DVSCapability::INFO)),
             ],
             || Box::new(DVSCreateSpec::default()),
@@ -4069,19 +3945,10 @@ impl DataType for DVSConfigInfo {
                 FieldInfo::list("uplinkPortgroup", Type::Ref),
                 FieldInfo::req("defaultPortConfig", Type::Data(DVPortSetting::INFO)),
                 FieldInfo::list("host", Type::Data(DistributedVirtualSwitchHostMember::INFO)),
-                FieldInfo::req(
-                    "productInfo",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
-                FieldInfo::opt(
-                    "targetInfo",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
+                FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
+                FieldInfo::opt("targetInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
                 FieldInfo::opt("extensionKey", Type::String),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
                 FieldInfo::opt("policy", Type::Data(DVSPolicy::INFO)),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::req("configVersion", Type::String),
@@ -4100,10 +3967,7 @@ impl DataType for DVSConfigInfo {
                     Type::Data(DvsHostInfrastructureTrafficResource::INFO),
                 ),
                 FieldInfo::opt("networkResourceControlVersion", Type::String),
-                FieldInfo::list(
-                    "vmVnicNetworkResourcePool",
-                    Type::Data(DVSVmVnicNetworkResourcePool::INFO),
-                ),
+                FieldInfo::list("vmVnicNetworkResourcePool", Type::Data(DVSVmVnicNetworkResourcePool::INFO)),
                 FieldInfo::opt("pnicCapacityRatioForReservation", Type::Int),
             ],
             || Box::new(DVSConfigInfo::default()),
@@ -4206,10 +4070,7 @@ impl DataType for DVSHealthCheckConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSHealthCheckConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("enable", Type::Boolean),
-                FieldInfo::opt("interval", Type::Int),
-            ],
+            &[FieldInfo::opt("enable", Type::Boolean), FieldInfo::opt("interval", Type::Int)],
             || Box::new(DVSHealthCheckConfig::default()),
         );
         &INFO
@@ -4256,10 +4117,7 @@ impl DataType for DVSRuntimeInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("hostMemberRuntime", Type::Data(HostMemberRuntimeInfo::INFO)),
-                FieldInfo::opt(
-                    "resourceRuntimeInfo",
-                    Type::Data(DvsResourceRuntimeInfo::INFO),
-                ),
+                FieldInfo::opt("resourceRuntimeInfo", Type::Data(DvsResourceRuntimeInfo::INFO)),
             ],
             || Box::new(DVSRuntimeInfo::default()),
         );
@@ -4308,10 +4166,7 @@ impl DataType for DVSManagerPhysicalNicsList {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSManagerPhysicalNicsList",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("physicalNics", Type::Data(PhysicalNic::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("physicalNics", Type::Data(PhysicalNic::INFO))],
             || Box::new(DVSManagerPhysicalNicsList::default()),
         );
         &INFO
@@ -4357,14 +4212,8 @@ impl DataType for DVSManagerDvsConfigTarget {
             "DVSManagerDvsConfigTarget",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "distributedVirtualPortgroup",
-                    Type::Data(DistributedVirtualPortgroupInfo::INFO),
-                ),
-                FieldInfo::list(
-                    "distributedVirtualSwitch",
-                    Type::Data(DistributedVirtualSwitchInfo::INFO),
-                ),
+                FieldInfo::list("distributedVirtualPortgroup", Type::Data(DistributedVirtualPortgroupInfo::INFO)),
+                FieldInfo::list("distributedVirtualSwitch", Type::Data(DistributedVirtualSwitchInfo::INFO)),
             ],
             || Box::new(DVSManagerDvsConfigTarget::default()),
         );
@@ -4782,10 +4631,7 @@ impl DataType for DatacenterMismatchArgument {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterMismatchArgument",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::opt("inputDatacenter", Type::Ref),
-            ],
+            &[FieldInfo::req("entity", Type::Ref), FieldInfo::opt("inputDatacenter", Type::Ref)],
             || Box::new(DatacenterMismatchArgument::default()),
         );
         &INFO

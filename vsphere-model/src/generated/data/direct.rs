@@ -8,12 +8,10 @@ pub struct DirectPathProfileManagerDirectPathConfig {}
 
 impl DataType for DirectPathProfileManagerDirectPathConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DirectPathProfileManagerDirectPathConfig",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DirectPathProfileManagerDirectPathConfig::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DirectPathProfileManagerDirectPathConfig", Some(DynamicData::INFO), &[], || {
+                Box::new(DirectPathProfileManagerDirectPathConfig::default())
+            });
         &INFO
     };
 }
@@ -83,14 +81,8 @@ impl DataObject for DirectPathProfileManagerVmiopDirectPathConfig {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerVmiopDirectPathConfig,
-    DirectPathProfileManagerDirectPathConfig
-);
-impl Extends<DirectPathProfileManagerDirectPathConfig>
-    for DirectPathProfileManagerVmiopDirectPathConfig
-{
-}
+inherit!(DirectPathProfileManagerVmiopDirectPathConfig, DirectPathProfileManagerDirectPathConfig);
+impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerVmiopDirectPathConfig {}
 
 /// `DirectPathProfileManagerDvxDirectPathConfig`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -106,10 +98,7 @@ impl DataType for DirectPathProfileManagerDvxDirectPathConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerDvxDirectPathConfig",
             Some(DirectPathProfileManagerDirectPathConfig::INFO),
-            &[FieldInfo::req(
-                "dvxBacking",
-                Type::Data(VirtualPCIPassthroughDvxBackingInfo::INFO),
-            )],
+            &[FieldInfo::req("dvxBacking", Type::Data(VirtualPCIPassthroughDvxBackingInfo::INFO))],
             || Box::new(DirectPathProfileManagerDvxDirectPathConfig::default()),
         );
         &INFO
@@ -144,14 +133,8 @@ impl DataObject for DirectPathProfileManagerDvxDirectPathConfig {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerDvxDirectPathConfig,
-    DirectPathProfileManagerDirectPathConfig
-);
-impl Extends<DirectPathProfileManagerDirectPathConfig>
-    for DirectPathProfileManagerDvxDirectPathConfig
-{
-}
+inherit!(DirectPathProfileManagerDvxDirectPathConfig, DirectPathProfileManagerDirectPathConfig);
+impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerDvxDirectPathConfig {}
 
 /// `DirectPathProfileManagerDynamicDirectPathConfig`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -167,10 +150,7 @@ impl DataType for DirectPathProfileManagerDynamicDirectPathConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerDynamicDirectPathConfig",
             Some(DirectPathProfileManagerDirectPathConfig::INFO),
-            &[FieldInfo::req(
-                "dynamicDirectPathBacking",
-                Type::Data(VirtualPCIPassthroughDynamicBackingInfo::INFO),
-            )],
+            &[FieldInfo::req("dynamicDirectPathBacking", Type::Data(VirtualPCIPassthroughDynamicBackingInfo::INFO))],
             || Box::new(DirectPathProfileManagerDynamicDirectPathConfig::default()),
         );
         &INFO
@@ -205,14 +185,8 @@ impl DataObject for DirectPathProfileManagerDynamicDirectPathConfig {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerDynamicDirectPathConfig,
-    DirectPathProfileManagerDirectPathConfig
-);
-impl Extends<DirectPathProfileManagerDirectPathConfig>
-    for DirectPathProfileManagerDynamicDirectPathConfig
-{
-}
+inherit!(DirectPathProfileManagerDynamicDirectPathConfig, DirectPathProfileManagerDirectPathConfig);
+impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerDynamicDirectPathConfig {}
 
 /// `DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -263,14 +237,8 @@ impl DataObject for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig,
-    DirectPathProfileManagerDirectPathConfig
-);
-impl Extends<DirectPathProfileManagerDirectPathConfig>
-    for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig
-{
-}
+inherit!(DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig, DirectPathProfileManagerDirectPathConfig);
+impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {}
 
 /// `DirectPathProfileManagerCreateSpec`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -291,10 +259,7 @@ impl DataType for DirectPathProfileManagerCreateSpec {
             &[
                 FieldInfo::req("name", Type::String),
                 FieldInfo::opt("description", Type::String),
-                FieldInfo::req(
-                    "deviceConfig",
-                    Type::Data(DirectPathProfileManagerDirectPathConfig::INFO),
-                ),
+                FieldInfo::req("deviceConfig", Type::Data(DirectPathProfileManagerDirectPathConfig::INFO)),
             ],
             || Box::new(DirectPathProfileManagerCreateSpec::default()),
         );
@@ -342,10 +307,7 @@ impl DataType for DirectPathProfileManagerUpdateSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerUpdateSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("description", Type::String),
-            ],
+            &[FieldInfo::opt("name", Type::String), FieldInfo::opt("description", Type::String)],
             || Box::new(DirectPathProfileManagerUpdateSpec::default()),
         );
         &INFO
@@ -454,10 +416,7 @@ impl DataType for DirectPathProfileInfo {
                 FieldInfo::req("name", Type::String),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::req("vendorName", Type::String),
-                FieldInfo::req(
-                    "deviceConfig",
-                    Type::Data(DirectPathProfileManagerDirectPathConfig::INFO),
-                ),
+                FieldInfo::req("deviceConfig", Type::Data(DirectPathProfileManagerDirectPathConfig::INFO)),
             ],
             || Box::new(DirectPathProfileInfo::default()),
         );
@@ -501,12 +460,10 @@ pub struct DirectPathProfileManagerTargetEntity {}
 
 impl DataType for DirectPathProfileManagerTargetEntity {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DirectPathProfileManagerTargetEntity",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DirectPathProfileManagerTargetEntity::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DirectPathProfileManagerTargetEntity", Some(DynamicData::INFO), &[], || {
+                Box::new(DirectPathProfileManagerTargetEntity::default())
+            });
         &INFO
     };
 }
@@ -576,10 +533,7 @@ impl DataObject for DirectPathProfileManagerTargetHost {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerTargetHost,
-    DirectPathProfileManagerTargetEntity
-);
+inherit!(DirectPathProfileManagerTargetHost, DirectPathProfileManagerTargetEntity);
 impl Extends<DirectPathProfileManagerTargetEntity> for DirectPathProfileManagerTargetHost {}
 
 /// `DirectPathProfileManagerTargetCluster`, since 9.0.0.0.
@@ -631,10 +585,7 @@ impl DataObject for DirectPathProfileManagerTargetCluster {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerTargetCluster,
-    DirectPathProfileManagerTargetEntity
-);
+inherit!(DirectPathProfileManagerTargetCluster, DirectPathProfileManagerTargetEntity);
 impl Extends<DirectPathProfileManagerTargetEntity> for DirectPathProfileManagerTargetCluster {}
 
 /// `DirectPathProfileManagerCapacityQuerySpec`, since 9.0.0.0.
@@ -643,12 +594,10 @@ pub struct DirectPathProfileManagerCapacityQuerySpec {}
 
 impl DataType for DirectPathProfileManagerCapacityQuerySpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DirectPathProfileManagerCapacityQuerySpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DirectPathProfileManagerCapacityQuerySpec::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DirectPathProfileManagerCapacityQuerySpec", Some(DynamicData::INFO), &[], || {
+                Box::new(DirectPathProfileManagerCapacityQuerySpec::default())
+            });
         &INFO
     };
 }
@@ -718,14 +667,8 @@ impl DataObject for DirectPathProfileManagerCapacityQueryById {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerCapacityQueryById,
-    DirectPathProfileManagerCapacityQuerySpec
-);
-impl Extends<DirectPathProfileManagerCapacityQuerySpec>
-    for DirectPathProfileManagerCapacityQueryById
-{
-}
+inherit!(DirectPathProfileManagerCapacityQueryById, DirectPathProfileManagerCapacityQuerySpec);
+impl Extends<DirectPathProfileManagerCapacityQuerySpec> for DirectPathProfileManagerCapacityQueryById {}
 
 /// `DirectPathProfileManagerCapacityQueryByName`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -776,14 +719,8 @@ impl DataObject for DirectPathProfileManagerCapacityQueryByName {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerCapacityQueryByName,
-    DirectPathProfileManagerCapacityQuerySpec
-);
-impl Extends<DirectPathProfileManagerCapacityQuerySpec>
-    for DirectPathProfileManagerCapacityQueryByName
-{
-}
+inherit!(DirectPathProfileManagerCapacityQueryByName, DirectPathProfileManagerCapacityQuerySpec);
+impl Extends<DirectPathProfileManagerCapacityQuerySpec> for DirectPathProfileManagerCapacityQueryByName {}
 
 /// `DirectPathProfileManagerCapacityQueryByDeviceConfig`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -799,10 +736,7 @@ impl DataType for DirectPathProfileManagerCapacityQueryByDeviceConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerCapacityQueryByDeviceConfig",
             Some(DirectPathProfileManagerCapacityQuerySpec::INFO),
-            &[FieldInfo::req(
-                "deviceConfig",
-                Type::Data(DirectPathProfileManagerDirectPathConfig::INFO),
-            )],
+            &[FieldInfo::req("deviceConfig", Type::Data(DirectPathProfileManagerDirectPathConfig::INFO))],
             || Box::new(DirectPathProfileManagerCapacityQueryByDeviceConfig::default()),
         );
         &INFO
@@ -837,14 +771,8 @@ impl DataObject for DirectPathProfileManagerCapacityQueryByDeviceConfig {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerCapacityQueryByDeviceConfig,
-    DirectPathProfileManagerCapacityQuerySpec
-);
-impl Extends<DirectPathProfileManagerCapacityQuerySpec>
-    for DirectPathProfileManagerCapacityQueryByDeviceConfig
-{
-}
+inherit!(DirectPathProfileManagerCapacityQueryByDeviceConfig, DirectPathProfileManagerCapacityQuerySpec);
+impl Extends<DirectPathProfileManagerCapacityQuerySpec> for DirectPathProfileManagerCapacityQueryByDeviceConfig {}
 
 /// `DirectPathProfileManagerCapacityResult`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -852,12 +780,10 @@ pub struct DirectPathProfileManagerCapacityResult {}
 
 impl DataType for DirectPathProfileManagerCapacityResult {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DirectPathProfileManagerCapacityResult",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DirectPathProfileManagerCapacityResult::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DirectPathProfileManagerCapacityResult", Some(DynamicData::INFO), &[], || {
+                Box::new(DirectPathProfileManagerCapacityResult::default())
+            });
         &INFO
     };
 }
@@ -949,10 +875,7 @@ impl DataObject for DirectPathProfileManagerCapacityInfo {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerCapacityInfo,
-    DirectPathProfileManagerCapacityResult
-);
+inherit!(DirectPathProfileManagerCapacityInfo, DirectPathProfileManagerCapacityResult);
 impl Extends<DirectPathProfileManagerCapacityResult> for DirectPathProfileManagerCapacityInfo {}
 
 /// `DirectPathProfileManagerCapacityUnknown`, since 9.0.0.0.
@@ -972,10 +895,7 @@ impl DataType for DirectPathProfileManagerCapacityUnknown {
             "DirectPathProfileManagerCapacityUnknown",
             Some(DirectPathProfileManagerCapacityResult::INFO),
             &[
-                FieldInfo::req(
-                    "querySpec",
-                    Type::Data(DirectPathProfileManagerCapacityQuerySpec::INFO),
-                ),
+                FieldInfo::req("querySpec", Type::Data(DirectPathProfileManagerCapacityQuerySpec::INFO)),
                 FieldInfo::list("faultList", Type::Data(LocalizedMethodFault::INFO)),
             ],
             || Box::new(DirectPathProfileManagerCapacityUnknown::default()),
@@ -1014,8 +934,5 @@ impl DataObject for DirectPathProfileManagerCapacityUnknown {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerCapacityUnknown,
-    DirectPathProfileManagerCapacityResult
-);
+inherit!(DirectPathProfileManagerCapacityUnknown, DirectPathProfileManagerCapacityResult);
 impl Extends<DirectPathProfileManagerCapacityResult> for DirectPathProfileManagerCapacityUnknown {}

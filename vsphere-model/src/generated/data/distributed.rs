@@ -46,10 +46,7 @@ impl DataType for DistributedVirtualPort {
                 FieldInfo::req("dvsUuid", Type::String),
                 FieldInfo::opt("portgroupKey", Type::String),
                 FieldInfo::opt("proxyHost", Type::Ref),
-                FieldInfo::opt(
-                    "connectee",
-                    Type::Data(DistributedVirtualSwitchPortConnectee::INFO),
-                ),
+                FieldInfo::opt("connectee", Type::Data(DistributedVirtualSwitchPortConnectee::INFO)),
                 FieldInfo::req("conflict", Type::Boolean),
                 FieldInfo::opt("conflictPortKey", Type::String),
                 FieldInfo::opt("state", Type::Data(DVPortState::INFO)),
@@ -298,18 +295,9 @@ impl DataType for DistributedVirtualSwitchHostMember {
             "DistributedVirtualSwitchHostMember",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "runtimeState",
-                    Type::Data(DistributedVirtualSwitchHostMemberRuntimeState::INFO),
-                ),
-                FieldInfo::req(
-                    "config",
-                    Type::Data(DistributedVirtualSwitchHostMemberConfigInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "productInfo",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
+                FieldInfo::opt("runtimeState", Type::Data(DistributedVirtualSwitchHostMemberRuntimeState::INFO)),
+                FieldInfo::req("config", Type::Data(DistributedVirtualSwitchHostMemberConfigInfo::INFO)),
+                FieldInfo::opt("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
                 FieldInfo::list("uplinkPortKey", Type::String),
                 FieldInfo::req("status", Type::String),
                 FieldInfo::opt("statusDetail", Type::String),
@@ -345,10 +333,7 @@ impl DataObject for DistributedVirtualSwitchHostMember {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.runtime_state,
-                DistributedVirtualSwitchHostMemberRuntimeState
-            ),
+            0 => fill!(self.runtime_state, DistributedVirtualSwitchHostMemberRuntimeState),
             1 => Slot::Data(&mut self.config),
             2 => fill!(self.product_info, DistributedVirtualSwitchProductSpec),
             3 => Slot::Scalar(&mut self.uplink_port_key),
@@ -384,15 +369,9 @@ impl DataType for DistributedVirtualSwitchHostMemberConfigSpec {
             &[
                 FieldInfo::req("operation", Type::String),
                 FieldInfo::req("host", Type::Ref),
-                FieldInfo::opt(
-                    "backing",
-                    Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO),
-                ),
+                FieldInfo::opt("backing", Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO)),
                 FieldInfo::opt("maxProxySwitchPorts", Type::Int),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
             ],
             || Box::new(DistributedVirtualSwitchHostMemberConfigSpec::default()),
         );
@@ -494,12 +473,10 @@ pub struct DistributedVirtualSwitchHostMemberBacking {}
 
 impl DataType for DistributedVirtualSwitchHostMemberBacking {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DistributedVirtualSwitchHostMemberBacking",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DistributedVirtualSwitchHostMemberBacking::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DistributedVirtualSwitchHostMemberBacking", Some(DynamicData::INFO), &[], || {
+                Box::new(DistributedVirtualSwitchHostMemberBacking::default())
+            });
         &INFO
     };
 }
@@ -534,10 +511,7 @@ impl DataType for DistributedVirtualSwitchHostMemberPnicBacking {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberPnicBacking",
             Some(DistributedVirtualSwitchHostMemberBacking::INFO),
-            &[FieldInfo::list(
-                "pnicSpec",
-                Type::Data(DistributedVirtualSwitchHostMemberPnicSpec::INFO),
-            )],
+            &[FieldInfo::list("pnicSpec", Type::Data(DistributedVirtualSwitchHostMemberPnicSpec::INFO))],
             || Box::new(DistributedVirtualSwitchHostMemberPnicBacking::default()),
         );
         &INFO
@@ -572,14 +546,8 @@ impl DataObject for DistributedVirtualSwitchHostMemberPnicBacking {
     }
 }
 
-inherit!(
-    DistributedVirtualSwitchHostMemberPnicBacking,
-    DistributedVirtualSwitchHostMemberBacking
-);
-impl Extends<DistributedVirtualSwitchHostMemberBacking>
-    for DistributedVirtualSwitchHostMemberPnicBacking
-{
-}
+inherit!(DistributedVirtualSwitchHostMemberPnicBacking, DistributedVirtualSwitchHostMemberBacking);
+impl Extends<DistributedVirtualSwitchHostMemberBacking> for DistributedVirtualSwitchHostMemberPnicBacking {}
 
 /// `DistributedVirtualSwitchHostMemberRuntimeState`, since 5.0.
 #[derive(Clone, Default, PartialEq)]
@@ -636,10 +604,7 @@ impl DataType for DistributedVirtualSwitchHostMemberTransportZoneInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberTransportZoneInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::req("type", Type::String),
-            ],
+            &[FieldInfo::req("uuid", Type::String), FieldInfo::req("type", Type::String)],
             || Box::new(DistributedVirtualSwitchHostMemberTransportZoneInfo::default()),
         );
         &INFO
@@ -705,14 +670,8 @@ impl DataType for DistributedVirtualSwitchHostMemberConfigInfo {
             &[
                 FieldInfo::opt("host", Type::Ref),
                 FieldInfo::req("maxProxySwitchPorts", Type::Int),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
-                FieldInfo::req(
-                    "backing",
-                    Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
+                FieldInfo::req("backing", Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO)),
                 FieldInfo::opt("nsxSwitch", Type::Boolean),
                 FieldInfo::opt("ensEnabled", Type::Boolean),
                 FieldInfo::opt("ensInterruptEnabled", Type::Boolean),
@@ -786,10 +745,7 @@ impl DataType for DistributedVirtualSwitchHostMemberHostUplinkState {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberHostUplinkState",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("uplinkName", Type::String),
-                FieldInfo::req("state", Type::String),
-            ],
+            &[FieldInfo::req("uplinkName", Type::String), FieldInfo::req("state", Type::String)],
             || Box::new(DistributedVirtualSwitchHostMemberHostUplinkState::default()),
         );
         &INFO
@@ -887,10 +843,7 @@ impl DataType for DistributedVirtualSwitchHostProductSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostProductSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("productLineId", Type::String),
-                FieldInfo::opt("version", Type::String),
-            ],
+            &[FieldInfo::opt("productLineId", Type::String), FieldInfo::opt("version", Type::String)],
             || Box::new(DistributedVirtualSwitchHostProductSpec::default()),
         );
         &INFO
@@ -935,10 +888,7 @@ impl DataType for DistributedVirtualSwitchKeyedOpaqueBlob {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchKeyedOpaqueBlob",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("opaqueData", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("opaqueData", Type::String)],
             || Box::new(DistributedVirtualSwitchKeyedOpaqueBlob::default()),
         );
         &INFO
@@ -1433,10 +1383,7 @@ impl DataType for DistributedVirtualPortgroupNsxPortgroupOperationResult {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("portgroups", Type::Ref),
-                FieldInfo::list(
-                    "problems",
-                    Type::Data(DistributedVirtualPortgroupProblem::INFO),
-                ),
+                FieldInfo::list("problems", Type::Data(DistributedVirtualPortgroupProblem::INFO)),
             ],
             || Box::new(DistributedVirtualPortgroupNsxPortgroupOperationResult::default()),
         );
@@ -1482,10 +1429,7 @@ impl DataType for DistributedVirtualSwitchManagerCompatibilityResult {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerCompatibilityResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(DistributedVirtualSwitchManagerCompatibilityResult::default()),
         );
         &INFO
@@ -1530,10 +1474,7 @@ impl DataType for DistributedVirtualSwitchManagerHostContainer {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerHostContainer",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("container", Type::Ref),
-                FieldInfo::req("recursive", Type::Boolean),
-            ],
+            &[FieldInfo::req("container", Type::Ref), FieldInfo::req("recursive", Type::Boolean)],
             || Box::new(DistributedVirtualSwitchManagerHostContainer::default()),
         );
         &INFO
@@ -1654,14 +1595,8 @@ impl DataObject for DistributedVirtualSwitchManagerHostArrayFilter {
     }
 }
 
-inherit!(
-    DistributedVirtualSwitchManagerHostArrayFilter,
-    DistributedVirtualSwitchManagerHostDvsFilterSpec
-);
-impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec>
-    for DistributedVirtualSwitchManagerHostArrayFilter
-{
-}
+inherit!(DistributedVirtualSwitchManagerHostArrayFilter, DistributedVirtualSwitchManagerHostDvsFilterSpec);
+impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec> for DistributedVirtualSwitchManagerHostArrayFilter {}
 
 /// `DistributedVirtualSwitchManagerHostContainerFilter`, since 4.1.
 #[derive(Clone, Default, PartialEq)]
@@ -1677,10 +1612,7 @@ impl DataType for DistributedVirtualSwitchManagerHostContainerFilter {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerHostContainerFilter",
             Some(DistributedVirtualSwitchManagerHostDvsFilterSpec::INFO),
-            &[FieldInfo::req(
-                "hostContainer",
-                Type::Data(DistributedVirtualSwitchManagerHostContainer::INFO),
-            )],
+            &[FieldInfo::req("hostContainer", Type::Data(DistributedVirtualSwitchManagerHostContainer::INFO))],
             || Box::new(DistributedVirtualSwitchManagerHostContainerFilter::default()),
         );
         &INFO
@@ -1715,14 +1647,8 @@ impl DataObject for DistributedVirtualSwitchManagerHostContainerFilter {
     }
 }
 
-inherit!(
-    DistributedVirtualSwitchManagerHostContainerFilter,
-    DistributedVirtualSwitchManagerHostDvsFilterSpec
-);
-impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec>
-    for DistributedVirtualSwitchManagerHostContainerFilter
-{
-}
+inherit!(DistributedVirtualSwitchManagerHostContainerFilter, DistributedVirtualSwitchManagerHostDvsFilterSpec);
+impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec> for DistributedVirtualSwitchManagerHostContainerFilter {}
 
 /// `DistributedVirtualSwitchManagerHostDvsMembershipFilter`, since 4.1.
 #[derive(Clone, Default, PartialEq)]
@@ -1773,10 +1699,7 @@ impl DataObject for DistributedVirtualSwitchManagerHostDvsMembershipFilter {
     }
 }
 
-inherit!(
-    DistributedVirtualSwitchManagerHostDvsMembershipFilter,
-    DistributedVirtualSwitchManagerHostDvsFilterSpec
-);
+inherit!(DistributedVirtualSwitchManagerHostDvsMembershipFilter, DistributedVirtualSwitchManagerHostDvsFilterSpec);
 impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec>
     for DistributedVirtualSwitchManagerHostDvsMembershipFilter
 {
@@ -1797,10 +1720,7 @@ impl DataType for DistributedVirtualSwitchManagerDvsProductSpec {
             "DistributedVirtualSwitchManagerDvsProductSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "newSwitchProductSpec",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
+                FieldInfo::opt("newSwitchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
                 FieldInfo::opt("distributedVirtualSwitch", Type::Ref),
             ],
             || Box::new(DistributedVirtualSwitchManagerDvsProductSpec::default()),
@@ -1827,10 +1747,7 @@ impl DataObject for DistributedVirtualSwitchManagerDvsProductSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.new_switch_product_spec,
-                DistributedVirtualSwitchProductSpec
-            ),
+            0 => fill!(self.new_switch_product_spec, DistributedVirtualSwitchProductSpec),
             1 => Slot::Scalar(&mut self.distributed_virtual_switch),
             _ => Slot::None,
         }
@@ -1858,10 +1775,7 @@ impl DataType for DistributedVirtualSwitchManagerImportResult {
             &[
                 FieldInfo::list("distributedVirtualSwitch", Type::Ref),
                 FieldInfo::list("distributedVirtualPortgroup", Type::Ref),
-                FieldInfo::list(
-                    "importFault",
-                    Type::Data(ImportOperationBulkFaultFaultOnImport::INFO),
-                ),
+                FieldInfo::list("importFault", Type::Data(ImportOperationBulkFaultFaultOnImport::INFO)),
             ],
             || Box::new(DistributedVirtualSwitchManagerImportResult::default()),
         );

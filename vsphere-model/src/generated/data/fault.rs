@@ -80,10 +80,7 @@ impl DataType for FaultToleranceConfigSpec {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("metaDataPath", Type::Data(FaultToleranceMetaSpec::INFO)),
-                FieldInfo::opt(
-                    "secondaryVmSpec",
-                    Type::Data(FaultToleranceVMConfigSpec::INFO),
-                ),
+                FieldInfo::opt("secondaryVmSpec", Type::Data(FaultToleranceVMConfigSpec::INFO)),
                 FieldInfo::opt("metroFtEnabled", Type::Boolean),
                 FieldInfo::opt("metroFtHostGroup", Type::String),
             ],
@@ -390,10 +387,7 @@ impl DataType for FaultToleranceDiskSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceDiskSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("disk", Type::Data(VirtualDevice::INFO)),
-                FieldInfo::req("datastore", Type::Ref),
-            ],
+            &[FieldInfo::req("disk", Type::Data(VirtualDevice::INFO)), FieldInfo::req("datastore", Type::Ref)],
             || Box::new(FaultToleranceDiskSpec::default()),
         );
         &INFO
@@ -433,12 +427,10 @@ pub struct FaultDomainId {
 
 impl DataType for FaultDomainId {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FaultDomainId",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::String)],
-            || Box::new(FaultDomainId::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("FaultDomainId", Some(DynamicData::INFO), &[FieldInfo::req("id", Type::String)], || {
+                Box::new(FaultDomainId::default())
+            });
         &INFO
     };
 }

@@ -143,12 +143,9 @@ pub struct HbrReplicationTargetSpec {}
 
 impl DataType for HbrReplicationTargetSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HbrReplicationTargetSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(HbrReplicationTargetSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HbrReplicationTargetSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(HbrReplicationTargetSpec::default())
+        });
         &INFO
     };
 }
@@ -183,10 +180,7 @@ impl DataType for HbrTargetSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HbrTargetSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("targetIP", Type::String),
-                FieldInfo::req("certificate", Type::String),
-            ],
+            &[FieldInfo::req("targetIP", Type::String), FieldInfo::req("certificate", Type::String)],
             || Box::new(HbrTargetSpec::default()),
         );
         &INFO
@@ -384,10 +378,7 @@ impl DataType for HttpNfcLeaseHostInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseHostInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("url", Type::String),
-                FieldInfo::req("sslThumbprint", Type::String),
-            ],
+            &[FieldInfo::req("url", Type::String), FieldInfo::req("sslThumbprint", Type::String)],
             || Box::new(HttpNfcLeaseHostInfo::default()),
         );
         &INFO
@@ -739,10 +730,7 @@ impl DataType for HttpNfcLeaseCapabilities {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseCapabilities",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("pullModeSupported", Type::Boolean),
-                FieldInfo::req("corsSupported", Type::Boolean),
-            ],
+            &[FieldInfo::req("pullModeSupported", Type::Boolean), FieldInfo::req("corsSupported", Type::Boolean)],
             || Box::new(HttpNfcLeaseCapabilities::default()),
         );
         &INFO
@@ -830,10 +818,7 @@ impl DataType for HealthSystemRuntime {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("systemHealthInfo", Type::Data(HostSystemHealthInfo::INFO)),
-                FieldInfo::opt(
-                    "hardwareStatusInfo",
-                    Type::Data(HostHardwareStatusInfo::INFO),
-                ),
+                FieldInfo::opt("hardwareStatusInfo", Type::Data(HostHardwareStatusInfo::INFO)),
             ],
             || Box::new(HealthSystemRuntime::default()),
         );

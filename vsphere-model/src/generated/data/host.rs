@@ -139,10 +139,7 @@ impl DataType for HostLicensableResourceInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostLicensableResourceInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "resource",
-                Type::Data(KeyAnyValue::INFO),
-            )],
+            &[FieldInfo::list_req("resource", Type::Data(KeyAnyValue::INFO))],
             || Box::new(HostLicensableResourceInfo::default()),
         );
         &INFO
@@ -189,8 +186,7 @@ pub struct HostMemberRuntimeInfo {
     /// `hostUplinkState`, since 8.0.3.0.
     pub host_uplink_state: Vec<DistributedVirtualSwitchHostMemberHostUplinkState>,
     /// `hostPerfNicOffloadState`, since 9.1.0.0.
-    pub host_perf_nic_offload_state:
-        Option<Box<DistributedVirtualSwitchHostMemberHostPerfNicOffloadState>>,
+    pub host_perf_nic_offload_state: Option<Box<DistributedVirtualSwitchHostMemberHostPerfNicOffloadState>>,
 }
 
 impl DataType for HostMemberRuntimeInfo {
@@ -204,14 +200,8 @@ impl DataType for HostMemberRuntimeInfo {
                 FieldInfo::opt("statusDetail", Type::String),
                 FieldInfo::opt("nsxtStatus", Type::String),
                 FieldInfo::opt("nsxtStatusDetail", Type::String),
-                FieldInfo::list(
-                    "healthCheckResult",
-                    Type::Data(HostMemberHealthCheckResult::INFO),
-                ),
-                FieldInfo::list(
-                    "hostUplinkState",
-                    Type::Data(DistributedVirtualSwitchHostMemberHostUplinkState::INFO),
-                ),
+                FieldInfo::list("healthCheckResult", Type::Data(HostMemberHealthCheckResult::INFO)),
+                FieldInfo::list("hostUplinkState", Type::Data(DistributedVirtualSwitchHostMemberHostUplinkState::INFO)),
                 FieldInfo::opt(
                     "hostPerfNicOffloadState",
                     Type::Data(DistributedVirtualSwitchHostMemberHostPerfNicOffloadState::INFO),
@@ -254,10 +244,7 @@ impl DataObject for HostMemberRuntimeInfo {
             4 => Slot::Scalar(&mut self.nsxt_status_detail),
             5 => Slot::Poly(&mut self.health_check_result),
             6 => Slot::List(&mut self.host_uplink_state),
-            7 => fill!(
-                self.host_perf_nic_offload_state,
-                DistributedVirtualSwitchHostMemberHostPerfNicOffloadState
-            ),
+            7 => fill!(self.host_perf_nic_offload_state, DistributedVirtualSwitchHostMemberHostPerfNicOffloadState),
             _ => Slot::None,
         }
     }
@@ -355,10 +342,7 @@ impl DataObject for HostMemberUplinkHealthCheckResult {
     }
 }
 
-inherit!(
-    HostMemberUplinkHealthCheckResult,
-    HostMemberHealthCheckResult
-);
+inherit!(HostMemberUplinkHealthCheckResult, HostMemberHealthCheckResult);
 impl Extends<HostMemberHealthCheckResult> for HostMemberUplinkHealthCheckResult {}
 
 /// `HostActiveDirectory`, since 4.1.
@@ -560,10 +544,7 @@ impl DataType for HostAssignableHardwareConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostAssignableHardwareConfig",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "attributeOverride",
-                Type::Data(HostAssignableHardwareConfigAttributeOverride::INFO),
-            )],
+            &[FieldInfo::list("attributeOverride", Type::Data(HostAssignableHardwareConfigAttributeOverride::INFO))],
             || Box::new(HostAssignableHardwareConfig::default()),
         );
         &INFO
@@ -710,10 +691,7 @@ impl DataType for HostAuthenticationManagerInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostAuthenticationManagerInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "authConfig",
-                Type::Data(HostAuthenticationStoreInfo::INFO),
-            )],
+            &[FieldInfo::list_req("authConfig", Type::Data(HostAuthenticationStoreInfo::INFO))],
             || Box::new(HostAuthenticationManagerInfo::default()),
         );
         &INFO
@@ -926,10 +904,7 @@ impl DataType for HostBootDevice {
         static INFO: TypeInfo = TypeInfo::new(
             "HostBootDevice",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("description", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("description", Type::String)],
             || Box::new(HostBootDevice::default()),
         );
         &INFO
@@ -974,10 +949,7 @@ impl DataType for HostCacheConfigurationSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostCacheConfigurationSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::req("swapSize", Type::Long),
-            ],
+            &[FieldInfo::req("datastore", Type::Ref), FieldInfo::req("swapSize", Type::Long)],
             || Box::new(HostCacheConfigurationSpec::default()),
         );
         &INFO
@@ -1022,10 +994,7 @@ impl DataType for HostCacheConfigurationInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostCacheConfigurationInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::req("swapSize", Type::Long),
-            ],
+            &[FieldInfo::req("key", Type::Ref), FieldInfo::req("swapSize", Type::Long)],
             || Box::new(HostCacheConfigurationInfo::default()),
         );
         &INFO
@@ -2052,9 +2021,7 @@ pub struct HostConfigChange {}
 impl DataType for HostConfigChange {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostConfigChange", Some(DynamicData::INFO), &[], || {
-                Box::new(HostConfigChange::default())
-            });
+            TypeInfo::new("HostConfigChange", Some(DynamicData::INFO), &[], || Box::new(HostConfigChange::default()));
         &INFO
     };
 }
@@ -2536,10 +2503,7 @@ impl DataType for HostCpuPowerManagementInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostCpuPowerManagementInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("currentPolicy", Type::String),
-                FieldInfo::opt("hardwareSupport", Type::String),
-            ],
+            &[FieldInfo::opt("currentPolicy", Type::String), FieldInfo::opt("hardwareSupport", Type::String)],
             || Box::new(HostCpuPowerManagementInfo::default()),
         );
         &INFO
@@ -2980,10 +2944,7 @@ impl DataType for HostDateTimeSystemServiceTestResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDateTimeSystemServiceTestResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("workingNormally", Type::Boolean),
-                FieldInfo::list("report", Type::String),
-            ],
+            &[FieldInfo::req("workingNormally", Type::Boolean), FieldInfo::list("report", Type::String)],
             || Box::new(HostDateTimeSystemServiceTestResult::default()),
         );
         &INFO
@@ -3069,10 +3030,7 @@ impl DataType for HostDevice {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDevice",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("deviceName", Type::String),
-                FieldInfo::req("deviceType", Type::String),
-            ],
+            &[FieldInfo::req("deviceName", Type::String), FieldInfo::req("deviceType", Type::String)],
             || Box::new(HostDevice::default()),
         );
         &INFO
@@ -3117,10 +3075,7 @@ impl DataType for HostDhcpService {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDhcpService",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("spec", Type::Data(HostDhcpServiceSpec::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("spec", Type::Data(HostDhcpServiceSpec::INFO))],
             || Box::new(HostDhcpService::default()),
         );
         &INFO
@@ -3344,12 +3299,10 @@ pub struct HostDirectoryStoreInfo {
 
 impl DataType for HostDirectoryStoreInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostDirectoryStoreInfo",
-            Some(HostAuthenticationStoreInfo::INFO),
-            &[],
-            || Box::new(HostDirectoryStoreInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostDirectoryStoreInfo", Some(HostAuthenticationStoreInfo::INFO), &[], || {
+                Box::new(HostDirectoryStoreInfo::default())
+            });
         &INFO
     };
 }
@@ -3441,10 +3394,9 @@ pub struct HostDiskDimensions {}
 
 impl DataType for HostDiskDimensions {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostDiskDimensions", Some(DynamicData::INFO), &[], || {
-                Box::new(HostDiskDimensions::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostDiskDimensions", Some(DynamicData::INFO), &[], || {
+            Box::new(HostDiskDimensions::default())
+        });
         &INFO
     };
 }
@@ -3532,10 +3484,7 @@ impl DataType for HostDiskDimensionsLba {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDiskDimensionsLba",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("blockSize", Type::Int),
-                FieldInfo::req("block", Type::Long),
-            ],
+            &[FieldInfo::req("blockSize", Type::Int), FieldInfo::req("block", Type::Long)],
             || Box::new(HostDiskDimensionsLba::default()),
         );
         &INFO
@@ -3962,14 +3911,8 @@ impl DataType for HostDnsConfigSpec {
             "HostDnsConfigSpec",
             Some(HostDnsConfig::INFO),
             &[
-                FieldInfo::opt(
-                    "virtualNicConnection",
-                    Type::Data(HostVirtualNicConnection::INFO),
-                ),
-                FieldInfo::opt(
-                    "virtualNicConnectionV6",
-                    Type::Data(HostVirtualNicConnection::INFO),
-                ),
+                FieldInfo::opt("virtualNicConnection", Type::Data(HostVirtualNicConnection::INFO)),
+                FieldInfo::opt("virtualNicConnectionV6", Type::Data(HostVirtualNicConnection::INFO)),
             ],
             || Box::new(HostDnsConfigSpec::default()),
         );
@@ -4136,10 +4079,7 @@ impl DataType for HostEsxAgentHostManagerConfigInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostEsxAgentHostManagerConfigInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("agentVmDatastore", Type::Ref),
-                FieldInfo::opt("agentVmNetwork", Type::Ref),
-            ],
+            &[FieldInfo::opt("agentVmDatastore", Type::Ref), FieldInfo::opt("agentVmNetwork", Type::Ref)],
             || Box::new(HostEsxAgentHostManagerConfigInfo::default()),
         );
         &INFO
@@ -4184,10 +4124,7 @@ impl DataType for HostFaultToleranceManagerComponentHealthInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFaultToleranceManagerComponentHealthInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("isStorageHealthy", Type::Boolean),
-                FieldInfo::req("isNetworkHealthy", Type::Boolean),
-            ],
+            &[FieldInfo::req("isStorageHealthy", Type::Boolean), FieldInfo::req("isNetworkHealthy", Type::Boolean)],
             || Box::new(HostFaultToleranceManagerComponentHealthInfo::default()),
         );
         &INFO
@@ -4338,10 +4275,7 @@ impl DataType for HostFeatureVersionInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFeatureVersionInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("value", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("value", Type::String)],
             || Box::new(HostFeatureVersionInfo::default()),
         );
         &INFO
@@ -4386,10 +4320,7 @@ impl DataType for HostFileAccess {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFileAccess",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("who", Type::String),
-                FieldInfo::req("what", Type::String),
-            ],
+            &[FieldInfo::req("who", Type::String), FieldInfo::req("what", Type::String)],
             || Box::new(HostFileAccess::default()),
         );
         &INFO
@@ -4636,10 +4567,7 @@ impl DataType for HostFirewallDefaultPolicy {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFirewallDefaultPolicy",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("incomingBlocked", Type::Boolean),
-                FieldInfo::opt("outgoingBlocked", Type::Boolean),
-            ],
+            &[FieldInfo::opt("incomingBlocked", Type::Boolean), FieldInfo::opt("outgoingBlocked", Type::Boolean)],
             || Box::new(HostFirewallDefaultPolicy::default()),
         );
         &INFO
@@ -4725,10 +4653,7 @@ impl DataType for HostForceMountedInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostForceMountedInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("persist", Type::Boolean),
-                FieldInfo::req("mounted", Type::Boolean),
-            ],
+            &[FieldInfo::req("persist", Type::Boolean), FieldInfo::req("mounted", Type::Boolean)],
             || Box::new(HostForceMountedInfo::default()),
         );
         &INFO
@@ -5112,10 +5037,7 @@ impl DataType for HostHardwareInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("systemInfo", Type::Data(HostSystemInfo::INFO)),
-                FieldInfo::opt(
-                    "cpuPowerManagementInfo",
-                    Type::Data(HostCpuPowerManagementInfo::INFO),
-                ),
+                FieldInfo::opt("cpuPowerManagementInfo", Type::Data(HostCpuPowerManagementInfo::INFO)),
                 FieldInfo::req("cpuInfo", Type::Data(HostCpuInfo::INFO)),
                 FieldInfo::list_req("cpuPkg", Type::Data(HostCpuPackage::INFO)),
                 FieldInfo::req("memorySize", Type::Long),
@@ -5125,14 +5047,8 @@ impl DataType for HostHardwareInfo {
                 FieldInfo::list("dvxClasses", Type::Data(HostDvxClass::INFO)),
                 FieldInfo::list("cpuFeature", Type::Data(HostCpuIdInfo::INFO)),
                 FieldInfo::opt("biosInfo", Type::Data(HostBIOSInfo::INFO)),
-                FieldInfo::opt(
-                    "reliableMemoryInfo",
-                    Type::Data(HostReliableMemoryInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "persistentMemoryInfo",
-                    Type::Data(HostPersistentMemoryInfo::INFO),
-                ),
+                FieldInfo::opt("reliableMemoryInfo", Type::Data(HostReliableMemoryInfo::INFO)),
+                FieldInfo::opt("persistentMemoryInfo", Type::Data(HostPersistentMemoryInfo::INFO)),
                 FieldInfo::opt("sgxInfo", Type::Data(HostSgxInfo::INFO)),
                 FieldInfo::opt("sevInfo", Type::Data(HostSevInfo::INFO)),
                 FieldInfo::opt("memoryTieringType", Type::String),
@@ -5244,15 +5160,9 @@ impl DataType for HostHardwareStatusInfo {
             "HostHardwareStatusInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "memoryStatusInfo",
-                    Type::Data(HostHardwareElementInfo::INFO),
-                ),
+                FieldInfo::list("memoryStatusInfo", Type::Data(HostHardwareElementInfo::INFO)),
                 FieldInfo::list("cpuStatusInfo", Type::Data(HostHardwareElementInfo::INFO)),
-                FieldInfo::list(
-                    "storageStatusInfo",
-                    Type::Data(HostStorageElementInfo::INFO),
-                ),
+                FieldInfo::list("storageStatusInfo", Type::Data(HostStorageElementInfo::INFO)),
                 FieldInfo::list("dpuStatusInfo", Type::Data(DpuStatusInfo::INFO)),
             ],
             || Box::new(HostHardwareStatusInfo::default()),
@@ -5303,10 +5213,7 @@ impl DataType for HostHardwareElementInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostHardwareElementInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("status", Type::Data(ElementDescription::INFO)),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("status", Type::Data(ElementDescription::INFO))],
             || Box::new(HostHardwareElementInfo::default()),
         );
         &INFO
@@ -5351,10 +5258,7 @@ impl DataType for HostStorageElementInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageElementInfo",
             Some(HostHardwareElementInfo::INFO),
-            &[FieldInfo::list(
-                "operationalInfo",
-                Type::Data(HostStorageOperationalInfo::INFO),
-            )],
+            &[FieldInfo::list("operationalInfo", Type::Data(HostStorageOperationalInfo::INFO))],
             || Box::new(HostStorageElementInfo::default()),
         );
         &INFO
@@ -5406,10 +5310,7 @@ impl DataType for HostStorageOperationalInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageOperationalInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("property", Type::String),
-                FieldInfo::req("value", Type::String),
-            ],
+            &[FieldInfo::req("property", Type::String), FieldInfo::req("value", Type::String)],
             || Box::new(HostStorageOperationalInfo::default()),
         );
         &INFO
@@ -5447,9 +5348,7 @@ pub struct HostHbaCreateSpec {}
 impl DataType for HostHbaCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostHbaCreateSpec", Some(DynamicData::INFO), &[], || {
-                Box::new(HostHbaCreateSpec::default())
-            });
+            TypeInfo::new("HostHbaCreateSpec", Some(DynamicData::INFO), &[], || Box::new(HostHbaCreateSpec::default()));
         &INFO
     };
 }
@@ -5661,8 +5560,7 @@ pub struct HostProxySwitch {
     /// `autoDeployOwned`, since 9.1.0.0.
     pub auto_deploy_owned: Option<bool>,
     /// `hostPerfNicOffloadState`, since 9.1.0.0.
-    pub host_perf_nic_offload_state:
-        Option<Box<DistributedVirtualSwitchHostMemberHostPerfNicOffloadState>>,
+    pub host_perf_nic_offload_state: Option<Box<DistributedVirtualSwitchHostMemberHostPerfNicOffloadState>>,
     /// `teplessMode`, since 9.1.0.0.
     pub tepless_mode: Option<bool>,
 }
@@ -5697,10 +5595,7 @@ impl DataType for HostProxySwitch {
                 FieldInfo::opt("nsxtStatusDetail", Type::String),
                 FieldInfo::opt("ensInfo", Type::Data(HostProxySwitchEnsInfo::INFO)),
                 FieldInfo::opt("networkOffloadingEnabled", Type::Boolean),
-                FieldInfo::list(
-                    "hostUplinkState",
-                    Type::Data(DistributedVirtualSwitchHostMemberHostUplinkState::INFO),
-                ),
+                FieldInfo::list("hostUplinkState", Type::Data(DistributedVirtualSwitchHostMemberHostUplinkState::INFO)),
                 FieldInfo::opt("autoDeployOwned", Type::Boolean),
                 FieldInfo::opt(
                     "hostPerfNicOffloadState",
@@ -5781,10 +5676,7 @@ impl DataObject for HostProxySwitch {
             20 => Slot::Scalar(&mut self.network_offloading_enabled),
             21 => Slot::List(&mut self.host_uplink_state),
             22 => Slot::Scalar(&mut self.auto_deploy_owned),
-            23 => fill!(
-                self.host_perf_nic_offload_state,
-                DistributedVirtualSwitchHostMemberHostPerfNicOffloadState
-            ),
+            23 => fill!(self.host_perf_nic_offload_state, DistributedVirtualSwitchHostMemberHostPerfNicOffloadState),
             24 => Slot::Scalar(&mut self.tepless_mode),
             _ => Slot::None,
         }
@@ -5805,10 +5697,7 @@ impl DataType for HostProxySwitchSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostProxySwitchSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::opt(
-                "backing",
-                Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO),
-            )],
+            &[FieldInfo::opt("backing", Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO))],
             || Box::new(HostProxySwitchSpec::default()),
         );
         &INFO
@@ -6023,10 +5912,7 @@ impl DataType for HostImageProfileSummary {
         static INFO: TypeInfo = TypeInfo::new(
             "HostImageProfileSummary",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("vendor", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("vendor", Type::String)],
             || Box::new(HostImageProfileSummary::default()),
         );
         &INFO
@@ -6079,10 +5965,7 @@ impl DataType for HostIpConfig {
                 FieldInfo::req("dhcp", Type::Boolean),
                 FieldInfo::opt("ipAddress", Type::String),
                 FieldInfo::opt("subnetMask", Type::String),
-                FieldInfo::opt(
-                    "ipV6Config",
-                    Type::Data(HostIpConfigIpV6AddressConfiguration::INFO),
-                ),
+                FieldInfo::opt("ipV6Config", Type::Data(HostIpConfigIpV6AddressConfiguration::INFO)),
             ],
             || Box::new(HostIpConfig::default()),
         );
@@ -6317,14 +6200,8 @@ impl DataType for HostIpRouteConfigSpec {
             "HostIpRouteConfigSpec",
             Some(HostIpRouteConfig::INFO),
             &[
-                FieldInfo::opt(
-                    "gatewayDeviceConnection",
-                    Type::Data(HostVirtualNicConnection::INFO),
-                ),
-                FieldInfo::opt(
-                    "ipV6GatewayDeviceConnection",
-                    Type::Data(HostVirtualNicConnection::INFO),
-                ),
+                FieldInfo::opt("gatewayDeviceConnection", Type::Data(HostVirtualNicConnection::INFO)),
+                FieldInfo::opt("ipV6GatewayDeviceConnection", Type::Data(HostVirtualNicConnection::INFO)),
             ],
             || Box::new(HostIpRouteConfigSpec::default()),
         );
@@ -6354,10 +6231,7 @@ impl DataObject for HostIpRouteConfigSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             4 => fill!(self.gateway_device_connection, HostVirtualNicConnection),
-            5 => fill!(
-                self.ip_v6_gateway_device_connection,
-                HostVirtualNicConnection
-            ),
+            5 => fill!(self.ip_v6_gateway_device_connection, HostVirtualNicConnection),
             _ => self.base.slot(index),
         }
     }
@@ -6761,10 +6635,7 @@ impl DataType for HostPosixAccountSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPosixAccountSpec",
             Some(HostAccountSpec::INFO),
-            &[
-                FieldInfo::opt("posixId", Type::Int),
-                FieldInfo::opt("shellAccess", Type::Boolean),
-            ],
+            &[FieldInfo::opt("posixId", Type::Int), FieldInfo::opt("shellAccess", Type::Boolean)],
             || Box::new(HostPosixAccountSpec::default()),
         );
         &INFO
@@ -6813,12 +6684,10 @@ pub struct HostLocalAuthenticationInfo {
 
 impl DataType for HostLocalAuthenticationInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostLocalAuthenticationInfo",
-            Some(HostAuthenticationStoreInfo::INFO),
-            &[],
-            || Box::new(HostLocalAuthenticationInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostLocalAuthenticationInfo", Some(HostAuthenticationStoreInfo::INFO), &[], || {
+                Box::new(HostLocalAuthenticationInfo::default())
+            });
         &INFO
     };
 }
@@ -6914,10 +6783,7 @@ impl DataType for HostLocalFileSystemVolumeSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostLocalFileSystemVolumeSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("localPath", Type::String),
-            ],
+            &[FieldInfo::req("device", Type::String), FieldInfo::req("localPath", Type::String)],
             || Box::new(HostLocalFileSystemVolumeSpec::default()),
         );
         &INFO
@@ -7149,10 +7015,7 @@ impl DataType for HostLowLevelProvisioningManagerSnapshotLayoutSpec {
                 FieldInfo::req("id", Type::Int),
                 FieldInfo::req("srcFilename", Type::String),
                 FieldInfo::req("dstFilename", Type::String),
-                FieldInfo::list(
-                    "disk",
-                    Type::Data(HostLowLevelProvisioningManagerDiskLayoutSpec::INFO),
-                ),
+                FieldInfo::list("disk", Type::Data(HostLowLevelProvisioningManagerDiskLayoutSpec::INFO)),
             ],
             || Box::new(HostLowLevelProvisioningManagerSnapshotLayoutSpec::default()),
         );
@@ -7313,10 +7176,7 @@ impl DataType for HostLowLevelProvisioningManagerFileDeleteSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostLowLevelProvisioningManagerFileDeleteSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("fileName", Type::String),
-                FieldInfo::req("fileType", Type::String),
-            ],
+            &[FieldInfo::req("fileName", Type::String), FieldInfo::req("fileType", Type::String)],
             || Box::new(HostLowLevelProvisioningManagerFileDeleteSpec::default()),
         );
         &INFO
@@ -7414,10 +7274,7 @@ impl DataType for HostMaintenanceSpec {
             &[
                 FieldInfo::opt("vsanMode", Type::Data(VsanHostDecommissionMode::INFO)),
                 FieldInfo::opt("purpose", Type::String),
-                FieldInfo::opt(
-                    "evacMode",
-                    Type::Data(HostMaintenanceSpecEvacuationMode::INFO),
-                ),
+                FieldInfo::opt("evacMode", Type::Data(HostMaintenanceSpecEvacuationMode::INFO)),
             ],
             || Box::new(HostMaintenanceSpec::default()),
         );
@@ -7697,10 +7554,7 @@ impl DataType for HostMultipathInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostMultipathInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "lun",
-                Type::Data(HostMultipathInfoLogicalUnit::INFO),
-            )],
+            &[FieldInfo::list("lun", Type::Data(HostMultipathInfoLogicalUnit::INFO))],
             || Box::new(HostMultipathInfo::default()),
         );
         &INFO
@@ -7841,10 +7695,7 @@ impl DataObject for HostMultipathInfoHppLogicalUnitPolicy {
     }
 }
 
-inherit!(
-    HostMultipathInfoHppLogicalUnitPolicy,
-    HostMultipathInfoLogicalUnitPolicy
-);
+inherit!(HostMultipathInfoHppLogicalUnitPolicy, HostMultipathInfoLogicalUnitPolicy);
 impl Extends<HostMultipathInfoLogicalUnitPolicy> for HostMultipathInfoHppLogicalUnitPolicy {}
 
 /// `HostMultipathInfoLogicalUnitStorageArrayTypePolicy`, since 4.0.
@@ -7937,10 +7788,7 @@ impl DataObject for HostMultipathInfoFixedLogicalUnitPolicy {
     }
 }
 
-inherit!(
-    HostMultipathInfoFixedLogicalUnitPolicy,
-    HostMultipathInfoLogicalUnitPolicy
-);
+inherit!(HostMultipathInfoFixedLogicalUnitPolicy, HostMultipathInfoLogicalUnitPolicy);
 impl Extends<HostMultipathInfoLogicalUnitPolicy> for HostMultipathInfoFixedLogicalUnitPolicy {}
 
 /// `HostMultipathInfoLogicalUnit`, since 2.0.
@@ -7970,10 +7818,7 @@ impl DataType for HostMultipathInfoLogicalUnit {
                 FieldInfo::req("id", Type::String),
                 FieldInfo::req("lun", Type::String),
                 FieldInfo::list_req("path", Type::Data(HostMultipathInfoPath::INFO)),
-                FieldInfo::req(
-                    "policy",
-                    Type::Data(HostMultipathInfoLogicalUnitPolicy::INFO),
-                ),
+                FieldInfo::req("policy", Type::Data(HostMultipathInfoLogicalUnitPolicy::INFO)),
                 FieldInfo::opt(
                     "storageArrayTypePolicy",
                     Type::Data(HostMultipathInfoLogicalUnitStorageArrayTypePolicy::INFO),
@@ -8012,10 +7857,7 @@ impl DataObject for HostMultipathInfoLogicalUnit {
             2 => Slot::Scalar(&mut self.lun),
             3 => Slot::List(&mut self.path),
             4 => Slot::Poly(&mut self.policy),
-            5 => fill!(
-                self.storage_array_type_policy,
-                HostMultipathInfoLogicalUnitStorageArrayTypePolicy
-            ),
+            5 => fill!(self.storage_array_type_policy, HostMultipathInfoLogicalUnitStorageArrayTypePolicy),
             _ => Slot::None,
         }
     }
@@ -8113,10 +7955,7 @@ impl DataType for HostMultipathStateInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostMultipathStateInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "path",
-                Type::Data(HostMultipathStateInfoPath::INFO),
-            )],
+            &[FieldInfo::list("path", Type::Data(HostMultipathStateInfoPath::INFO))],
             || Box::new(HostMultipathStateInfo::default()),
         );
         &INFO
@@ -8159,10 +7998,7 @@ impl DataType for HostMultipathStateInfoPath {
         static INFO: TypeInfo = TypeInfo::new(
             "HostMultipathStateInfoPath",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("pathState", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("pathState", Type::String)],
             || Box::new(HostMultipathStateInfoPath::default()),
         );
         &INFO
@@ -8476,10 +8312,7 @@ impl DataType for HostNatService {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNatService",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("spec", Type::Data(HostNatServiceSpec::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("spec", Type::Data(HostNatServiceSpec::INFO))],
             || Box::new(HostNatService::default()),
         );
         &INFO
@@ -8684,14 +8517,8 @@ impl DataType for HostNatServiceSpec {
                 FieldInfo::req("configPort", Type::Boolean),
                 FieldInfo::req("ipGatewayAddress", Type::String),
                 FieldInfo::req("udpTimeout", Type::Int),
-                FieldInfo::list(
-                    "portForward",
-                    Type::Data(HostNatServicePortForwardSpec::INFO),
-                ),
-                FieldInfo::opt(
-                    "nameService",
-                    Type::Data(HostNatServiceNameServiceSpec::INFO),
-                ),
+                FieldInfo::list("portForward", Type::Data(HostNatServicePortForwardSpec::INFO)),
+                FieldInfo::opt("nameService", Type::Data(HostNatServiceNameServiceSpec::INFO)),
             ],
             || Box::new(HostNatServiceSpec::default()),
         );
@@ -9205,14 +9032,8 @@ impl DataType for HostNetworkPolicy {
             &[
                 FieldInfo::opt("security", Type::Data(HostNetworkSecurityPolicy::INFO)),
                 FieldInfo::opt("nicTeaming", Type::Data(HostNicTeamingPolicy::INFO)),
-                FieldInfo::opt(
-                    "offloadPolicy",
-                    Type::Data(HostNetOffloadCapabilities::INFO),
-                ),
-                FieldInfo::opt(
-                    "shapingPolicy",
-                    Type::Data(HostNetworkTrafficShapingPolicy::INFO),
-                ),
+                FieldInfo::opt("offloadPolicy", Type::Data(HostNetOffloadCapabilities::INFO)),
+                FieldInfo::opt("shapingPolicy", Type::Data(HostNetworkTrafficShapingPolicy::INFO)),
             ],
             || Box::new(HostNetworkPolicy::default()),
         );
@@ -9458,10 +9279,7 @@ impl DataType for HostNicOrderPolicy {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNicOrderPolicy",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("activeNic", Type::String),
-                FieldInfo::list("standbyNic", Type::String),
-            ],
+            &[FieldInfo::list("activeNic", Type::String), FieldInfo::list("standbyNic", Type::String)],
             || Box::new(HostNicOrderPolicy::default()),
         );
         &INFO
@@ -9632,10 +9450,7 @@ impl DataType for HostNtpConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNtpConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("server", Type::String),
-                FieldInfo::list("configFile", Type::String),
-            ],
+            &[FieldInfo::list("server", Type::String), FieldInfo::list("configFile", Type::String)],
             || Box::new(HostNtpConfig::default()),
         );
         &INFO
@@ -10028,10 +9843,7 @@ impl DataType for HostNvmeDiscoveryLogEntry {
                 FieldInfo::req("subsystemPortId", Type::Int),
                 FieldInfo::req("controllerId", Type::Int),
                 FieldInfo::req("adminQueueMaxSize", Type::Int),
-                FieldInfo::req(
-                    "transportParameters",
-                    Type::Data(HostNvmeTransportParameters::INFO),
-                ),
+                FieldInfo::req("transportParameters", Type::Data(HostNvmeTransportParameters::INFO)),
                 FieldInfo::req("transportRequirements", Type::String),
                 FieldInfo::req("connected", Type::Boolean),
             ],
@@ -10156,10 +9968,7 @@ impl DataType for HostNvmeSpec {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("hbaName", Type::String),
-                FieldInfo::req(
-                    "transportParameters",
-                    Type::Data(HostNvmeTransportParameters::INFO),
-                ),
+                FieldInfo::req("transportParameters", Type::Data(HostNvmeTransportParameters::INFO)),
             ],
             || Box::new(HostNvmeSpec::default()),
         );
@@ -10203,10 +10012,7 @@ impl DataType for HostNvmeTopology {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNvmeTopology",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "adapter",
-                Type::Data(HostNvmeTopologyInterface::INFO),
-            )],
+            &[FieldInfo::list("adapter", Type::Data(HostNvmeTopologyInterface::INFO))],
             || Box::new(HostNvmeTopology::default()),
         );
         &INFO
@@ -10294,12 +10100,9 @@ pub struct HostNvmeTransportParameters {}
 
 impl DataType for HostNvmeTransportParameters {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNvmeTransportParameters",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(HostNvmeTransportParameters::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostNvmeTransportParameters", Some(DynamicData::INFO), &[], || {
+            Box::new(HostNvmeTransportParameters::default())
+        });
         &INFO
     };
 }
@@ -10350,10 +10153,7 @@ impl DataType for HostOpaqueSwitch {
                 FieldInfo::req("key", Type::String),
                 FieldInfo::opt("name", Type::String),
                 FieldInfo::list("pnic", Type::String),
-                FieldInfo::list(
-                    "pnicZone",
-                    Type::Data(HostOpaqueSwitchPhysicalNicZone::INFO),
-                ),
+                FieldInfo::list("pnicZone", Type::Data(HostOpaqueSwitchPhysicalNicZone::INFO)),
                 FieldInfo::opt("status", Type::String),
                 FieldInfo::list("vtep", Type::Data(HostVirtualNic::INFO)),
                 FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO)),
@@ -10415,10 +10215,7 @@ impl DataType for HostOpaqueSwitchPhysicalNicZone {
         static INFO: TypeInfo = TypeInfo::new(
             "HostOpaqueSwitchPhysicalNicZone",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::list("pnicDevice", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::list("pnicDevice", Type::String)],
             || Box::new(HostOpaqueSwitchPhysicalNicZone::default()),
         );
         &INFO
@@ -10465,10 +10262,7 @@ impl DataType for HostPMemVolume {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPMemVolume",
             Some(HostFileSystemVolume::INFO),
-            &[
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::req("version", Type::String),
-            ],
+            &[FieldInfo::req("uuid", Type::String), FieldInfo::req("version", Type::String)],
             || Box::new(HostPMemVolume::default()),
         );
         &INFO
@@ -10517,12 +10311,9 @@ pub struct HostParallelScsiHba {
 
 impl DataType for HostParallelScsiHba {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostParallelScsiHba",
-            Some(HostHostBusAdapter::INFO),
-            &[],
-            || Box::new(HostParallelScsiHba::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostParallelScsiHba", Some(HostHostBusAdapter::INFO), &[], || {
+            Box::new(HostParallelScsiHba::default())
+        });
         &INFO
     };
 }
@@ -10566,10 +10357,7 @@ impl DataType for HostPartialMaintenanceModeRuntimeInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPartialMaintenanceModeRuntimeInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("hostStatus", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("hostStatus", Type::String)],
             || Box::new(HostPartialMaintenanceModeRuntimeInfo::default()),
         );
         &INFO
@@ -10692,10 +10480,7 @@ impl DataType for HostPatchManagerStatus {
                 FieldInfo::opt("integrity", Type::String),
                 FieldInfo::req("installed", Type::Boolean),
                 FieldInfo::list("installState", Type::String),
-                FieldInfo::list(
-                    "prerequisitePatch",
-                    Type::Data(HostPatchManagerStatusPrerequisitePatch::INFO),
-                ),
+                FieldInfo::list("prerequisitePatch", Type::Data(HostPatchManagerStatusPrerequisitePatch::INFO)),
                 FieldInfo::req("restartRequired", Type::Boolean),
                 FieldInfo::req("reconnectRequired", Type::Boolean),
                 FieldInfo::req("vmOffRequired", Type::Boolean),
@@ -10763,10 +10548,7 @@ impl DataType for HostPatchManagerStatusPrerequisitePatch {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPatchManagerStatusPrerequisitePatch",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::list("installState", Type::String),
-            ],
+            &[FieldInfo::req("id", Type::String), FieldInfo::list("installState", Type::String)],
             || Box::new(HostPatchManagerStatusPrerequisitePatch::default()),
         );
         &INFO
@@ -10811,10 +10593,7 @@ impl DataType for HostPatchManagerLocator {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPatchManagerLocator",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("url", Type::String),
-                FieldInfo::opt("proxy", Type::String),
-            ],
+            &[FieldInfo::req("url", Type::String), FieldInfo::opt("proxy", Type::String)],
             || Box::new(HostPatchManagerLocator::default()),
         );
         &INFO
@@ -10920,10 +10699,7 @@ impl DataType for HostPathSelectionPolicyOption {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPathSelectionPolicyOption",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "policy",
-                Type::Data(ElementDescription::INFO),
-            )],
+            &[FieldInfo::req("policy", Type::Data(ElementDescription::INFO))],
             || Box::new(HostPathSelectionPolicyOption::default()),
         );
         &INFO
@@ -11010,10 +10786,7 @@ impl DataType for HostPciDevice {
                 FieldInfo::opt("parentBridge", Type::String),
                 FieldInfo::req("deviceName", Type::String),
                 FieldInfo::opt("deviceClassName", Type::String),
-                FieldInfo::opt(
-                    "directPathInfo",
-                    Type::Data(HostPciDeviceDirectPathInfo::INFO),
-                ),
+                FieldInfo::opt("directPathInfo", Type::Data(HostPciDeviceDirectPathInfo::INFO)),
             ],
             || Box::new(HostPciDevice::default()),
         );
@@ -11223,10 +10996,7 @@ impl DataType for HostPciPassthruInfo {
                 FieldInfo::req("passthruCapable", Type::Boolean),
                 FieldInfo::req("passthruActive", Type::Boolean),
                 FieldInfo::opt("hardwareLabel", Type::String),
-                FieldInfo::opt(
-                    "directPathState",
-                    Type::Data(HostPciPassthruInfoDirectPathState::INFO),
-                ),
+                FieldInfo::opt("directPathState", Type::Data(HostPciPassthruInfoDirectPathState::INFO)),
             ],
             || Box::new(HostPciPassthruInfo::default()),
         );
@@ -11334,9 +11104,7 @@ pub struct HostPcieHba {
 impl DataType for HostPcieHba {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostPcieHba", Some(HostHostBusAdapter::INFO), &[], || {
-                Box::new(HostPcieHba::default())
-            });
+            TypeInfo::new("HostPcieHba", Some(HostHostBusAdapter::INFO), &[], || Box::new(HostPcieHba::default()));
         &INFO
     };
 }
@@ -11380,10 +11148,7 @@ impl DataType for HostPersistentMemoryInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPersistentMemoryInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("capacityInMB", Type::Long),
-                FieldInfo::opt("volumeUUID", Type::String),
-            ],
+            &[FieldInfo::opt("capacityInMB", Type::Long), FieldInfo::opt("volumeUUID", Type::String)],
             || Box::new(HostPersistentMemoryInfo::default()),
         );
         &INFO
@@ -11733,10 +11498,7 @@ impl DataType for HostPlugStoreTopologyTarget {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPlugStoreTopologyTarget",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("transport", Type::Data(HostTargetTransport::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::opt("transport", Type::Data(HostTargetTransport::INFO))],
             || Box::new(HostPlugStoreTopologyTarget::default()),
         );
         &INFO
@@ -12167,10 +11929,7 @@ impl DataType for HostPtpConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPtpConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("domain", Type::Int),
-                FieldInfo::list("port", Type::Data(HostPtpConfigPtpPort::INFO)),
-            ],
+            &[FieldInfo::opt("domain", Type::Int), FieldInfo::list("port", Type::Data(HostPtpConfigPtpPort::INFO))],
             || Box::new(HostPtpConfig::default()),
         );
         &INFO
@@ -12276,10 +12035,7 @@ impl DataType for HostQualifiedName {
         static INFO: TypeInfo = TypeInfo::new(
             "HostQualifiedName",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("value", Type::String),
-                FieldInfo::req("type", Type::String),
-            ],
+            &[FieldInfo::req("value", Type::String), FieldInfo::req("type", Type::String)],
             || Box::new(HostQualifiedName::default()),
         );
         &INFO
@@ -12340,10 +12096,7 @@ impl DataType for HostRdmaDevice {
                 FieldInfo::opt("driver", Type::String),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::opt("backing", Type::Data(HostRdmaDeviceBacking::INFO)),
-                FieldInfo::req(
-                    "connectionInfo",
-                    Type::Data(HostRdmaDeviceConnectionInfo::INFO),
-                ),
+                FieldInfo::req("connectionInfo", Type::Data(HostRdmaDeviceConnectionInfo::INFO)),
                 FieldInfo::req("capability", Type::Data(HostRdmaDeviceCapability::INFO)),
             ],
             || Box::new(HostRdmaDevice::default()),
@@ -12392,12 +12145,9 @@ pub struct HostRdmaDeviceBacking {}
 
 impl DataType for HostRdmaDeviceBacking {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostRdmaDeviceBacking",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(HostRdmaDeviceBacking::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostRdmaDeviceBacking", Some(DynamicData::INFO), &[], || {
+            Box::new(HostRdmaDeviceBacking::default())
+        });
         &INFO
     };
 }
@@ -12683,10 +12433,7 @@ impl DataType for HostResignatureRescanResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostResignatureRescanResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("rescan", Type::Data(HostVmfsRescanResult::INFO)),
-                FieldInfo::req("result", Type::Ref),
-            ],
+            &[FieldInfo::list("rescan", Type::Data(HostVmfsRescanResult::INFO)), FieldInfo::req("result", Type::Ref)],
             || Box::new(HostResignatureRescanResult::default()),
         );
         &INFO
@@ -12817,10 +12564,7 @@ impl DataType for HostFirewallRulesetIpNetwork {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFirewallRulesetIpNetwork",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("network", Type::String),
-                FieldInfo::req("prefixLength", Type::Int),
-            ],
+            &[FieldInfo::req("network", Type::String), FieldInfo::req("prefixLength", Type::Int)],
             || Box::new(HostFirewallRulesetIpNetwork::default()),
         );
         &INFO
@@ -12916,10 +12660,7 @@ impl DataType for HostFirewallRulesetRulesetSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFirewallRulesetRulesetSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "allowedHosts",
-                Type::Data(HostFirewallRulesetIpList::INFO),
-            )],
+            &[FieldInfo::req("allowedHosts", Type::Data(HostFirewallRulesetIpList::INFO))],
             || Box::new(HostFirewallRulesetRulesetSpec::default()),
         );
         &INFO
@@ -13023,10 +12764,7 @@ impl DataType for HostScsiTopology {
         static INFO: TypeInfo = TypeInfo::new(
             "HostScsiTopology",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "adapter",
-                Type::Data(HostScsiTopologyInterface::INFO),
-            )],
+            &[FieldInfo::list("adapter", Type::Data(HostScsiTopologyInterface::INFO))],
             || Box::new(HostScsiTopology::default()),
         );
         &INFO
@@ -13366,10 +13104,7 @@ impl DataType for HostServiceSourcePackage {
         static INFO: TypeInfo = TypeInfo::new(
             "HostServiceSourcePackage",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("sourcePackageName", Type::String),
-                FieldInfo::req("description", Type::String),
-            ],
+            &[FieldInfo::req("sourcePackageName", Type::String), FieldInfo::req("description", Type::String)],
             || Box::new(HostServiceSourcePackage::default()),
         );
         &INFO
@@ -13414,10 +13149,7 @@ impl DataType for HostServiceConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostServiceConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("serviceId", Type::String),
-                FieldInfo::req("startupPolicy", Type::String),
-            ],
+            &[FieldInfo::req("serviceId", Type::String), FieldInfo::req("startupPolicy", Type::String)],
             || Box::new(HostServiceConfig::default()),
         );
         &INFO
@@ -13572,10 +13304,7 @@ impl DataType for HostSgxInfo {
                 FieldInfo::req("totalEpcMemory", Type::Long),
                 FieldInfo::req("flcMode", Type::String),
                 FieldInfo::opt("lePubKeyHash", Type::String),
-                FieldInfo::opt(
-                    "registrationInfo",
-                    Type::Data(HostSgxRegistrationInfo::INFO),
-                ),
+                FieldInfo::opt("registrationInfo", Type::Data(HostSgxRegistrationInfo::INFO)),
             ],
             || Box::new(HostSgxInfo::default()),
         );
@@ -13942,10 +13671,7 @@ impl DataType for HostSriovConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSriovConfig",
             Some(HostPciPassthruConfig::INFO),
-            &[
-                FieldInfo::req("sriovEnabled", Type::Boolean),
-                FieldInfo::req("numVirtualFunction", Type::Int),
-            ],
+            &[FieldInfo::req("sriovEnabled", Type::Boolean), FieldInfo::req("numVirtualFunction", Type::Int)],
             || Box::new(HostSriovConfig::default()),
         );
         &INFO
@@ -14234,10 +13960,7 @@ impl DataType for HostStorageArrayTypePolicyOption {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageArrayTypePolicyOption",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "policy",
-                Type::Data(ElementDescription::INFO),
-            )],
+            &[FieldInfo::req("policy", Type::Data(ElementDescription::INFO))],
             || Box::new(HostStorageArrayTypePolicyOption::default()),
         );
         &INFO
@@ -14363,10 +14086,7 @@ impl DataType for HostSystemHealthInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSystemHealthInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "numericSensorInfo",
-                Type::Data(HostNumericSensorInfo::INFO),
-            )],
+            &[FieldInfo::list("numericSensorInfo", Type::Data(HostNumericSensorInfo::INFO))],
             || Box::new(HostSystemHealthInfo::default()),
         );
         &INFO
@@ -14478,10 +14198,7 @@ impl DataType for HostSystemInfo {
                 FieldInfo::req("model", Type::String),
                 FieldInfo::opt("family", Type::String),
                 FieldInfo::req("uuid", Type::String),
-                FieldInfo::list(
-                    "otherIdentifyingInfo",
-                    Type::Data(HostSystemIdentificationInfo::INFO),
-                ),
+                FieldInfo::list("otherIdentifyingInfo", Type::Data(HostSystemIdentificationInfo::INFO)),
                 FieldInfo::opt("serialNumber", Type::String),
                 FieldInfo::list("qualifiedName", Type::Data(HostQualifiedName::INFO)),
                 FieldInfo::opt("vvolHostNQN", Type::Data(HostQualifiedName::INFO)),
@@ -14605,10 +14322,7 @@ impl DataType for HostSystemSwapConfiguration {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSystemSwapConfiguration",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "option",
-                Type::Data(HostSystemSwapConfigurationSystemSwapOption::INFO),
-            )],
+            &[FieldInfo::list("option", Type::Data(HostSystemSwapConfigurationSystemSwapOption::INFO))],
             || Box::new(HostSystemSwapConfiguration::default()),
         );
         &INFO
@@ -14719,14 +14433,8 @@ impl DataObject for HostSystemSwapConfigurationDisabledOption {
     }
 }
 
-inherit!(
-    HostSystemSwapConfigurationDisabledOption,
-    HostSystemSwapConfigurationSystemSwapOption
-);
-impl Extends<HostSystemSwapConfigurationSystemSwapOption>
-    for HostSystemSwapConfigurationDisabledOption
-{
-}
+inherit!(HostSystemSwapConfigurationDisabledOption, HostSystemSwapConfigurationSystemSwapOption);
+impl Extends<HostSystemSwapConfigurationSystemSwapOption> for HostSystemSwapConfigurationDisabledOption {}
 
 /// `HostSystemSwapConfigurationHostCacheOption`, since 5.1.
 #[derive(Clone, Default, PartialEq)]
@@ -14769,14 +14477,8 @@ impl DataObject for HostSystemSwapConfigurationHostCacheOption {
     }
 }
 
-inherit!(
-    HostSystemSwapConfigurationHostCacheOption,
-    HostSystemSwapConfigurationSystemSwapOption
-);
-impl Extends<HostSystemSwapConfigurationSystemSwapOption>
-    for HostSystemSwapConfigurationHostCacheOption
-{
-}
+inherit!(HostSystemSwapConfigurationHostCacheOption, HostSystemSwapConfigurationSystemSwapOption);
+impl Extends<HostSystemSwapConfigurationSystemSwapOption> for HostSystemSwapConfigurationHostCacheOption {}
 
 /// `HostSystemSwapConfigurationHostLocalSwapOption`, since 5.1.
 #[derive(Clone, Default, PartialEq)]
@@ -14819,14 +14521,8 @@ impl DataObject for HostSystemSwapConfigurationHostLocalSwapOption {
     }
 }
 
-inherit!(
-    HostSystemSwapConfigurationHostLocalSwapOption,
-    HostSystemSwapConfigurationSystemSwapOption
-);
-impl Extends<HostSystemSwapConfigurationSystemSwapOption>
-    for HostSystemSwapConfigurationHostLocalSwapOption
-{
-}
+inherit!(HostSystemSwapConfigurationHostLocalSwapOption, HostSystemSwapConfigurationSystemSwapOption);
+impl Extends<HostSystemSwapConfigurationSystemSwapOption> for HostSystemSwapConfigurationHostLocalSwapOption {}
 
 /// `HostSystemSwapConfigurationDatastoreOption`, since 5.1.
 #[derive(Clone, Default, PartialEq)]
@@ -14877,14 +14573,8 @@ impl DataObject for HostSystemSwapConfigurationDatastoreOption {
     }
 }
 
-inherit!(
-    HostSystemSwapConfigurationDatastoreOption,
-    HostSystemSwapConfigurationSystemSwapOption
-);
-impl Extends<HostSystemSwapConfigurationSystemSwapOption>
-    for HostSystemSwapConfigurationDatastoreOption
-{
-}
+inherit!(HostSystemSwapConfigurationDatastoreOption, HostSystemSwapConfigurationSystemSwapOption);
+impl Extends<HostSystemSwapConfigurationSystemSwapOption> for HostSystemSwapConfigurationDatastoreOption {}
 
 /// `HostTargetTransport`, since 2.0.
 #[derive(Clone, Default, PartialEq)]
@@ -14892,10 +14582,9 @@ pub struct HostTargetTransport {}
 
 impl DataType for HostTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostTargetTransport", Some(DynamicData::INFO), &[], || {
-                Box::new(HostTargetTransport::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostTargetTransport", Some(DynamicData::INFO), &[], || {
+            Box::new(HostTargetTransport::default())
+        });
         &INFO
     };
 }
@@ -15029,12 +14718,9 @@ pub struct HostTcpTargetTransport {
 
 impl DataType for HostTcpTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostTcpTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostTcpTargetTransport::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostTcpTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+            Box::new(HostTcpTargetTransport::default())
+        });
         &INFO
     };
 }
@@ -15078,10 +14764,7 @@ impl DataType for HostTdxInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostTdxInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("tdxState", Type::String),
-                FieldInfo::req("numTDXPrivateKeyIDs", Type::Int),
-            ],
+            &[FieldInfo::req("tdxState", Type::String), FieldInfo::req("numTDXPrivateKeyIDs", Type::Int)],
             || Box::new(HostTdxInfo::default()),
         );
         &INFO
@@ -15130,10 +14813,7 @@ impl DataType for HostTpmAttestationInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("time", Type::DateTime),
-                FieldInfo::req(
-                    "status",
-                    Type::Enum(HostTpmAttestationInfoAcceptanceStatus::INFO),
-                ),
+                FieldInfo::req("status", Type::Enum(HostTpmAttestationInfoAcceptanceStatus::INFO)),
                 FieldInfo::opt("message", Type::Data(LocalizableMessage::INFO)),
             ],
             || Box::new(HostTpmAttestationInfo::default()),
@@ -15290,10 +14970,7 @@ impl DataType for HostTpmEventDetails {
         static INFO: TypeInfo = TypeInfo::new(
             "HostTpmEventDetails",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list_req("dataHash", Type::Byte),
-                FieldInfo::opt("dataHashMethod", Type::String),
-            ],
+            &[FieldInfo::list_req("dataHash", Type::Byte), FieldInfo::opt("dataHashMethod", Type::String)],
             || Box::new(HostTpmEventDetails::default()),
         );
         &INFO
@@ -15388,10 +15065,7 @@ impl DataType for HostTpmOptionEventDetails {
         static INFO: TypeInfo = TypeInfo::new(
             "HostTpmOptionEventDetails",
             Some(HostTpmEventDetails::INFO),
-            &[
-                FieldInfo::req("optionsFileName", Type::String),
-                FieldInfo::list("bootOptions", Type::Byte),
-            ],
+            &[FieldInfo::req("optionsFileName", Type::String), FieldInfo::list("bootOptions", Type::Byte)],
             || Box::new(HostTpmOptionEventDetails::default()),
         );
         &INFO
@@ -15781,10 +15455,7 @@ impl DataType for HostUnresolvedVmfsResolutionSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostUnresolvedVmfsResolutionSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list_req("extentDevicePath", Type::String),
-                FieldInfo::req("uuidResolution", Type::String),
-            ],
+            &[FieldInfo::list_req("extentDevicePath", Type::String), FieldInfo::req("uuidResolution", Type::String)],
             || Box::new(HostUnresolvedVmfsResolutionSpec::default()),
         );
         &INFO
@@ -15840,10 +15511,7 @@ impl DataType for HostUnresolvedVmfsVolume {
                 FieldInfo::req("vmfsLabel", Type::String),
                 FieldInfo::req("vmfsUuid", Type::String),
                 FieldInfo::req("totalBlocks", Type::Int),
-                FieldInfo::req(
-                    "resolveStatus",
-                    Type::Data(HostUnresolvedVmfsVolumeResolveStatus::INFO),
-                ),
+                FieldInfo::req("resolveStatus", Type::Data(HostUnresolvedVmfsVolumeResolveStatus::INFO)),
             ],
             || Box::new(HostUnresolvedVmfsVolume::default()),
         );
@@ -15953,10 +15621,7 @@ impl DataType for HostVFlashResourceConfigurationResult {
             &[
                 FieldInfo::list("devicePath", Type::String),
                 FieldInfo::opt("vffs", Type::Data(HostVffsVolume::INFO)),
-                FieldInfo::list(
-                    "diskConfigurationResult",
-                    Type::Data(HostDiskConfigurationResult::INFO),
-                ),
+                FieldInfo::list("diskConfigurationResult", Type::Data(HostDiskConfigurationResult::INFO)),
             ],
             || Box::new(HostVFlashResourceConfigurationResult::default()),
         );
@@ -16007,10 +15672,7 @@ impl DataType for HostVMotionConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVMotionConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("vmotionNicKey", Type::String),
-                FieldInfo::req("enabled", Type::Boolean),
-            ],
+            &[FieldInfo::opt("vmotionNicKey", Type::String), FieldInfo::req("enabled", Type::Boolean)],
             || Box::new(HostVMotionConfig::default()),
         );
         &INFO
@@ -16098,12 +15760,9 @@ pub struct HostVfatVolume {
 
 impl DataType for HostVfatVolume {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostVfatVolume",
-            Some(HostFileSystemVolume::INFO),
-            &[],
-            || Box::new(HostVfatVolume::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostVfatVolume", Some(HostFileSystemVolume::INFO), &[], || {
+            Box::new(HostVfatVolume::default())
+        });
         &INFO
     };
 }
@@ -16240,18 +15899,12 @@ impl DataType for HostVirtualNicSpec {
             &[
                 FieldInfo::opt("ip", Type::Data(HostIpConfig::INFO)),
                 FieldInfo::opt("mac", Type::String),
-                FieldInfo::opt(
-                    "distributedVirtualPort",
-                    Type::Data(DistributedVirtualSwitchPortConnection::INFO),
-                ),
+                FieldInfo::opt("distributedVirtualPort", Type::Data(DistributedVirtualSwitchPortConnection::INFO)),
                 FieldInfo::opt("portgroup", Type::String),
                 FieldInfo::opt("mtu", Type::Int),
                 FieldInfo::opt("tsoEnabled", Type::Boolean),
                 FieldInfo::opt("netStackInstanceKey", Type::String),
-                FieldInfo::opt(
-                    "opaqueNetwork",
-                    Type::Data(HostVirtualNicOpaqueNetworkSpec::INFO),
-                ),
+                FieldInfo::opt("opaqueNetwork", Type::Data(HostVirtualNicOpaqueNetworkSpec::INFO)),
                 FieldInfo::opt("externalId", Type::String),
                 FieldInfo::opt("pinnedPnic", Type::String),
                 FieldInfo::opt("ipRouteSpec", Type::Data(HostVirtualNicIpRouteSpec::INFO)),
@@ -16304,10 +15957,7 @@ impl DataObject for HostVirtualNicSpec {
         match index {
             0 => fill!(self.ip, HostIpConfig),
             1 => Slot::Scalar(&mut self.mac),
-            2 => fill!(
-                self.distributed_virtual_port,
-                DistributedVirtualSwitchPortConnection
-            ),
+            2 => fill!(self.distributed_virtual_port, DistributedVirtualSwitchPortConnection),
             3 => Slot::Scalar(&mut self.portgroup),
             4 => Slot::Scalar(&mut self.mtu),
             5 => Slot::Scalar(&mut self.tso_enabled),
@@ -16400,10 +16050,7 @@ impl DataType for HostVirtualNicOpaqueNetworkSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVirtualNicOpaqueNetworkSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("opaqueNetworkId", Type::String),
-                FieldInfo::req("opaqueNetworkType", Type::String),
-            ],
+            &[FieldInfo::req("opaqueNetworkId", Type::String), FieldInfo::req("opaqueNetworkType", Type::String)],
             || Box::new(HostVirtualNicOpaqueNetworkSpec::default()),
         );
         &INFO
@@ -16446,10 +16093,7 @@ impl DataType for HostVirtualNicIpRouteSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVirtualNicIpRouteSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::opt(
-                "ipRouteConfig",
-                Type::Data(HostIpRouteConfig::INFO),
-            )],
+            &[FieldInfo::opt("ipRouteConfig", Type::Data(HostIpRouteConfig::INFO))],
             || Box::new(HostVirtualNicIpRouteSpec::default()),
         );
         &INFO
@@ -16496,14 +16140,8 @@ impl DataType for HostVirtualNicConnection {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("portgroup", Type::String),
-                FieldInfo::opt(
-                    "dvPort",
-                    Type::Data(DistributedVirtualSwitchPortConnection::INFO),
-                ),
-                FieldInfo::opt(
-                    "opNetwork",
-                    Type::Data(HostVirtualNicOpaqueNetworkSpec::INFO),
-                ),
+                FieldInfo::opt("dvPort", Type::Data(DistributedVirtualSwitchPortConnection::INFO)),
+                FieldInfo::opt("opNetwork", Type::Data(HostVirtualNicOpaqueNetworkSpec::INFO)),
             ],
             || Box::new(HostVirtualNicConnection::default()),
         );
@@ -16603,10 +16241,7 @@ impl DataType for HostVirtualNicManagerInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVirtualNicManagerInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "netConfig",
-                Type::Data(VirtualNicManagerNetConfig::INFO),
-            )],
+            &[FieldInfo::list("netConfig", Type::Data(VirtualNicManagerNetConfig::INFO))],
             || Box::new(HostVirtualNicManagerInfo::default()),
         );
         &INFO
@@ -16719,12 +16354,9 @@ pub struct HostVirtualSwitchBridge {}
 
 impl DataType for HostVirtualSwitchBridge {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostVirtualSwitchBridge",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(HostVirtualSwitchBridge::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostVirtualSwitchBridge", Some(DynamicData::INFO), &[], || {
+            Box::new(HostVirtualSwitchBridge::default())
+        });
         &INFO
     };
 }
@@ -16870,10 +16502,7 @@ impl DataType for HostVirtualSwitchBondBridge {
             &[
                 FieldInfo::list_req("nicDevice", Type::String),
                 FieldInfo::opt("beacon", Type::Data(HostVirtualSwitchBeaconConfig::INFO)),
-                FieldInfo::opt(
-                    "linkDiscoveryProtocolConfig",
-                    Type::Data(LinkDiscoveryProtocolConfig::INFO),
-                ),
+                FieldInfo::opt("linkDiscoveryProtocolConfig", Type::Data(LinkDiscoveryProtocolConfig::INFO)),
             ],
             || Box::new(HostVirtualSwitchBondBridge::default()),
         );
@@ -16905,10 +16534,7 @@ impl DataObject for HostVirtualSwitchBondBridge {
         match index {
             0 => Slot::Scalar(&mut self.nic_device),
             1 => fill!(self.beacon, HostVirtualSwitchBeaconConfig),
-            2 => fill!(
-                self.link_discovery_protocol_config,
-                LinkDiscoveryProtocolConfig
-            ),
+            2 => fill!(self.link_discovery_protocol_config, LinkDiscoveryProtocolConfig),
             _ => self.base.slot(index),
         }
     }
@@ -17150,10 +16776,7 @@ impl DataType for HostVmfsRescanResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVmfsRescanResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostVmfsRescanResult::default()),
         );
         &INFO
@@ -17618,10 +17241,7 @@ impl DataType for HostVvolVolumeHostVvolNQN {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVvolVolumeHostVvolNQN",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::list("vvolNQN", Type::Data(HostVvolNQN::INFO)),
-            ],
+            &[FieldInfo::opt("host", Type::Ref), FieldInfo::list("vvolNQN", Type::Data(HostVvolNQN::INFO))],
             || Box::new(HostVvolVolumeHostVvolNQN::default()),
         );
         &INFO
@@ -17785,13 +17405,13 @@ pub struct HostMemoryProfile {
 }
 
 impl DataType for HostMemoryProfile {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostMemoryProfile", Some(ApplyProfile::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("HostMemoryProfile", Some(ApplyProfile::INFO), &[], || {
                 Box::new(HostMemoryProfile::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for HostMemoryProfile {
@@ -17957,10 +17577,7 @@ impl DataType for HostDiskMappingInfo {
             "HostDiskMappingInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "physicalPartition",
-                    Type::Data(HostDiskMappingPartitionInfo::INFO),
-                ),
+                FieldInfo::opt("physicalPartition", Type::Data(HostDiskMappingPartitionInfo::INFO)),
                 FieldInfo::req("name", Type::String),
                 FieldInfo::opt("exclusive", Type::Boolean),
             ],
@@ -18067,10 +17684,7 @@ impl DataType for HostDiskMappingOption {
             "HostDiskMappingOption",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "physicalPartition",
-                    Type::Data(HostDiskMappingPartitionOption::INFO),
-                ),
+                FieldInfo::list("physicalPartition", Type::Data(HostDiskMappingPartitionOption::INFO)),
                 FieldInfo::req("name", Type::String),
             ],
             || Box::new(HostDiskMappingOption::default()),
@@ -18288,12 +17902,10 @@ pub struct HostBlockAdapterTargetTransport {
 
 impl DataType for HostBlockAdapterTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostBlockAdapterTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostBlockAdapterTargetTransport::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostBlockAdapterTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+                Box::new(HostBlockAdapterTargetTransport::default())
+            });
         &INFO
     };
 }
@@ -18333,9 +17945,7 @@ pub struct HostBlockHba {
 impl DataType for HostBlockHba {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostBlockHba", Some(HostHostBusAdapter::INFO), &[], || {
-                Box::new(HostBlockHba::default())
-            });
+            TypeInfo::new("HostBlockHba", Some(HostHostBusAdapter::INFO), &[], || Box::new(HostBlockHba::default()));
         &INFO
     };
 }
@@ -18464,10 +18074,7 @@ impl DataType for HostConfigSpec {
             &[
                 FieldInfo::list("nasDatastore", Type::Data(HostNasVolumeConfig::INFO)),
                 FieldInfo::opt("network", Type::Data(HostNetworkConfig::INFO)),
-                FieldInfo::list(
-                    "nicTypeSelection",
-                    Type::Data(HostVirtualNicManagerNicTypeSelection::INFO),
-                ),
+                FieldInfo::list("nicTypeSelection", Type::Data(HostVirtualNicManagerNicTypeSelection::INFO)),
                 FieldInfo::list("service", Type::Data(HostServiceConfig::INFO)),
                 FieldInfo::opt("firewall", Type::Data(HostFirewallConfig::INFO)),
                 FieldInfo::list("option", Type::Data(OptionValue::INFO)),
@@ -18483,10 +18090,7 @@ impl DataType for HostConfigSpec {
                 FieldInfo::list("activeDirectory", Type::Data(HostActiveDirectory::INFO)),
                 FieldInfo::list("genericConfig", Type::Data(KeyAnyValue::INFO)),
                 FieldInfo::opt("graphicsConfig", Type::Data(HostGraphicsConfig::INFO)),
-                FieldInfo::opt(
-                    "assignableHardwareConfig",
-                    Type::Data(HostAssignableHardwareConfig::INFO),
-                ),
+                FieldInfo::opt("assignableHardwareConfig", Type::Data(HostAssignableHardwareConfig::INFO)),
             ],
             || Box::new(HostConfigSpec::default()),
         );
@@ -18571,10 +18175,7 @@ impl DataObject for HostConfigSpec {
             15 => Slot::List(&mut self.active_directory),
             16 => Slot::List(&mut self.generic_config),
             17 => fill!(self.graphics_config, HostGraphicsConfig),
-            18 => fill!(
-                self.assignable_hardware_config,
-                HostAssignableHardwareConfig
-            ),
+            18 => fill!(self.assignable_hardware_config, HostAssignableHardwareConfig),
             _ => Slot::None,
         }
     }
@@ -18760,10 +18361,7 @@ impl DataType for HostDatastoreSystemVvolDatastoreSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDatastoreSystemVvolDatastoreSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("scId", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("scId", Type::String)],
             || Box::new(HostDatastoreSystemVvolDatastoreSpec::default()),
         );
         &INFO
@@ -18808,10 +18406,7 @@ impl DataType for HostDatastoreSystemDatastoreResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDatastoreSystemDatastoreResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::Ref), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostDatastoreSystemDatastoreResult::default()),
         );
         &INFO
@@ -19055,10 +18650,7 @@ impl DataType for HostFibreChannelOverEthernetHba {
             Some(HostFibreChannelHba::INFO),
             &[
                 FieldInfo::req("underlyingNic", Type::String),
-                FieldInfo::req(
-                    "linkInfo",
-                    Type::Data(HostFibreChannelOverEthernetHbaLinkInfo::INFO),
-                ),
+                FieldInfo::req("linkInfo", Type::Data(HostFibreChannelOverEthernetHbaLinkInfo::INFO)),
                 FieldInfo::req("isSoftwareFcoe", Type::Boolean),
                 FieldInfo::opt("markedForRemoval", Type::Boolean),
             ],
@@ -19175,10 +18767,7 @@ impl DataType for HostFibreChannelTargetTransport {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFibreChannelTargetTransport",
             Some(HostTargetTransport::INFO),
-            &[
-                FieldInfo::req("portWorldWideName", Type::Long),
-                FieldInfo::req("nodeWorldWideName", Type::Long),
-            ],
+            &[FieldInfo::req("portWorldWideName", Type::Long), FieldInfo::req("nodeWorldWideName", Type::Long)],
             || Box::new(HostFibreChannelTargetTransport::default()),
         );
         &INFO
@@ -19234,10 +18823,7 @@ impl DataType for HostFirewallConfig {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("rule", Type::Data(HostFirewallConfigRuleSetConfig::INFO)),
-                FieldInfo::req(
-                    "defaultBlockingPolicy",
-                    Type::Data(HostFirewallDefaultPolicy::INFO),
-                ),
+                FieldInfo::req("defaultBlockingPolicy", Type::Data(HostFirewallDefaultPolicy::INFO)),
             ],
             || Box::new(HostFirewallConfig::default()),
         );
@@ -19378,18 +18964,9 @@ impl DataType for HostInternetScsiHba {
             &[
                 FieldInfo::req("isSoftwareBased", Type::Boolean),
                 FieldInfo::opt("canBeDisabled", Type::Boolean),
-                FieldInfo::opt(
-                    "networkBindingSupport",
-                    Type::Enum(HostInternetScsiHbaNetworkBindingSupportType::INFO),
-                ),
-                FieldInfo::req(
-                    "discoveryCapabilities",
-                    Type::Data(HostInternetScsiHbaDiscoveryCapabilities::INFO),
-                ),
-                FieldInfo::req(
-                    "discoveryProperties",
-                    Type::Data(HostInternetScsiHbaDiscoveryProperties::INFO),
-                ),
+                FieldInfo::opt("networkBindingSupport", Type::Enum(HostInternetScsiHbaNetworkBindingSupportType::INFO)),
+                FieldInfo::req("discoveryCapabilities", Type::Data(HostInternetScsiHbaDiscoveryCapabilities::INFO)),
+                FieldInfo::req("discoveryProperties", Type::Data(HostInternetScsiHbaDiscoveryProperties::INFO)),
                 FieldInfo::req(
                     "authenticationCapabilities",
                     Type::Data(HostInternetScsiHbaAuthenticationCapabilities::INFO),
@@ -19398,37 +18975,16 @@ impl DataType for HostInternetScsiHba {
                     "authenticationProperties",
                     Type::Data(HostInternetScsiHbaAuthenticationProperties::INFO),
                 ),
-                FieldInfo::opt(
-                    "digestCapabilities",
-                    Type::Data(HostInternetScsiHbaDigestCapabilities::INFO),
-                ),
-                FieldInfo::opt(
-                    "digestProperties",
-                    Type::Data(HostInternetScsiHbaDigestProperties::INFO),
-                ),
-                FieldInfo::req(
-                    "ipCapabilities",
-                    Type::Data(HostInternetScsiHbaIPCapabilities::INFO),
-                ),
-                FieldInfo::req(
-                    "ipProperties",
-                    Type::Data(HostInternetScsiHbaIPProperties::INFO),
-                ),
+                FieldInfo::opt("digestCapabilities", Type::Data(HostInternetScsiHbaDigestCapabilities::INFO)),
+                FieldInfo::opt("digestProperties", Type::Data(HostInternetScsiHbaDigestProperties::INFO)),
+                FieldInfo::req("ipCapabilities", Type::Data(HostInternetScsiHbaIPCapabilities::INFO)),
+                FieldInfo::req("ipProperties", Type::Data(HostInternetScsiHbaIPProperties::INFO)),
                 FieldInfo::list("supportedAdvancedOptions", Type::Data(OptionDef::INFO)),
-                FieldInfo::list(
-                    "advancedOptions",
-                    Type::Data(HostInternetScsiHbaParamValue::INFO),
-                ),
+                FieldInfo::list("advancedOptions", Type::Data(HostInternetScsiHbaParamValue::INFO)),
                 FieldInfo::req("iScsiName", Type::String),
                 FieldInfo::opt("iScsiAlias", Type::String),
-                FieldInfo::list(
-                    "configuredSendTarget",
-                    Type::Data(HostInternetScsiHbaSendTarget::INFO),
-                ),
-                FieldInfo::list(
-                    "configuredStaticTarget",
-                    Type::Data(HostInternetScsiHbaStaticTarget::INFO),
-                ),
+                FieldInfo::list("configuredSendTarget", Type::Data(HostInternetScsiHbaSendTarget::INFO)),
+                FieldInfo::list("configuredStaticTarget", Type::Data(HostInternetScsiHbaStaticTarget::INFO)),
                 FieldInfo::opt("maxSpeedMb", Type::Int),
                 FieldInfo::opt("currentSpeedMb", Type::Int),
             ],
@@ -19483,10 +19039,7 @@ impl DataObject for HostInternetScsiHba {
             14 => Slot::Data(&mut self.discovery_properties),
             15 => Slot::Data(&mut self.authentication_capabilities),
             16 => Slot::Data(&mut self.authentication_properties),
-            17 => fill!(
-                self.digest_capabilities,
-                HostInternetScsiHbaDigestCapabilities
-            ),
+            17 => fill!(self.digest_capabilities, HostInternetScsiHbaDigestCapabilities),
             18 => fill!(self.digest_properties, HostInternetScsiHbaDigestProperties),
             19 => Slot::Data(&mut self.ip_capabilities),
             20 => Slot::Data(&mut self.ip_properties),
@@ -20042,10 +19595,7 @@ impl DataType for HostInternetScsiHbaIPCapabilities {
                 FieldInfo::opt("ipv6PrefixLength", Type::Int),
                 FieldInfo::opt("ipv6DhcpConfigurationSettable", Type::Boolean),
                 FieldInfo::opt("ipv6LinkLocalAutoConfigurationSettable", Type::Boolean),
-                FieldInfo::opt(
-                    "ipv6RouterAdvertisementConfigurationSettable",
-                    Type::Boolean,
-                ),
+                FieldInfo::opt("ipv6RouterAdvertisementConfigurationSettable", Type::Boolean),
                 FieldInfo::opt("ipv6DefaultGatewaySettable", Type::Boolean),
                 FieldInfo::opt("ipv6MaxStaticAddressesSupported", Type::Int),
             ],
@@ -20194,10 +19744,7 @@ impl DataType for HostInternetScsiHbaIPv6Properties {
             "HostInternetScsiHbaIPv6Properties",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "iscsiIpv6Address",
-                    Type::Data(HostInternetScsiHbaIscsiIpv6Address::INFO),
-                ),
+                FieldInfo::list("iscsiIpv6Address", Type::Data(HostInternetScsiHbaIscsiIpv6Address::INFO)),
                 FieldInfo::opt("ipv6DhcpConfigurationEnabled", Type::Boolean),
                 FieldInfo::opt("ipv6LinkLocalAutoConfigurationEnabled", Type::Boolean),
                 FieldInfo::opt("ipv6RouterAdvertisementConfigurationEnabled", Type::Boolean),
@@ -20297,10 +19844,7 @@ impl DataType for HostInternetScsiHbaIPProperties {
                 FieldInfo::opt("jumboFramesEnabled", Type::Boolean),
                 FieldInfo::opt("ipv4Enabled", Type::Boolean),
                 FieldInfo::opt("ipv6Enabled", Type::Boolean),
-                FieldInfo::opt(
-                    "ipv6properties",
-                    Type::Data(HostInternetScsiHbaIPv6Properties::INFO),
-                ),
+                FieldInfo::opt("ipv6properties", Type::Data(HostInternetScsiHbaIPv6Properties::INFO)),
             ],
             || Box::new(HostInternetScsiHbaIPProperties::default()),
         );
@@ -20394,15 +19938,9 @@ impl DataType for HostInternetScsiHbaSendTarget {
                     "authenticationProperties",
                     Type::Data(HostInternetScsiHbaAuthenticationProperties::INFO),
                 ),
-                FieldInfo::opt(
-                    "digestProperties",
-                    Type::Data(HostInternetScsiHbaDigestProperties::INFO),
-                ),
+                FieldInfo::opt("digestProperties", Type::Data(HostInternetScsiHbaDigestProperties::INFO)),
                 FieldInfo::list("supportedAdvancedOptions", Type::Data(OptionDef::INFO)),
-                FieldInfo::list(
-                    "advancedOptions",
-                    Type::Data(HostInternetScsiHbaParamValue::INFO),
-                ),
+                FieldInfo::list("advancedOptions", Type::Data(HostInternetScsiHbaParamValue::INFO)),
                 FieldInfo::opt("parent", Type::String),
             ],
             || Box::new(HostInternetScsiHbaSendTarget::default()),
@@ -20439,10 +19977,7 @@ impl DataObject for HostInternetScsiHbaSendTarget {
         match index {
             0 => Slot::Scalar(&mut self.address),
             1 => Slot::Scalar(&mut self.port),
-            2 => fill!(
-                self.authentication_properties,
-                HostInternetScsiHbaAuthenticationProperties
-            ),
+            2 => fill!(self.authentication_properties, HostInternetScsiHbaAuthenticationProperties),
             3 => fill!(self.digest_properties, HostInternetScsiHbaDigestProperties),
             4 => Slot::List(&mut self.supported_advanced_options),
             5 => Slot::List(&mut self.advanced_options),
@@ -20491,15 +20026,9 @@ impl DataType for HostInternetScsiHbaStaticTarget {
                     "authenticationProperties",
                     Type::Data(HostInternetScsiHbaAuthenticationProperties::INFO),
                 ),
-                FieldInfo::opt(
-                    "digestProperties",
-                    Type::Data(HostInternetScsiHbaDigestProperties::INFO),
-                ),
+                FieldInfo::opt("digestProperties", Type::Data(HostInternetScsiHbaDigestProperties::INFO)),
                 FieldInfo::list("supportedAdvancedOptions", Type::Data(OptionDef::INFO)),
-                FieldInfo::list(
-                    "advancedOptions",
-                    Type::Data(HostInternetScsiHbaParamValue::INFO),
-                ),
+                FieldInfo::list("advancedOptions", Type::Data(HostInternetScsiHbaParamValue::INFO)),
                 FieldInfo::opt("parent", Type::String),
             ],
             || Box::new(HostInternetScsiHbaStaticTarget::default()),
@@ -20540,10 +20069,7 @@ impl DataObject for HostInternetScsiHbaStaticTarget {
             1 => Slot::Scalar(&mut self.port),
             2 => Slot::Scalar(&mut self.i_scsi_name),
             3 => Slot::Scalar(&mut self.discovery_method),
-            4 => fill!(
-                self.authentication_properties,
-                HostInternetScsiHbaAuthenticationProperties
-            ),
+            4 => fill!(self.authentication_properties, HostInternetScsiHbaAuthenticationProperties),
             5 => fill!(self.digest_properties, HostInternetScsiHbaDigestProperties),
             6 => Slot::List(&mut self.supported_advanced_options),
             7 => Slot::List(&mut self.advanced_options),
@@ -20570,14 +20096,8 @@ impl DataType for HostInternetScsiHbaTargetSet {
             "HostInternetScsiHbaTargetSet",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "staticTargets",
-                    Type::Data(HostInternetScsiHbaStaticTarget::INFO),
-                ),
-                FieldInfo::list(
-                    "sendTargets",
-                    Type::Data(HostInternetScsiHbaSendTarget::INFO),
-                ),
+                FieldInfo::list("staticTargets", Type::Data(HostInternetScsiHbaStaticTarget::INFO)),
+                FieldInfo::list("sendTargets", Type::Data(HostInternetScsiHbaSendTarget::INFO)),
             ],
             || Box::new(HostInternetScsiHbaTargetSet::default()),
         );
@@ -20727,10 +20247,7 @@ impl DataType for HostNetworkConfig {
                 FieldInfo::list("dhcp", Type::Data(HostDhcpServiceConfig::INFO)),
                 FieldInfo::list("nat", Type::Data(HostNatServiceConfig::INFO)),
                 FieldInfo::opt("ipV6Enabled", Type::Boolean),
-                FieldInfo::list(
-                    "netStackSpec",
-                    Type::Data(HostNetworkConfigNetStackSpec::INFO),
-                ),
+                FieldInfo::list("netStackSpec", Type::Data(HostNetworkConfigNetStackSpec::INFO)),
                 FieldInfo::opt("migrationStatus", Type::String),
             ],
             || Box::new(HostNetworkConfig::default()),
@@ -20806,10 +20323,7 @@ impl DataType for HostNetworkConfigResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNetworkConfigResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("vnicDevice", Type::String),
-                FieldInfo::list("consoleVnicDevice", Type::String),
-            ],
+            &[FieldInfo::list("vnicDevice", Type::String), FieldInfo::list("consoleVnicDevice", Type::String)],
             || Box::new(HostNetworkConfigResult::default()),
         );
         &INFO
@@ -20973,10 +20487,7 @@ impl DataType for HostNvmeDiscoverSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNvmeDiscoverSpec",
             Some(HostNvmeSpec::INFO),
-            &[
-                FieldInfo::opt("autoConnect", Type::Boolean),
-                FieldInfo::opt("rootDiscoveryController", Type::Boolean),
-            ],
+            &[FieldInfo::opt("autoConnect", Type::Boolean), FieldInfo::opt("rootDiscoveryController", Type::Boolean)],
             || Box::new(HostNvmeDiscoverSpec::default()),
         );
         &INFO
@@ -21087,10 +20598,7 @@ impl DataObject for HostNvmeOpaqueTransportParameters {
     }
 }
 
-inherit!(
-    HostNvmeOpaqueTransportParameters,
-    HostNvmeTransportParameters
-);
+inherit!(HostNvmeOpaqueTransportParameters, HostNvmeTransportParameters);
 impl Extends<HostNvmeTransportParameters> for HostNvmeOpaqueTransportParameters {}
 
 /// `HostNvmeOverFibreChannelParameters`, since 7.0.0.0.
@@ -21109,10 +20617,7 @@ impl DataType for HostNvmeOverFibreChannelParameters {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNvmeOverFibreChannelParameters",
             Some(HostNvmeTransportParameters::INFO),
-            &[
-                FieldInfo::req("nodeWorldWideName", Type::Long),
-                FieldInfo::req("portWorldWideName", Type::Long),
-            ],
+            &[FieldInfo::req("nodeWorldWideName", Type::Long), FieldInfo::req("portWorldWideName", Type::Long)],
             || Box::new(HostNvmeOverFibreChannelParameters::default()),
         );
         &INFO
@@ -21149,10 +20654,7 @@ impl DataObject for HostNvmeOverFibreChannelParameters {
     }
 }
 
-inherit!(
-    HostNvmeOverFibreChannelParameters,
-    HostNvmeTransportParameters
-);
+inherit!(HostNvmeOverFibreChannelParameters, HostNvmeTransportParameters);
 impl Extends<HostNvmeTransportParameters> for HostNvmeOverFibreChannelParameters {}
 
 /// `HostNvmeOverRdmaParameters`, since 7.0.0.0.
@@ -21363,12 +20865,10 @@ pub struct HostParallelScsiTargetTransport {
 
 impl DataType for HostParallelScsiTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostParallelScsiTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostParallelScsiTargetTransport::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostParallelScsiTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+                Box::new(HostParallelScsiTargetTransport::default())
+            });
         &INFO
     };
 }
@@ -21407,12 +20907,9 @@ pub struct HostPcieTargetTransport {
 
 impl DataType for HostPcieTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostPcieTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostPcieTargetTransport::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostPcieTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+            Box::new(HostPcieTargetTransport::default())
+        });
         &INFO
     };
 }
@@ -21451,12 +20948,9 @@ pub struct HostRdmaTargetTransport {
 
 impl DataType for HostRdmaTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostRdmaTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostRdmaTargetTransport::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostRdmaTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+            Box::new(HostRdmaTargetTransport::default())
+        });
         &INFO
     };
 }
@@ -21598,10 +21092,7 @@ impl DataType for HostScsiDiskPartition {
         static INFO: TypeInfo = TypeInfo::new(
             "HostScsiDiskPartition",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("diskName", Type::String),
-                FieldInfo::req("partition", Type::Int),
-            ],
+            &[FieldInfo::req("diskName", Type::String), FieldInfo::req("partition", Type::Int)],
             || Box::new(HostScsiDiskPartition::default()),
         );
         &INFO
@@ -21694,12 +21185,10 @@ pub struct HostSerialAttachedTargetTransport {
 
 impl DataType for HostSerialAttachedTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostSerialAttachedTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostSerialAttachedTargetTransport::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostSerialAttachedTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+                Box::new(HostSerialAttachedTargetTransport::default())
+            });
         &INFO
     };
 }
@@ -21790,10 +21279,7 @@ impl DataType for HostListSummary {
                 FieldInfo::opt("currentEVCGraphicsModeKey", Type::String),
                 FieldInfo::opt("gateway", Type::Data(HostListSummaryGatewaySummary::INFO)),
                 FieldInfo::opt("tpmAttestation", Type::Data(HostTpmAttestationInfo::INFO)),
-                FieldInfo::list(
-                    "trustAuthorityAttestationInfos",
-                    Type::Data(HostTrustAuthorityAttestationInfo::INFO),
-                ),
+                FieldInfo::list("trustAuthorityAttestationInfos", Type::Data(HostTrustAuthorityAttestationInfo::INFO)),
             ],
             || Box::new(HostListSummary::default()),
         );
@@ -21908,10 +21394,7 @@ impl DataType for HostHardwareSummary {
                 FieldInfo::req("model", Type::String),
                 FieldInfo::opt("family", Type::String),
                 FieldInfo::req("uuid", Type::String),
-                FieldInfo::list(
-                    "otherIdentifyingInfo",
-                    Type::Data(HostSystemIdentificationInfo::INFO),
-                ),
+                FieldInfo::list("otherIdentifyingInfo", Type::Data(HostSystemIdentificationInfo::INFO)),
                 FieldInfo::req("memorySize", Type::Long),
                 FieldInfo::req("cpuModel", Type::String),
                 FieldInfo::req("cpuMhz", Type::Int),
@@ -22146,10 +21629,7 @@ impl DataType for HostListSummaryGatewaySummary {
         static INFO: TypeInfo = TypeInfo::new(
             "HostListSummaryGatewaySummary",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("gatewayType", Type::String),
-                FieldInfo::req("gatewayId", Type::String),
-            ],
+            &[FieldInfo::req("gatewayType", Type::String), FieldInfo::req("gatewayId", Type::String)],
             || Box::new(HostListSummaryGatewaySummary::default()),
         );
         &INFO
@@ -22189,12 +21669,10 @@ pub struct HostTpmBootCompleteEventDetails {
 
 impl DataType for HostTpmBootCompleteEventDetails {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostTpmBootCompleteEventDetails",
-            Some(HostTpmEventDetails::INFO),
-            &[],
-            || Box::new(HostTpmBootCompleteEventDetails::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostTpmBootCompleteEventDetails", Some(HostTpmEventDetails::INFO), &[], || {
+                Box::new(HostTpmBootCompleteEventDetails::default())
+            });
         &INFO
     };
 }
@@ -22337,12 +21815,10 @@ pub struct HostTpmNvTagEventDetails {
 
 impl DataType for HostTpmNvTagEventDetails {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostTpmNvTagEventDetails",
-            Some(HostTpmBootSecurityOptionEventDetails::INFO),
-            &[],
-            || Box::new(HostTpmNvTagEventDetails::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostTpmNvTagEventDetails", Some(HostTpmBootSecurityOptionEventDetails::INFO), &[], || {
+                Box::new(HostTpmNvTagEventDetails::default())
+            });
         &INFO
     };
 }
@@ -22369,10 +21845,7 @@ impl DataObject for HostTpmNvTagEventDetails {
     }
 }
 
-inherit!(
-    HostTpmNvTagEventDetails,
-    HostTpmBootSecurityOptionEventDetails
-);
+inherit!(HostTpmNvTagEventDetails, HostTpmBootSecurityOptionEventDetails);
 impl Extends<HostTpmBootSecurityOptionEventDetails> for HostTpmNvTagEventDetails {}
 impl Extends<HostTpmEventDetails> for HostTpmNvTagEventDetails {}
 
@@ -22385,12 +21858,10 @@ pub struct HostTpmSignerEventDetails {
 
 impl DataType for HostTpmSignerEventDetails {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostTpmSignerEventDetails",
-            Some(HostTpmBootSecurityOptionEventDetails::INFO),
-            &[],
-            || Box::new(HostTpmSignerEventDetails::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostTpmSignerEventDetails", Some(HostTpmBootSecurityOptionEventDetails::INFO), &[], || {
+                Box::new(HostTpmSignerEventDetails::default())
+            });
         &INFO
     };
 }
@@ -22417,10 +21888,7 @@ impl DataObject for HostTpmSignerEventDetails {
     }
 }
 
-inherit!(
-    HostTpmSignerEventDetails,
-    HostTpmBootSecurityOptionEventDetails
-);
+inherit!(HostTpmSignerEventDetails, HostTpmBootSecurityOptionEventDetails);
 impl Extends<HostTpmBootSecurityOptionEventDetails> for HostTpmSignerEventDetails {}
 impl Extends<HostTpmEventDetails> for HostTpmSignerEventDetails {}
 
@@ -22557,10 +22025,7 @@ impl DataType for HostVFlashManagerVFlashResourceConfigInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVFlashManagerVFlashResourceConfigInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("vffs", Type::Data(HostVffsVolume::INFO)),
-                FieldInfo::req("capacity", Type::Long),
-            ],
+            &[FieldInfo::opt("vffs", Type::Data(HostVffsVolume::INFO)), FieldInfo::req("capacity", Type::Long)],
             || Box::new(HostVFlashManagerVFlashResourceConfigInfo::default()),
         );
         &INFO
@@ -22709,8 +22174,7 @@ root!(HostVFlashManagerVFlashCacheConfigSpec);
 #[derive(Clone, Default, PartialEq)]
 pub struct HostVFlashManagerVFlashCacheConfigInfo {
     /// `vFlashModuleConfigOption`.
-    pub v_flash_module_config_option:
-        Vec<HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption>,
+    pub v_flash_module_config_option: Vec<HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption>,
     /// `defaultVFlashModule`.
     pub default_v_flash_module: Option<String>,
     /// `swapCacheReservationInGB`.
@@ -22725,9 +22189,7 @@ impl DataType for HostVFlashManagerVFlashCacheConfigInfo {
             &[
                 FieldInfo::list(
                     "vFlashModuleConfigOption",
-                    Type::Data(
-                        HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption::INFO,
-                    ),
+                    Type::Data(HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption::INFO),
                 ),
                 FieldInfo::opt("defaultVFlashModule", Type::String),
                 FieldInfo::opt("swapCacheReservationInGB", Type::Long),
@@ -22857,14 +22319,8 @@ impl DataType for HostVFlashManagerVFlashConfigInfo {
             "HostVFlashManagerVFlashConfigInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "vFlashResourceConfigInfo",
-                    Type::Data(HostVFlashManagerVFlashResourceConfigInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "vFlashCacheConfigInfo",
-                    Type::Data(HostVFlashManagerVFlashCacheConfigInfo::INFO),
-                ),
+                FieldInfo::opt("vFlashResourceConfigInfo", Type::Data(HostVFlashManagerVFlashResourceConfigInfo::INFO)),
+                FieldInfo::opt("vFlashCacheConfigInfo", Type::Data(HostVFlashManagerVFlashCacheConfigInfo::INFO)),
             ],
             || Box::new(HostVFlashManagerVFlashConfigInfo::default()),
         );
@@ -22893,14 +22349,8 @@ impl DataObject for HostVFlashManagerVFlashConfigInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.v_flash_resource_config_info,
-                HostVFlashManagerVFlashResourceConfigInfo
-            ),
-            1 => fill!(
-                self.v_flash_cache_config_info,
-                HostVFlashManagerVFlashCacheConfigInfo
-            ),
+            0 => fill!(self.v_flash_resource_config_info, HostVFlashManagerVFlashResourceConfigInfo),
+            1 => fill!(self.v_flash_cache_config_info, HostVFlashManagerVFlashCacheConfigInfo),
             _ => Slot::None,
         }
     }
@@ -23139,10 +22589,7 @@ impl DataType for HostVmfsVolume {
                 FieldInfo::opt("blockSize", Type::Int),
                 FieldInfo::opt("unmapGranularity", Type::Int),
                 FieldInfo::opt("unmapPriority", Type::String),
-                FieldInfo::opt(
-                    "unmapBandwidthSpec",
-                    Type::Data(VmfsUnmapBandwidthSpec::INFO),
-                ),
+                FieldInfo::opt("unmapBandwidthSpec", Type::Data(VmfsUnmapBandwidthSpec::INFO)),
                 FieldInfo::req("maxBlocks", Type::Int),
                 FieldInfo::req("majorVersion", Type::Int),
                 FieldInfo::req("version", Type::String),
@@ -23259,10 +22706,7 @@ impl DataType for HostVmfsSpec {
                 FieldInfo::opt("blockSize", Type::Int),
                 FieldInfo::opt("unmapGranularity", Type::Int),
                 FieldInfo::opt("unmapPriority", Type::String),
-                FieldInfo::opt(
-                    "unmapBandwidthSpec",
-                    Type::Data(VmfsUnmapBandwidthSpec::INFO),
-                ),
+                FieldInfo::opt("unmapBandwidthSpec", Type::Data(VmfsUnmapBandwidthSpec::INFO)),
             ],
             || Box::new(HostVmfsSpec::default()),
         );
@@ -23323,10 +22767,7 @@ impl DataType for HostPortGroupProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPortGroupProfile",
             Some(PortGroupProfile::INFO),
-            &[FieldInfo::req(
-                "ipConfig",
-                Type::Data(IpAddressProfile::INFO),
-            )],
+            &[FieldInfo::req("ipConfig", Type::Data(IpAddressProfile::INFO))],
             || Box::new(HostPortGroupProfile::default()),
         );
         &INFO
@@ -23465,12 +22906,9 @@ pub struct HostProfileConfigSpec {
 
 impl DataType for HostProfileConfigSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostProfileConfigSpec",
-            Some(ProfileCreateSpec::INFO),
-            &[],
-            || Box::new(HostProfileConfigSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostProfileConfigSpec", Some(ProfileCreateSpec::INFO), &[], || {
+            Box::new(HostProfileConfigSpec::default())
+        });
         &INFO
     };
 }
@@ -23516,10 +22954,7 @@ impl DataType for HostProfileSerializedHostProfileSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostProfileSerializedHostProfileSpec",
             Some(ProfileSerializedCreateSpec::INFO),
-            &[
-                FieldInfo::opt("validatorHost", Type::Ref),
-                FieldInfo::opt("validating", Type::Boolean),
-            ],
+            &[FieldInfo::opt("validatorHost", Type::Ref), FieldInfo::opt("validating", Type::Boolean)],
             || Box::new(HostProfileSerializedHostProfileSpec::default()),
         );
         &INFO
@@ -23556,10 +22991,7 @@ impl DataObject for HostProfileSerializedHostProfileSpec {
     }
 }
 
-inherit!(
-    HostProfileSerializedHostProfileSpec,
-    ProfileSerializedCreateSpec
-);
+inherit!(HostProfileSerializedHostProfileSpec, ProfileSerializedCreateSpec);
 impl Extends<ProfileSerializedCreateSpec> for HostProfileSerializedHostProfileSpec {}
 impl Extends<ProfileCreateSpec> for HostProfileSerializedHostProfileSpec {}
 
@@ -23673,10 +23105,7 @@ impl DataType for HostProfileHostBasedConfigSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostProfileHostBasedConfigSpec",
             Some(HostProfileConfigSpec::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::opt("useHostProfileEngine", Type::Boolean),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::opt("useHostProfileEngine", Type::Boolean)],
             || Box::new(HostProfileHostBasedConfigSpec::default()),
         );
         &INFO
@@ -23747,10 +23176,7 @@ impl DataType for HostProfileValidationFailureInfo {
                 FieldInfo::req("updateType", Type::String),
                 FieldInfo::opt("host", Type::Ref),
                 FieldInfo::opt("applyProfile", Type::Data(HostApplyProfile::INFO)),
-                FieldInfo::list(
-                    "failures",
-                    Type::Data(ProfileUpdateFailedUpdateFailure::INFO),
-                ),
+                FieldInfo::list("failures", Type::Data(ProfileUpdateFailedUpdateFailure::INFO)),
                 FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO)),
             ],
             || Box::new(HostProfileValidationFailureInfo::default()),
@@ -23858,12 +23284,9 @@ pub struct HostProfilesEntityCustomizations {}
 
 impl DataType for HostProfilesEntityCustomizations {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostProfilesEntityCustomizations",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(HostProfilesEntityCustomizations::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostProfilesEntityCustomizations", Some(DynamicData::INFO), &[], || {
+            Box::new(HostProfilesEntityCustomizations::default())
+        });
         &INFO
     };
 }
@@ -23898,10 +23321,7 @@ impl DataType for HostProfileManagerHostToConfigSpecMap {
         static INFO: TypeInfo = TypeInfo::new(
             "HostProfileManagerHostToConfigSpecMap",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("configSpec", Type::Data(AnswerFileCreateSpec::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("configSpec", Type::Data(AnswerFileCreateSpec::INFO))],
             || Box::new(HostProfileManagerHostToConfigSpecMap::default()),
         );
         &INFO
@@ -24017,14 +23437,8 @@ impl DataType for HostProfileManagerCompositionValidationResultResultElement {
                 FieldInfo::req("target", Type::Ref),
                 FieldInfo::req("status", Type::String),
                 FieldInfo::list("errors", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::opt(
-                    "sourceDiffForToBeMerged",
-                    Type::Data(HostApplyProfile::INFO),
-                ),
-                FieldInfo::opt(
-                    "targetDiffForToBeMerged",
-                    Type::Data(HostApplyProfile::INFO),
-                ),
+                FieldInfo::opt("sourceDiffForToBeMerged", Type::Data(HostApplyProfile::INFO)),
+                FieldInfo::opt("targetDiffForToBeMerged", Type::Data(HostApplyProfile::INFO)),
                 FieldInfo::opt("toBeAdded", Type::Data(HostApplyProfile::INFO)),
                 FieldInfo::opt("toBeDeleted", Type::Data(HostApplyProfile::INFO)),
                 FieldInfo::opt("toBeDisabled", Type::Data(HostApplyProfile::INFO)),
@@ -24114,10 +23528,7 @@ impl DataType for HostProfileManagerCompositionResult {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("errors", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::list(
-                    "results",
-                    Type::Data(HostProfileManagerCompositionResultResultElement::INFO),
-                ),
+                FieldInfo::list("results", Type::Data(HostProfileManagerCompositionResultResultElement::INFO)),
             ],
             || Box::new(HostProfileManagerCompositionResult::default()),
         );
@@ -24216,10 +23627,7 @@ impl DataType for HostSystemRemediationState {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSystemRemediationState",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("state", Type::String),
-                FieldInfo::req("operationTime", Type::DateTime),
-            ],
+            &[FieldInfo::req("state", Type::String), FieldInfo::req("operationTime", Type::DateTime)],
             || Box::new(HostSystemRemediationState::default()),
         );
         &INFO
@@ -24264,10 +23672,7 @@ impl DataType for HostSystemComplianceCheckState {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSystemComplianceCheckState",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("state", Type::String),
-                FieldInfo::req("checkTime", Type::DateTime),
-            ],
+            &[FieldInfo::req("state", Type::String), FieldInfo::req("checkTime", Type::DateTime)],
             || Box::new(HostSystemComplianceCheckState::default()),
         );
         &INFO
@@ -24353,10 +23758,7 @@ impl DataType for HostVMotionCompatibility {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVMotionCompatibility",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("compatibility", Type::String),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("compatibility", Type::String)],
             || Box::new(HostVMotionCompatibility::default()),
         );
         &INFO
@@ -24521,51 +23923,27 @@ impl DataType for HostConfigInfo {
                 FieldInfo::opt("deploymentInfo", Type::Data(HostDeploymentInfo::INFO)),
                 FieldInfo::opt("hyperThread", Type::Data(HostHyperThreadScheduleInfo::INFO)),
                 FieldInfo::opt("cpuScheduler", Type::Data(HostCpuSchedulerInfo::INFO)),
-                FieldInfo::opt(
-                    "consoleReservation",
-                    Type::Data(ServiceConsoleReservationInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "virtualMachineReservation",
-                    Type::Data(VirtualMachineMemoryReservationInfo::INFO),
-                ),
+                FieldInfo::opt("consoleReservation", Type::Data(ServiceConsoleReservationInfo::INFO)),
+                FieldInfo::opt("virtualMachineReservation", Type::Data(VirtualMachineMemoryReservationInfo::INFO)),
                 FieldInfo::opt("storageDevice", Type::Data(HostStorageDeviceInfo::INFO)),
                 FieldInfo::opt("multipathState", Type::Data(HostMultipathStateInfo::INFO)),
-                FieldInfo::opt(
-                    "fileSystemVolume",
-                    Type::Data(HostFileSystemVolumeInfo::INFO),
-                ),
+                FieldInfo::opt("fileSystemVolume", Type::Data(HostFileSystemVolumeInfo::INFO)),
                 FieldInfo::list("systemFile", Type::String),
                 FieldInfo::opt("network", Type::Data(HostNetworkInfo::INFO)),
                 FieldInfo::opt("vmotion", Type::Data(HostVMotionInfo::INFO)),
-                FieldInfo::opt(
-                    "virtualNicManagerInfo",
-                    Type::Data(HostVirtualNicManagerInfo::INFO),
-                ),
+                FieldInfo::opt("virtualNicManagerInfo", Type::Data(HostVirtualNicManagerInfo::INFO)),
                 FieldInfo::opt("capabilities", Type::Data(HostNetCapabilities::INFO)),
-                FieldInfo::opt(
-                    "datastoreCapabilities",
-                    Type::Data(HostDatastoreSystemCapabilities::INFO),
-                ),
-                FieldInfo::opt(
-                    "offloadCapabilities",
-                    Type::Data(HostNetOffloadCapabilities::INFO),
-                ),
+                FieldInfo::opt("datastoreCapabilities", Type::Data(HostDatastoreSystemCapabilities::INFO)),
+                FieldInfo::opt("offloadCapabilities", Type::Data(HostNetOffloadCapabilities::INFO)),
                 FieldInfo::opt("service", Type::Data(HostServiceInfo::INFO)),
                 FieldInfo::opt("firewall", Type::Data(HostFirewallInfo::INFO)),
                 FieldInfo::opt("autoStart", Type::Data(HostAutoStartManagerConfig::INFO)),
-                FieldInfo::opt(
-                    "activeDiagnosticPartition",
-                    Type::Data(HostDiagnosticPartition::INFO),
-                ),
+                FieldInfo::opt("activeDiagnosticPartition", Type::Data(HostDiagnosticPartition::INFO)),
                 FieldInfo::list("option", Type::Data(OptionValue::INFO)),
                 FieldInfo::list("optionDef", Type::Data(OptionDef::INFO)),
                 FieldInfo::opt("datastorePrincipal", Type::String),
                 FieldInfo::opt("localSwapDatastore", Type::Ref),
-                FieldInfo::opt(
-                    "systemSwapConfiguration",
-                    Type::Data(HostSystemSwapConfiguration::INFO),
-                ),
+                FieldInfo::opt("systemSwapConfiguration", Type::Data(HostSystemSwapConfiguration::INFO)),
                 FieldInfo::opt("systemResources", Type::Data(HostSystemResourceInfo::INFO)),
                 FieldInfo::opt("dateTimeInfo", Type::Data(HostDateTimeInfo::INFO)),
                 FieldInfo::opt("flags", Type::Data(HostFlagInfo::INFO)),
@@ -24574,36 +23952,18 @@ impl DataType for HostConfigInfo {
                 FieldInfo::opt("ipmi", Type::Data(HostIpmiInfo::INFO)),
                 FieldInfo::opt("sslThumbprintInfo", Type::Data(HostSslThumbprintInfo::INFO)),
                 FieldInfo::list("sslThumbprintData", Type::Data(HostSslThumbprintInfo::INFO)),
-                FieldInfo::list(
-                    "authenticationData",
-                    Type::Data(HostAuthenticationInfo::INFO),
-                ),
+                FieldInfo::list("authenticationData", Type::Data(HostAuthenticationInfo::INFO)),
                 FieldInfo::list("certificate", Type::Byte),
                 FieldInfo::list("pciPassthruInfo", Type::Data(HostPciPassthruInfo::INFO)),
-                FieldInfo::opt(
-                    "authenticationManagerInfo",
-                    Type::Data(HostAuthenticationManagerInfo::INFO),
-                ),
+                FieldInfo::opt("authenticationManagerInfo", Type::Data(HostAuthenticationManagerInfo::INFO)),
                 FieldInfo::list("featureVersion", Type::Data(HostFeatureVersionInfo::INFO)),
-                FieldInfo::opt(
-                    "powerSystemCapability",
-                    Type::Data(PowerSystemCapability::INFO),
-                ),
+                FieldInfo::opt("powerSystemCapability", Type::Data(PowerSystemCapability::INFO)),
                 FieldInfo::opt("powerSystemInfo", Type::Data(PowerSystemInfo::INFO)),
-                FieldInfo::list(
-                    "cacheConfigurationInfo",
-                    Type::Data(HostCacheConfigurationInfo::INFO),
-                ),
+                FieldInfo::list("cacheConfigurationInfo", Type::Data(HostCacheConfigurationInfo::INFO)),
                 FieldInfo::opt("wakeOnLanCapable", Type::Boolean),
                 FieldInfo::list("featureCapability", Type::Data(HostFeatureCapability::INFO)),
-                FieldInfo::list(
-                    "maskedFeatureCapability",
-                    Type::Data(HostFeatureCapability::INFO),
-                ),
-                FieldInfo::opt(
-                    "vFlashConfigInfo",
-                    Type::Data(HostVFlashManagerVFlashConfigInfo::INFO),
-                ),
+                FieldInfo::list("maskedFeatureCapability", Type::Data(HostFeatureCapability::INFO)),
+                FieldInfo::opt("vFlashConfigInfo", Type::Data(HostVFlashManagerVFlashConfigInfo::INFO)),
                 FieldInfo::opt("vsanHostConfig", Type::Data(VsanHostConfigInfo::INFO)),
                 FieldInfo::list("domainList", Type::String),
                 FieldInfo::opt("scriptCheckSum", Type::Binary),
@@ -24612,20 +23972,11 @@ impl DataType for HostConfigInfo {
                 FieldInfo::list("graphicsInfo", Type::Data(HostGraphicsInfo::INFO)),
                 FieldInfo::list("sharedPassthruGpuTypes", Type::String),
                 FieldInfo::opt("graphicsConfig", Type::Data(HostGraphicsConfig::INFO)),
-                FieldInfo::list(
-                    "sharedGpuCapabilities",
-                    Type::Data(HostSharedGpuCapabilities::INFO),
-                ),
+                FieldInfo::list("sharedGpuCapabilities", Type::Data(HostSharedGpuCapabilities::INFO)),
                 FieldInfo::list("ioFilterInfo", Type::Data(HostIoFilterInfo::INFO)),
                 FieldInfo::list("sriovDevicePool", Type::Data(HostSriovDevicePoolInfo::INFO)),
-                FieldInfo::list(
-                    "assignableHardwareBinding",
-                    Type::Data(HostAssignableHardwareBinding::INFO),
-                ),
-                FieldInfo::opt(
-                    "assignableHardwareConfig",
-                    Type::Data(HostAssignableHardwareConfig::INFO),
-                ),
+                FieldInfo::list("assignableHardwareBinding", Type::Data(HostAssignableHardwareBinding::INFO)),
+                FieldInfo::opt("assignableHardwareConfig", Type::Data(HostAssignableHardwareConfig::INFO)),
             ],
             || Box::new(HostConfigInfo::default()),
         );
@@ -24804,10 +24155,7 @@ impl DataObject for HostConfigInfo {
             3 => fill!(self.hyper_thread, HostHyperThreadScheduleInfo),
             4 => fill!(self.cpu_scheduler, HostCpuSchedulerInfo),
             5 => fill!(self.console_reservation, ServiceConsoleReservationInfo),
-            6 => fill!(
-                self.virtual_machine_reservation,
-                VirtualMachineMemoryReservationInfo
-            ),
+            6 => fill!(self.virtual_machine_reservation, VirtualMachineMemoryReservationInfo),
             7 => fill!(self.storage_device, HostStorageDeviceInfo),
             8 => fill!(self.multipath_state, HostMultipathStateInfo),
             9 => fill!(self.file_system_volume, HostFileSystemVolumeInfo),
@@ -24838,10 +24186,7 @@ impl DataObject for HostConfigInfo {
             34 => Slot::List(&mut self.authentication_data),
             35 => Slot::Scalar(&mut self.certificate),
             36 => Slot::Poly(&mut self.pci_passthru_info),
-            37 => fill!(
-                self.authentication_manager_info,
-                HostAuthenticationManagerInfo
-            ),
+            37 => fill!(self.authentication_manager_info, HostAuthenticationManagerInfo),
             38 => Slot::List(&mut self.feature_version),
             39 => fill!(self.power_system_capability, PowerSystemCapability),
             40 => fill!(self.power_system_info, PowerSystemInfo),
@@ -24862,10 +24207,7 @@ impl DataObject for HostConfigInfo {
             55 => Slot::List(&mut self.io_filter_info),
             56 => Slot::Poly(&mut self.sriov_device_pool),
             57 => Slot::List(&mut self.assignable_hardware_binding),
-            58 => fill!(
-                self.assignable_hardware_config,
-                HostAssignableHardwareConfig
-            ),
+            58 => fill!(self.assignable_hardware_config, HostAssignableHardwareConfig),
             _ => Slot::None,
         }
     }
@@ -25017,12 +24359,10 @@ pub struct HostNewNetworkConnectInfo {
 
 impl DataType for HostNewNetworkConnectInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNewNetworkConnectInfo",
-            Some(HostConnectInfoNetworkInfo::INFO),
-            &[],
-            || Box::new(HostNewNetworkConnectInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostNewNetworkConnectInfo", Some(HostConnectInfoNetworkInfo::INFO), &[], || {
+                Box::new(HostNewNetworkConnectInfo::default())
+            });
         &INFO
     };
 }
@@ -25064,10 +24404,7 @@ impl DataType for HostDatastoreConnectInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDatastoreConnectInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "summary",
-                Type::Data(DatastoreSummary::INFO),
-            )],
+            &[FieldInfo::req("summary", Type::Data(DatastoreSummary::INFO))],
             || Box::new(HostDatastoreConnectInfo::default()),
         );
         &INFO
@@ -25197,10 +24534,7 @@ impl DataObject for HostDatastoreNameConflictConnectInfo {
     }
 }
 
-inherit!(
-    HostDatastoreNameConflictConnectInfo,
-    HostDatastoreConnectInfo
-);
+inherit!(HostDatastoreNameConflictConnectInfo, HostDatastoreConnectInfo);
 impl Extends<HostDatastoreConnectInfo> for HostDatastoreNameConflictConnectInfo {}
 
 /// `HostLicenseConnectInfo`, since 4.0.
@@ -25547,10 +24881,7 @@ impl DataObject for HostFibreChannelOverEthernetTargetTransport {
     }
 }
 
-inherit!(
-    HostFibreChannelOverEthernetTargetTransport,
-    HostFibreChannelTargetTransport
-);
+inherit!(HostFibreChannelOverEthernetTargetTransport, HostFibreChannelTargetTransport);
 impl Extends<HostFibreChannelTargetTransport> for HostFibreChannelOverEthernetTargetTransport {}
 impl Extends<HostTargetTransport> for HostFibreChannelOverEthernetTargetTransport {}
 
@@ -25603,10 +24934,7 @@ impl DataType for HostRuntimeInfo {
             "HostRuntimeInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "connectionState",
-                    Type::Enum(HostSystemConnectionState::INFO),
-                ),
+                FieldInfo::req("connectionState", Type::Enum(HostSystemConnectionState::INFO)),
                 FieldInfo::req("powerState", Type::Enum(HostSystemPowerState::INFO)),
                 FieldInfo::opt("standbyMode", Type::String),
                 FieldInfo::req("inMaintenanceMode", Type::Boolean),
@@ -25616,10 +24944,7 @@ impl DataType for HostRuntimeInfo {
                 FieldInfo::opt("dasHostState", Type::Data(ClusterDasFdmHostState::INFO)),
                 FieldInfo::list("tpmPcrValues", Type::Data(HostTpmDigestInfo::INFO)),
                 FieldInfo::opt("vsanRuntimeInfo", Type::Data(VsanHostRuntimeInfo::INFO)),
-                FieldInfo::opt(
-                    "networkRuntimeInfo",
-                    Type::Data(HostRuntimeInfoNetworkRuntimeInfo::INFO),
-                ),
+                FieldInfo::opt("networkRuntimeInfo", Type::Data(HostRuntimeInfoNetworkRuntimeInfo::INFO)),
                 FieldInfo::opt(
                     "vFlashResourceRuntimeInfo",
                     Type::Data(HostVFlashManagerVFlashResourceRunTimeInfo::INFO),
@@ -25628,14 +24953,8 @@ impl DataType for HostRuntimeInfo {
                 FieldInfo::opt("cryptoState", Type::String),
                 FieldInfo::opt("cryptoKeyId", Type::Data(CryptoKeyId::INFO)),
                 FieldInfo::opt("statelessNvdsMigrationReady", Type::String),
-                FieldInfo::list(
-                    "partialMaintenanceMode",
-                    Type::Data(HostPartialMaintenanceModeRuntimeInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "stateEncryption",
-                    Type::Data(HostRuntimeInfoStateEncryptionInfo::INFO),
-                ),
+                FieldInfo::list("partialMaintenanceMode", Type::Data(HostPartialMaintenanceModeRuntimeInfo::INFO)),
+                FieldInfo::opt("stateEncryption", Type::Data(HostRuntimeInfoStateEncryptionInfo::INFO)),
                 FieldInfo::opt("podVMInfo", Type::Data(PodVMInfo::INFO)),
             ],
             || Box::new(HostRuntimeInfo::default()),
@@ -25711,10 +25030,7 @@ impl DataObject for HostRuntimeInfo {
             8 => Slot::List(&mut self.tpm_pcr_values),
             9 => fill!(self.vsan_runtime_info, VsanHostRuntimeInfo),
             10 => fill!(self.network_runtime_info, HostRuntimeInfoNetworkRuntimeInfo),
-            11 => fill!(
-                self.v_flash_resource_runtime_info,
-                HostVFlashManagerVFlashResourceRunTimeInfo
-            ),
+            11 => fill!(self.v_flash_resource_runtime_info, HostVFlashManagerVFlashResourceRunTimeInfo),
             12 => Slot::Scalar(&mut self.host_max_virtual_disk_capacity),
             13 => Slot::Scalar(&mut self.crypto_state),
             14 => fill!(self.crypto_key_id, CryptoKeyId),
@@ -25867,10 +25183,7 @@ impl DataType for HostPnicNetworkResourceInfo {
                 FieldInfo::req("pnicDevice", Type::String),
                 FieldInfo::opt("availableBandwidthForVMTraffic", Type::Long),
                 FieldInfo::opt("unusedBandwidthForVMTraffic", Type::Long),
-                FieldInfo::list(
-                    "placedVirtualNics",
-                    Type::Data(HostPlacedVirtualNicIdentifier::INFO),
-                ),
+                FieldInfo::list("placedVirtualNics", Type::Data(HostPlacedVirtualNicIdentifier::INFO)),
             ],
             || Box::new(HostPnicNetworkResourceInfo::default()),
         );
@@ -25918,10 +25231,7 @@ impl DataType for HostNetworkResourceRuntime {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNetworkResourceRuntime",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "pnicResourceInfo",
-                Type::Data(HostPnicNetworkResourceInfo::INFO),
-            )],
+            &[FieldInfo::list_req("pnicResourceInfo", Type::Data(HostPnicNetworkResourceInfo::INFO))],
             || Box::new(HostNetworkResourceRuntime::default()),
         );
         &INFO
@@ -25969,10 +25279,7 @@ impl DataType for HostRuntimeInfoNetworkRuntimeInfo {
                     "netStackInstanceRuntimeInfo",
                     Type::Data(HostRuntimeInfoNetStackInstanceRuntimeInfo::INFO),
                 ),
-                FieldInfo::opt(
-                    "networkResourceRuntime",
-                    Type::Data(HostNetworkResourceRuntime::INFO),
-                ),
+                FieldInfo::opt("networkResourceRuntime", Type::Data(HostNetworkResourceRuntime::INFO)),
             ],
             || Box::new(HostRuntimeInfoNetworkRuntimeInfo::default()),
         );
@@ -26074,10 +25381,7 @@ impl DataType for HostStorageSystemVmfsVolumeResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageSystemVmfsVolumeResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostStorageSystemVmfsVolumeResult::default()),
         );
         &INFO
@@ -26125,10 +25429,7 @@ impl DataType for HostStorageSystemScsiLunResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageSystemScsiLunResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostStorageSystemScsiLunResult::default()),
         );
         &INFO
@@ -26176,10 +25477,7 @@ impl DataType for HostStorageSystemDiskLocatorLedResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageSystemDiskLocatorLedResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostStorageSystemDiskLocatorLedResult::default()),
         );
         &INFO

@@ -16,10 +16,7 @@ impl DataType for OvfConsumerOvfSection {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerOvfSection",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("lineNumber", Type::Int),
-                FieldInfo::req("xml", Type::String),
-            ],
+            &[FieldInfo::req("lineNumber", Type::Int), FieldInfo::req("xml", Type::String)],
             || Box::new(OvfConsumerOvfSection::default()),
         );
         &INFO
@@ -281,12 +278,9 @@ pub struct OvfValidateHostParams {
 
 impl DataType for OvfValidateHostParams {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfValidateHostParams",
-            Some(OvfManagerCommonParams::INFO),
-            &[],
-            || Box::new(OvfValidateHostParams::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OvfValidateHostParams", Some(OvfManagerCommonParams::INFO), &[], || {
+            Box::new(OvfValidateHostParams::default())
+        });
         &INFO
     };
 }
@@ -393,12 +387,10 @@ pub struct OvfParseDescriptorParams {
 
 impl DataType for OvfParseDescriptorParams {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfParseDescriptorParams",
-            Some(OvfManagerCommonParams::INFO),
-            &[],
-            || Box::new(OvfParseDescriptorParams::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("OvfParseDescriptorParams", Some(OvfManagerCommonParams::INFO), &[], || {
+                Box::new(OvfParseDescriptorParams::default())
+            });
         &INFO
     };
 }
@@ -576,10 +568,7 @@ impl DataType for OvfNetworkInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfNetworkInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("description", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("description", Type::String)],
             || Box::new(OvfNetworkInfo::default()),
         );
         &INFO
@@ -782,10 +771,7 @@ impl DataType for OvfNetworkMapping {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfNetworkMapping",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("network", Type::Ref),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("network", Type::Ref)],
             || Box::new(OvfNetworkMapping::default()),
         );
         &INFO
@@ -830,10 +816,7 @@ impl DataType for OvfDatastoreMapping {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfDatastoreMapping",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("diskId", Type::String),
-                FieldInfo::req("datastore", Type::Ref),
-            ],
+            &[FieldInfo::req("diskId", Type::String), FieldInfo::req("datastore", Type::Ref)],
             || Box::new(OvfDatastoreMapping::default()),
         );
         &INFO
@@ -878,10 +861,7 @@ impl DataType for OvfStorageProfileMapping {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfStorageProfileMapping",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("diskId", Type::String),
-                FieldInfo::req("storageProfileId", Type::String),
-            ],
+            &[FieldInfo::req("diskId", Type::String), FieldInfo::req("storageProfileId", Type::String)],
             || Box::new(OvfStorageProfileMapping::default()),
         );
         &INFO

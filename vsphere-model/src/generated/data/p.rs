@@ -786,10 +786,7 @@ impl DataType for PhysicalNic {
                 FieldInfo::opt("driverVersion", Type::String),
                 FieldInfo::opt("firmwareVersion", Type::String),
                 FieldInfo::opt("linkSpeed", Type::Data(PhysicalNicLinkInfo::INFO)),
-                FieldInfo::list(
-                    "validLinkSpecification",
-                    Type::Data(PhysicalNicLinkInfo::INFO),
-                ),
+                FieldInfo::list("validLinkSpecification", Type::Data(PhysicalNicLinkInfo::INFO)),
                 FieldInfo::req("spec", Type::Data(PhysicalNicSpec::INFO)),
                 FieldInfo::req("wakeOnLanSupported", Type::Boolean),
                 FieldInfo::req("mac", Type::String),
@@ -959,10 +956,7 @@ impl DataType for PhysicalNicConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("spec", Type::Data(PhysicalNicSpec::INFO)),
-            ],
+            &[FieldInfo::req("device", Type::String), FieldInfo::req("spec", Type::Data(PhysicalNicSpec::INFO))],
             || Box::new(PhysicalNicConfig::default()),
         );
         &INFO
@@ -1007,10 +1001,7 @@ impl DataType for PhysicalNicLinkInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicLinkInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("speedMb", Type::Int),
-                FieldInfo::req("duplex", Type::Boolean),
-            ],
+            &[FieldInfo::req("speedMb", Type::Int), FieldInfo::req("duplex", Type::Boolean)],
             || Box::new(PhysicalNicLinkInfo::default()),
         );
         &INFO
@@ -1119,12 +1110,10 @@ pub struct PhysicalNicHint {
 
 impl DataType for PhysicalNicHint {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PhysicalNicHint",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("vlanId", Type::Int)],
-            || Box::new(PhysicalNicHint::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("PhysicalNicHint", Some(DynamicData::INFO), &[FieldInfo::opt("vlanId", Type::Int)], || {
+                Box::new(PhysicalNicHint::default())
+            });
         &INFO
     };
 }
@@ -1384,10 +1373,7 @@ impl DataType for PhysicalNicCdpInfo {
                 FieldInfo::opt("devId", Type::String),
                 FieldInfo::opt("address", Type::String),
                 FieldInfo::opt("portId", Type::String),
-                FieldInfo::opt(
-                    "deviceCapability",
-                    Type::Data(PhysicalNicCdpDeviceCapability::INFO),
-                ),
+                FieldInfo::opt("deviceCapability", Type::Data(PhysicalNicCdpDeviceCapability::INFO)),
                 FieldInfo::opt("softwareVersion", Type::String),
                 FieldInfo::opt("hardwarePlatform", Type::String),
                 FieldInfo::opt("ipPrefix", Type::String),
@@ -1580,10 +1566,7 @@ impl DataType for PowerSystemCapability {
         static INFO: TypeInfo = TypeInfo::new(
             "PowerSystemCapability",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "availablePolicy",
-                Type::Data(HostPowerPolicy::INFO),
-            )],
+            &[FieldInfo::list_req("availablePolicy", Type::Data(HostPowerPolicy::INFO))],
             || Box::new(PowerSystemCapability::default()),
         );
         &INFO
@@ -1624,10 +1607,7 @@ impl DataType for PowerSystemInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "PowerSystemInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "currentPolicy",
-                Type::Data(HostPowerPolicy::INFO),
-            )],
+            &[FieldInfo::req("currentPolicy", Type::Data(HostPowerPolicy::INFO))],
             || Box::new(PowerSystemInfo::default()),
         );
         &INFO
@@ -1670,10 +1650,7 @@ impl DataType for PolicyOption {
         static INFO: TypeInfo = TypeInfo::new(
             "PolicyOption",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::list("parameter", Type::Data(KeyAnyValue::INFO)),
-            ],
+            &[FieldInfo::req("id", Type::String), FieldInfo::list("parameter", Type::Data(KeyAnyValue::INFO))],
             || Box::new(PolicyOption::default()),
         );
         &INFO
@@ -2087,10 +2064,7 @@ impl DataType for PlacementRankSpec {
                 FieldInfo::list_req("specs", Type::Data(PlacementSpec::INFO)),
                 FieldInfo::list_req("clusters", Type::Ref),
                 FieldInfo::list("rules", Type::Data(PlacementAffinityRule::INFO)),
-                FieldInfo::list(
-                    "placementRankByVm",
-                    Type::Data(StorageDrsPlacementRankVmSpec::INFO),
-                ),
+                FieldInfo::list("placementRankByVm", Type::Data(StorageDrsPlacementRankVmSpec::INFO)),
             ],
             || Box::new(PlacementRankSpec::default()),
         );
@@ -2140,10 +2114,7 @@ impl DataType for PassiveNodeNetworkSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "PassiveNodeNetworkSpec",
             Some(NodeNetworkSpec::INFO),
-            &[FieldInfo::opt(
-                "failoverIpSettings",
-                Type::Data(CustomizationIPSettings::INFO),
-            )],
+            &[FieldInfo::opt("failoverIpSettings", Type::Data(CustomizationIPSettings::INFO))],
             || Box::new(PassiveNodeNetworkSpec::default()),
         );
         &INFO
@@ -2198,10 +2169,7 @@ impl DataType for PassiveNodeDeploymentSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "PassiveNodeDeploymentSpec",
             Some(NodeDeploymentSpec::INFO),
-            &[FieldInfo::opt(
-                "failoverIpSettings",
-                Type::Data(CustomizationIPSettings::INFO),
-            )],
+            &[FieldInfo::opt("failoverIpSettings", Type::Data(CustomizationIPSettings::INFO))],
             || Box::new(PassiveNodeDeploymentSpec::default()),
         );
         &INFO
@@ -2319,10 +2287,7 @@ impl DataType for PrivilegeAvailability {
         static INFO: TypeInfo = TypeInfo::new(
             "PrivilegeAvailability",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("privId", Type::String),
-                FieldInfo::req("isGranted", Type::Boolean),
-            ],
+            &[FieldInfo::req("privId", Type::String), FieldInfo::req("isGranted", Type::Boolean)],
             || Box::new(PrivilegeAvailability::default()),
         );
         &INFO
@@ -2555,10 +2520,7 @@ impl DataType for PodDiskLocator {
             &[
                 FieldInfo::req("diskId", Type::Int),
                 FieldInfo::opt("diskMoveType", Type::String),
-                FieldInfo::opt(
-                    "diskBackingInfo",
-                    Type::Data(VirtualDeviceBackingInfo::INFO),
-                ),
+                FieldInfo::opt("diskBackingInfo", Type::Data(VirtualDeviceBackingInfo::INFO)),
                 FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
             ],
             || Box::new(PodDiskLocator::default()),
@@ -2714,12 +2676,10 @@ pub struct ParaVirtualSCSIController {
 
 impl DataType for ParaVirtualSCSIController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ParaVirtualSCSIController",
-            Some(VirtualSCSIController::INFO),
-            &[],
-            || Box::new(ParaVirtualSCSIController::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ParaVirtualSCSIController", Some(VirtualSCSIController::INFO), &[], || {
+                Box::new(ParaVirtualSCSIController::default())
+            });
         &INFO
     };
 }
@@ -2760,12 +2720,10 @@ pub struct ParaVirtualSCSIControllerOption {
 
 impl DataType for ParaVirtualSCSIControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ParaVirtualSCSIControllerOption",
-            Some(VirtualSCSIControllerOption::INFO),
-            &[],
-            || Box::new(ParaVirtualSCSIControllerOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ParaVirtualSCSIControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
+                Box::new(ParaVirtualSCSIControllerOption::default())
+            });
         &INFO
     };
 }

@@ -80,10 +80,7 @@ impl DataType for ResourceAllocationOption {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourceAllocationOption",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "sharesOption",
-                Type::Data(SharesOption::INFO),
-            )],
+            &[FieldInfo::req("sharesOption", Type::Data(SharesOption::INFO))],
             || Box::new(ResourceAllocationOption::default()),
         );
         &INFO
@@ -127,14 +124,8 @@ impl DataType for ResourceConfigOption {
             "ResourceConfigOption",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "cpuAllocationOption",
-                    Type::Data(ResourceAllocationOption::INFO),
-                ),
-                FieldInfo::req(
-                    "memoryAllocationOption",
-                    Type::Data(ResourceAllocationOption::INFO),
-                ),
+                FieldInfo::req("cpuAllocationOption", Type::Data(ResourceAllocationOption::INFO)),
+                FieldInfo::req("memoryAllocationOption", Type::Data(ResourceAllocationOption::INFO)),
             ],
             || Box::new(ResourceConfigOption::default()),
         );

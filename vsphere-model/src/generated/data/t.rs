@@ -80,12 +80,10 @@ pub struct Tag {
 
 impl DataType for Tag {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "Tag",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(Tag::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("Tag", Some(DynamicData::INFO), &[FieldInfo::req("key", Type::String)], || {
+                Box::new(Tag::default())
+            });
         &INFO
     };
 }
@@ -126,10 +124,7 @@ impl DataType for TagId {
         static INFO: TypeInfo = TypeInfo::new(
             "TagId",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("nameId", Type::Data(TagIdNameId::INFO)),
-                FieldInfo::opt("uuid", Type::String),
-            ],
+            &[FieldInfo::opt("nameId", Type::Data(TagIdNameId::INFO)), FieldInfo::opt("uuid", Type::String)],
             || Box::new(TagId::default()),
         );
         &INFO
@@ -177,10 +172,7 @@ impl DataType for TagIdNameId {
         static INFO: TypeInfo = TypeInfo::new(
             "TagIdNameId",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("tag", Type::String),
-                FieldInfo::req("category", Type::String),
-            ],
+            &[FieldInfo::req("tag", Type::String), FieldInfo::req("category", Type::String)],
             || Box::new(TagIdNameId::default()),
         );
         &INFO
@@ -222,12 +214,10 @@ pub struct TypeDescription {
 
 impl DataType for TypeDescription {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TypeDescription",
-            Some(Description::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(TypeDescription::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("TypeDescription", Some(Description::INFO), &[FieldInfo::req("key", Type::String)], || {
+                Box::new(TypeDescription::default())
+            });
         &INFO
     };
 }
@@ -272,12 +262,9 @@ pub struct TemplateConfigFileQuery {
 
 impl DataType for TemplateConfigFileQuery {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TemplateConfigFileQuery",
-            Some(VmConfigFileQuery::INFO),
-            &[],
-            || Box::new(TemplateConfigFileQuery::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TemplateConfigFileQuery", Some(VmConfigFileQuery::INFO), &[], || {
+            Box::new(TemplateConfigFileQuery::default())
+        });
         &INFO
     };
 }
@@ -317,12 +304,9 @@ pub struct TemplateConfigFileInfo {
 
 impl DataType for TemplateConfigFileInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TemplateConfigFileInfo",
-            Some(VmConfigFileInfo::INFO),
-            &[],
-            || Box::new(TemplateConfigFileInfo::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TemplateConfigFileInfo", Some(VmConfigFileInfo::INFO), &[], || {
+            Box::new(TemplateConfigFileInfo::default())
+        });
         &INFO
     };
 }
@@ -402,10 +386,7 @@ impl DataType for ToolsConfigInfo {
                 FieldInfo::opt("customizationKeyId", Type::Data(CryptoKeyId::INFO)),
                 FieldInfo::opt("syncTimeWithHostAllowed", Type::Boolean),
                 FieldInfo::opt("syncTimeWithHost", Type::Boolean),
-                FieldInfo::opt(
-                    "lastInstallInfo",
-                    Type::Data(ToolsConfigInfoToolsLastInstallInfo::INFO),
-                ),
+                FieldInfo::opt("lastInstallInfo", Type::Data(ToolsConfigInfoToolsLastInstallInfo::INFO)),
             ],
             || Box::new(ToolsConfigInfo::default()),
         );
@@ -479,10 +460,7 @@ impl DataType for ToolsConfigInfoToolsLastInstallInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ToolsConfigInfoToolsLastInstallInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("counter", Type::Int),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("counter", Type::Int), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(ToolsConfigInfoToolsLastInstallInfo::default()),
         );
         &INFO
@@ -634,10 +612,7 @@ impl DataType for TransitGatewayCreateSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "TransitGatewayCreateSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("ID", Type::String),
-                FieldInfo::req("name", Type::String),
-            ],
+            &[FieldInfo::req("ID", Type::String), FieldInfo::req("name", Type::String)],
             || Box::new(TransitGatewayCreateSpec::default()),
         );
         &INFO
@@ -682,10 +657,7 @@ impl DataType for TransitGatewayConfigInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "TransitGatewayConfigInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("ID", Type::String),
-                FieldInfo::req("name", Type::String),
-            ],
+            &[FieldInfo::req("ID", Type::String), FieldInfo::req("name", Type::String)],
             || Box::new(TransitGatewayConfigInfo::default()),
         );
         &INFO

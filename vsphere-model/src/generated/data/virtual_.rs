@@ -69,12 +69,9 @@ pub struct VirtualSwitchSelectionProfile {
 
 impl DataType for VirtualSwitchSelectionProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSwitchSelectionProfile",
-            Some(ApplyProfile::INFO),
-            &[],
-            || Box::new(VirtualSwitchSelectionProfile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSwitchSelectionProfile", Some(ApplyProfile::INFO), &[], || {
+            Box::new(VirtualSwitchSelectionProfile::default())
+        });
         &INFO
     };
 }
@@ -345,10 +342,7 @@ impl DataType for VirtualHardwareOption {
                 FieldInfo::list("licensingLimit", Type::String),
                 FieldInfo::opt("numSupportedWwnPorts", Type::Data(IntOption::INFO)),
                 FieldInfo::opt("numSupportedWwnNodes", Type::Data(IntOption::INFO)),
-                FieldInfo::opt(
-                    "resourceConfigOption",
-                    Type::Data(ResourceConfigOption::INFO),
-                ),
+                FieldInfo::opt("resourceConfigOption", Type::Data(ResourceConfigOption::INFO)),
                 FieldInfo::opt("numNVDIMMControllers", Type::Data(IntOption::INFO)),
                 FieldInfo::opt("numTPMDevices", Type::Data(IntOption::INFO)),
                 FieldInfo::opt("numWDTDevices", Type::Data(IntOption::INFO)),
@@ -514,10 +508,7 @@ impl DataType for VirtualEthernetCard {
                 FieldInfo::opt("addressType", Type::String),
                 FieldInfo::opt("macAddress", Type::String),
                 FieldInfo::opt("wakeOnLanEnabled", Type::Boolean),
-                FieldInfo::opt(
-                    "resourceAllocation",
-                    Type::Data(VirtualEthernetCardResourceAllocation::INFO),
-                ),
+                FieldInfo::opt("resourceAllocation", Type::Data(VirtualEthernetCardResourceAllocation::INFO)),
                 FieldInfo::opt("externalId", Type::String),
                 FieldInfo::opt("uptCompatibilityEnabled", Type::Boolean),
                 FieldInfo::opt("subnetId", Type::String),
@@ -554,10 +545,7 @@ impl DataObject for VirtualEthernetCard {
             9 => Slot::Scalar(&mut self.address_type),
             10 => Slot::Scalar(&mut self.mac_address),
             11 => Slot::Scalar(&mut self.wake_on_lan_enabled),
-            12 => fill!(
-                self.resource_allocation,
-                VirtualEthernetCardResourceAllocation
-            ),
+            12 => fill!(self.resource_allocation, VirtualEthernetCardResourceAllocation),
             13 => Slot::Scalar(&mut self.external_id),
             14 => Slot::Scalar(&mut self.upt_compatibility_enabled),
             15 => Slot::Scalar(&mut self.subnet_id),
@@ -593,10 +581,7 @@ impl DataType for VirtualEthernetCardNetworkBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardNetworkBackingInfo",
             Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[
-                FieldInfo::opt("network", Type::Ref),
-                FieldInfo::opt("inPassthroughMode", Type::Boolean),
-            ],
+            &[FieldInfo::opt("network", Type::Ref), FieldInfo::opt("inPassthroughMode", Type::Boolean)],
             || Box::new(VirtualEthernetCardNetworkBackingInfo::default()),
         );
         &INFO
@@ -633,10 +618,7 @@ impl DataObject for VirtualEthernetCardNetworkBackingInfo {
     }
 }
 
-inherit!(
-    VirtualEthernetCardNetworkBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualEthernetCardNetworkBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualEthernetCardNetworkBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardNetworkBackingInfo {}
 
@@ -681,10 +663,7 @@ impl DataObject for VirtualEthernetCardLegacyNetworkBackingInfo {
     }
 }
 
-inherit!(
-    VirtualEthernetCardLegacyNetworkBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualEthernetCardLegacyNetworkBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualEthernetCardLegacyNetworkBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardLegacyNetworkBackingInfo {}
 
@@ -702,10 +681,7 @@ impl DataType for VirtualEthernetCardDistributedVirtualPortBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardDistributedVirtualPortBackingInfo",
             Some(VirtualDeviceBackingInfo::INFO),
-            &[FieldInfo::req(
-                "port",
-                Type::Data(DistributedVirtualSwitchPortConnection::INFO),
-            )],
+            &[FieldInfo::req("port", Type::Data(DistributedVirtualSwitchPortConnection::INFO))],
             || Box::new(VirtualEthernetCardDistributedVirtualPortBackingInfo::default()),
         );
         &INFO
@@ -740,10 +716,7 @@ impl DataObject for VirtualEthernetCardDistributedVirtualPortBackingInfo {
     }
 }
 
-inherit!(
-    VirtualEthernetCardDistributedVirtualPortBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardDistributedVirtualPortBackingInfo {}
 
 /// `VirtualEthernetCardOpaqueNetworkBackingInfo`, since 5.5.
@@ -762,10 +735,7 @@ impl DataType for VirtualEthernetCardOpaqueNetworkBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardOpaqueNetworkBackingInfo",
             Some(VirtualDeviceBackingInfo::INFO),
-            &[
-                FieldInfo::req("opaqueNetworkId", Type::String),
-                FieldInfo::req("opaqueNetworkType", Type::String),
-            ],
+            &[FieldInfo::req("opaqueNetworkId", Type::String), FieldInfo::req("opaqueNetworkType", Type::String)],
             || Box::new(VirtualEthernetCardOpaqueNetworkBackingInfo::default()),
         );
         &INFO
@@ -802,10 +772,7 @@ impl DataObject for VirtualEthernetCardOpaqueNetworkBackingInfo {
     }
 }
 
-inherit!(
-    VirtualEthernetCardOpaqueNetworkBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardOpaqueNetworkBackingInfo {}
 
 /// `VirtualEthernetCardResourceAllocation`, since 6.0.
@@ -979,10 +946,7 @@ impl DataObject for VirtualEthernetCardNetworkBackingOption {
     }
 }
 
-inherit!(
-    VirtualEthernetCardNetworkBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualEthernetCardNetworkBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualEthernetCardNetworkBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardNetworkBackingOption {}
 
@@ -1027,10 +991,7 @@ impl DataObject for VirtualEthernetCardOpaqueNetworkBackingOption {
     }
 }
 
-inherit!(
-    VirtualEthernetCardOpaqueNetworkBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualEthernetCardOpaqueNetworkBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardOpaqueNetworkBackingOption {}
 
 /// `VirtualEthernetCardLegacyNetworkBackingOption`, since 2.0.
@@ -1074,10 +1035,7 @@ impl DataObject for VirtualEthernetCardLegacyNetworkBackingOption {
     }
 }
 
-inherit!(
-    VirtualEthernetCardLegacyNetworkBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualEthernetCardLegacyNetworkBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualEthernetCardLegacyNetworkBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardLegacyNetworkBackingOption {}
 
@@ -1122,10 +1080,7 @@ impl DataObject for VirtualEthernetCardDVPortBackingOption {
     }
 }
 
-inherit!(
-    VirtualEthernetCardDVPortBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualEthernetCardDVPortBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardDVPortBackingOption {}
 
 /// `VirtualFloppy`, since 2.0.
@@ -1138,9 +1093,7 @@ pub struct VirtualFloppy {
 impl DataType for VirtualFloppy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualFloppy", Some(VirtualDevice::INFO), &[], || {
-                Box::new(VirtualFloppy::default())
-            });
+            TypeInfo::new("VirtualFloppy", Some(VirtualDevice::INFO), &[], || Box::new(VirtualFloppy::default()));
         &INFO
     };
 }
@@ -1179,12 +1132,10 @@ pub struct VirtualFloppyImageBackingInfo {
 
 impl DataType for VirtualFloppyImageBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualFloppyImageBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualFloppyImageBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualFloppyImageBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
+                Box::new(VirtualFloppyImageBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -1224,12 +1175,10 @@ pub struct VirtualFloppyDeviceBackingInfo {
 
 impl DataType for VirtualFloppyDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualFloppyDeviceBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualFloppyDeviceBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualFloppyDeviceBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualFloppyDeviceBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -1256,10 +1205,7 @@ impl DataObject for VirtualFloppyDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualFloppyDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualFloppyDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualFloppyDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualFloppyDeviceBackingInfo {}
 
@@ -1304,10 +1250,7 @@ impl DataObject for VirtualFloppyRemoteDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualFloppyRemoteDeviceBackingInfo,
-    VirtualDeviceRemoteDeviceBackingInfo
-);
+inherit!(VirtualFloppyRemoteDeviceBackingInfo, VirtualDeviceRemoteDeviceBackingInfo);
 impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualFloppyRemoteDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualFloppyRemoteDeviceBackingInfo {}
 
@@ -1320,12 +1263,9 @@ pub struct VirtualFloppyOption {
 
 impl DataType for VirtualFloppyOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualFloppyOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualFloppyOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualFloppyOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualFloppyOption::default())
+        });
         &INFO
     };
 }
@@ -1364,12 +1304,10 @@ pub struct VirtualFloppyImageBackingOption {
 
 impl DataType for VirtualFloppyImageBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualFloppyImageBackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
-            &[],
-            || Box::new(VirtualFloppyImageBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualFloppyImageBackingOption", Some(VirtualDeviceFileBackingOption::INFO), &[], || {
+                Box::new(VirtualFloppyImageBackingOption::default())
+            });
         &INFO
     };
 }
@@ -1396,10 +1334,7 @@ impl DataObject for VirtualFloppyImageBackingOption {
     }
 }
 
-inherit!(
-    VirtualFloppyImageBackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualFloppyImageBackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualFloppyImageBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualFloppyImageBackingOption {}
 
@@ -1444,10 +1379,7 @@ impl DataObject for VirtualFloppyDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualFloppyDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualFloppyDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualFloppyDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualFloppyDeviceBackingOption {}
 
@@ -1492,10 +1424,7 @@ impl DataObject for VirtualFloppyRemoteDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualFloppyRemoteDeviceBackingOption,
-    VirtualDeviceRemoteDeviceBackingOption
-);
+inherit!(VirtualFloppyRemoteDeviceBackingOption, VirtualDeviceRemoteDeviceBackingOption);
 impl Extends<VirtualDeviceRemoteDeviceBackingOption> for VirtualFloppyRemoteDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualFloppyRemoteDeviceBackingOption {}
 
@@ -1509,9 +1438,7 @@ pub struct VirtualKeyboard {
 impl DataType for VirtualKeyboard {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualKeyboard", Some(VirtualDevice::INFO), &[], || {
-                Box::new(VirtualKeyboard::default())
-            });
+            TypeInfo::new("VirtualKeyboard", Some(VirtualDevice::INFO), &[], || Box::new(VirtualKeyboard::default()));
         &INFO
     };
 }
@@ -1550,12 +1477,9 @@ pub struct VirtualKeyboardOption {
 
 impl DataType for VirtualKeyboardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualKeyboardOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualKeyboardOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualKeyboardOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualKeyboardOption::default())
+        });
         &INFO
     };
 }
@@ -1601,10 +1525,7 @@ impl DataType for VirtualNVDIMM {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVDIMM",
             Some(VirtualDevice::INFO),
-            &[
-                FieldInfo::req("capacityInMB", Type::Long),
-                FieldInfo::opt("configuredCapacityInMB", Type::Long),
-            ],
+            &[FieldInfo::req("capacityInMB", Type::Long), FieldInfo::opt("configuredCapacityInMB", Type::Long)],
             || Box::new(VirtualNVDIMM::default()),
         );
         &INFO
@@ -1785,12 +1706,9 @@ pub struct VirtualPCIPassthrough {
 
 impl DataType for VirtualPCIPassthrough {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCIPassthrough",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualPCIPassthrough::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPCIPassthrough", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualPCIPassthrough::default())
+        });
         &INFO
     };
 }
@@ -1886,10 +1804,7 @@ impl DataObject for VirtualPCIPassthroughDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualPCIPassthroughDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualPCIPassthroughDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughDeviceBackingInfo {}
 
@@ -1975,10 +1890,7 @@ impl DataType for VirtualPCIPassthroughDynamicBackingInfo {
             "VirtualPCIPassthroughDynamicBackingInfo",
             Some(VirtualDeviceDeviceBackingInfo::INFO),
             &[
-                FieldInfo::list(
-                    "allowedDevice",
-                    Type::Data(VirtualPCIPassthroughAllowedDevice::INFO),
-                ),
+                FieldInfo::list("allowedDevice", Type::Data(VirtualPCIPassthroughAllowedDevice::INFO)),
                 FieldInfo::opt("customLabel", Type::String),
                 FieldInfo::opt("assignedId", Type::String),
             ],
@@ -2020,10 +1932,7 @@ impl DataObject for VirtualPCIPassthroughDynamicBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDynamicBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualPCIPassthroughDynamicBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualPCIPassthroughDynamicBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughDynamicBackingInfo {}
 
@@ -2036,12 +1945,10 @@ pub struct VirtualPCIPassthroughPluginBackingInfo {
 
 impl DataType for VirtualPCIPassthroughPluginBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCIPassthroughPluginBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualPCIPassthroughPluginBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualPCIPassthroughPluginBackingInfo", Some(VirtualDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualPCIPassthroughPluginBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -2068,10 +1975,7 @@ impl DataObject for VirtualPCIPassthroughPluginBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughPluginBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualPCIPassthroughPluginBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughPluginBackingInfo {}
 
 /// `VirtualPCIPassthroughVmiopBackingInfo`, since 6.0.
@@ -2140,10 +2044,7 @@ impl DataObject for VirtualPCIPassthroughVmiopBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughVmiopBackingInfo,
-    VirtualPCIPassthroughPluginBackingInfo
-);
+inherit!(VirtualPCIPassthroughVmiopBackingInfo, VirtualPCIPassthroughPluginBackingInfo);
 impl Extends<VirtualPCIPassthroughPluginBackingInfo> for VirtualPCIPassthroughVmiopBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughVmiopBackingInfo {}
 
@@ -2203,10 +2104,7 @@ impl DataObject for VirtualPCIPassthroughDvxBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDvxBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualPCIPassthroughDvxBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughDvxBackingInfo {}
 
 /// `VirtualPCIPassthroughOption`, since 4.0.
@@ -2218,12 +2116,10 @@ pub struct VirtualPCIPassthroughOption {
 
 impl DataType for VirtualPCIPassthroughOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCIPassthroughOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualPCIPassthroughOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualPCIPassthroughOption", Some(VirtualDeviceOption::INFO), &[], || {
+                Box::new(VirtualPCIPassthroughOption::default())
+            });
         &INFO
     };
 }
@@ -2294,10 +2190,7 @@ impl DataObject for VirtualPCIPassthroughDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualPCIPassthroughDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualPCIPassthroughDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughDeviceBackingOption {}
 
@@ -2342,10 +2235,7 @@ impl DataObject for VirtualPCIPassthroughPluginBackingOption {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughPluginBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualPCIPassthroughPluginBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughPluginBackingOption {}
 
 /// `VirtualPCIPassthroughVmiopBackingOption`, since 6.0.
@@ -2364,10 +2254,7 @@ impl DataType for VirtualPCIPassthroughVmiopBackingOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughVmiopBackingOption",
             Some(VirtualPCIPassthroughPluginBackingOption::INFO),
-            &[
-                FieldInfo::req("vgpu", Type::Data(StringOption::INFO)),
-                FieldInfo::req("maxInstances", Type::Int),
-            ],
+            &[FieldInfo::req("vgpu", Type::Data(StringOption::INFO)), FieldInfo::req("maxInstances", Type::Int)],
             || Box::new(VirtualPCIPassthroughVmiopBackingOption::default()),
         );
         &INFO
@@ -2404,10 +2291,7 @@ impl DataObject for VirtualPCIPassthroughVmiopBackingOption {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughVmiopBackingOption,
-    VirtualPCIPassthroughPluginBackingOption
-);
+inherit!(VirtualPCIPassthroughVmiopBackingOption, VirtualPCIPassthroughPluginBackingOption);
 impl Extends<VirtualPCIPassthroughPluginBackingOption> for VirtualPCIPassthroughVmiopBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughVmiopBackingOption {}
 
@@ -2452,10 +2336,7 @@ impl DataObject for VirtualPCIPassthroughDynamicBackingOption {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDynamicBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualPCIPassthroughDynamicBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualPCIPassthroughDynamicBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughDynamicBackingOption {}
 
@@ -2468,12 +2349,10 @@ pub struct VirtualPCIPassthroughDvxBackingOption {
 
 impl DataType for VirtualPCIPassthroughDvxBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCIPassthroughDvxBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
-            &[],
-            || Box::new(VirtualPCIPassthroughDvxBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualPCIPassthroughDvxBackingOption", Some(VirtualDeviceBackingOption::INFO), &[], || {
+                Box::new(VirtualPCIPassthroughDvxBackingOption::default())
+            });
         &INFO
     };
 }
@@ -2500,10 +2379,7 @@ impl DataObject for VirtualPCIPassthroughDvxBackingOption {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDvxBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualPCIPassthroughDvxBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughDvxBackingOption {}
 
 /// `VirtualPCNet32`, since 2.0.
@@ -2515,12 +2391,9 @@ pub struct VirtualPCNet32 {
 
 impl DataType for VirtualPCNet32 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCNet32",
-            Some(VirtualEthernetCard::INFO),
-            &[],
-            || Box::new(VirtualPCNet32::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPCNet32", Some(VirtualEthernetCard::INFO), &[], || {
+            Box::new(VirtualPCNet32::default())
+        });
         &INFO
     };
 }
@@ -2613,12 +2486,9 @@ pub struct VirtualParallelPort {
 
 impl DataType for VirtualParallelPort {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualParallelPort",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualParallelPort::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualParallelPort", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualParallelPort::default())
+        });
         &INFO
     };
 }
@@ -2657,12 +2527,10 @@ pub struct VirtualParallelPortFileBackingInfo {
 
 impl DataType for VirtualParallelPortFileBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualParallelPortFileBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualParallelPortFileBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualParallelPortFileBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
+                Box::new(VirtualParallelPortFileBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -2689,10 +2557,7 @@ impl DataObject for VirtualParallelPortFileBackingInfo {
     }
 }
 
-inherit!(
-    VirtualParallelPortFileBackingInfo,
-    VirtualDeviceFileBackingInfo
-);
+inherit!(VirtualParallelPortFileBackingInfo, VirtualDeviceFileBackingInfo);
 impl Extends<VirtualDeviceFileBackingInfo> for VirtualParallelPortFileBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualParallelPortFileBackingInfo {}
 
@@ -2737,10 +2602,7 @@ impl DataObject for VirtualParallelPortDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualParallelPortDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualParallelPortDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualParallelPortDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualParallelPortDeviceBackingInfo {}
 
@@ -2753,12 +2615,10 @@ pub struct VirtualParallelPortOption {
 
 impl DataType for VirtualParallelPortOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualParallelPortOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualParallelPortOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualParallelPortOption", Some(VirtualDeviceOption::INFO), &[], || {
+                Box::new(VirtualParallelPortOption::default())
+            });
         &INFO
     };
 }
@@ -2829,10 +2689,7 @@ impl DataObject for VirtualParallelPortFileBackingOption {
     }
 }
 
-inherit!(
-    VirtualParallelPortFileBackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualParallelPortFileBackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualParallelPortFileBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualParallelPortFileBackingOption {}
 
@@ -2877,10 +2734,7 @@ impl DataObject for VirtualParallelPortDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualParallelPortDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualParallelPortDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualParallelPortDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualParallelPortDeviceBackingOption {}
 
@@ -2893,12 +2747,9 @@ pub struct VirtualPointingDevice {
 
 impl DataType for VirtualPointingDevice {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPointingDevice",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualPointingDevice::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPointingDevice", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualPointingDevice::default())
+        });
         &INFO
     };
 }
@@ -2977,10 +2828,7 @@ impl DataObject for VirtualPointingDeviceDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPointingDeviceDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualPointingDeviceDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualPointingDeviceDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualPointingDeviceDeviceBackingInfo {}
 
@@ -2993,12 +2841,10 @@ pub struct VirtualPointingDeviceOption {
 
 impl DataType for VirtualPointingDeviceOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPointingDeviceOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualPointingDeviceOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualPointingDeviceOption", Some(VirtualDeviceOption::INFO), &[], || {
+                Box::new(VirtualPointingDeviceOption::default())
+            });
         &INFO
     };
 }
@@ -3042,10 +2888,7 @@ impl DataType for VirtualPointingDeviceBackingOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPointingDeviceBackingOption",
             Some(VirtualDeviceDeviceBackingOption::INFO),
-            &[FieldInfo::req(
-                "hostPointingDevice",
-                Type::Data(ChoiceOption::INFO),
-            )],
+            &[FieldInfo::req("hostPointingDevice", Type::Data(ChoiceOption::INFO))],
             || Box::new(VirtualPointingDeviceBackingOption::default()),
         );
         &INFO
@@ -3080,10 +2923,7 @@ impl DataObject for VirtualPointingDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualPointingDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualPointingDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualPointingDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualPointingDeviceBackingOption {}
 
@@ -3096,12 +2936,9 @@ pub struct VirtualPrecisionClock {
 
 impl DataType for VirtualPrecisionClock {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPrecisionClock",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualPrecisionClock::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPrecisionClock", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualPrecisionClock::default())
+        });
         &INFO
     };
 }
@@ -3180,10 +3017,7 @@ impl DataObject for VirtualPrecisionClockSystemClockBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPrecisionClockSystemClockBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualPrecisionClockSystemClockBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualPrecisionClockSystemClockBackingInfo {}
 
 /// `VirtualPrecisionClockOption`, since 7.0.0.0.
@@ -3195,12 +3029,10 @@ pub struct VirtualPrecisionClockOption {
 
 impl DataType for VirtualPrecisionClockOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPrecisionClockOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualPrecisionClockOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualPrecisionClockOption", Some(VirtualDeviceOption::INFO), &[], || {
+                Box::new(VirtualPrecisionClockOption::default())
+            });
         &INFO
     };
 }
@@ -3279,10 +3111,7 @@ impl DataObject for VirtualPrecisionClockSystemClockBackingOption {
     }
 }
 
-inherit!(
-    VirtualPrecisionClockSystemClockBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualPrecisionClockSystemClockBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualPrecisionClockSystemClockBackingOption {}
 
 /// `VirtualSCSIPassthrough`, since 2.0.
@@ -3294,12 +3123,9 @@ pub struct VirtualSCSIPassthrough {
 
 impl DataType for VirtualSCSIPassthrough {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSCSIPassthrough",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualSCSIPassthrough::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSCSIPassthrough", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualSCSIPassthrough::default())
+        });
         &INFO
     };
 }
@@ -3370,10 +3196,7 @@ impl DataObject for VirtualSCSIPassthroughDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSCSIPassthroughDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualSCSIPassthroughDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualSCSIPassthroughDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSCSIPassthroughDeviceBackingInfo {}
 
@@ -3386,12 +3209,10 @@ pub struct VirtualSCSIPassthroughOption {
 
 impl DataType for VirtualSCSIPassthroughOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSCSIPassthroughOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualSCSIPassthroughOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSCSIPassthroughOption", Some(VirtualDeviceOption::INFO), &[], || {
+                Box::new(VirtualSCSIPassthroughOption::default())
+            });
         &INFO
     };
 }
@@ -3462,10 +3283,7 @@ impl DataObject for VirtualSCSIPassthroughDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualSCSIPassthroughDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualSCSIPassthroughDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualSCSIPassthroughDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSCSIPassthroughDeviceBackingOption {}
 
@@ -3530,12 +3348,10 @@ pub struct VirtualSerialPortFileBackingInfo {
 
 impl DataType for VirtualSerialPortFileBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSerialPortFileBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualSerialPortFileBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSerialPortFileBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
+                Box::new(VirtualSerialPortFileBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -3562,10 +3378,7 @@ impl DataObject for VirtualSerialPortFileBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSerialPortFileBackingInfo,
-    VirtualDeviceFileBackingInfo
-);
+inherit!(VirtualSerialPortFileBackingInfo, VirtualDeviceFileBackingInfo);
 impl Extends<VirtualDeviceFileBackingInfo> for VirtualSerialPortFileBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortFileBackingInfo {}
 
@@ -3610,10 +3423,7 @@ impl DataObject for VirtualSerialPortDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSerialPortDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualSerialPortDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualSerialPortDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortDeviceBackingInfo {}
 
@@ -3633,10 +3443,7 @@ impl DataType for VirtualSerialPortPipeBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSerialPortPipeBackingInfo",
             Some(VirtualDevicePipeBackingInfo::INFO),
-            &[
-                FieldInfo::req("endpoint", Type::String),
-                FieldInfo::opt("noRxLoss", Type::Boolean),
-            ],
+            &[FieldInfo::req("endpoint", Type::String), FieldInfo::opt("noRxLoss", Type::Boolean)],
             || Box::new(VirtualSerialPortPipeBackingInfo::default()),
         );
         &INFO
@@ -3673,10 +3480,7 @@ impl DataObject for VirtualSerialPortPipeBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSerialPortPipeBackingInfo,
-    VirtualDevicePipeBackingInfo
-);
+inherit!(VirtualSerialPortPipeBackingInfo, VirtualDevicePipeBackingInfo);
 impl Extends<VirtualDevicePipeBackingInfo> for VirtualSerialPortPipeBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortPipeBackingInfo {}
 
@@ -3689,12 +3493,10 @@ pub struct VirtualSerialPortURIBackingInfo {
 
 impl DataType for VirtualSerialPortURIBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSerialPortURIBackingInfo",
-            Some(VirtualDeviceURIBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualSerialPortURIBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSerialPortURIBackingInfo", Some(VirtualDeviceURIBackingInfo::INFO), &[], || {
+                Box::new(VirtualSerialPortURIBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -3734,12 +3536,10 @@ pub struct VirtualSerialPortThinPrintBackingInfo {
 
 impl DataType for VirtualSerialPortThinPrintBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSerialPortThinPrintBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualSerialPortThinPrintBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSerialPortThinPrintBackingInfo", Some(VirtualDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualSerialPortThinPrintBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -3766,10 +3566,7 @@ impl DataObject for VirtualSerialPortThinPrintBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSerialPortThinPrintBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualSerialPortThinPrintBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortThinPrintBackingInfo {}
 
 /// `VirtualSerialPortOption`, since 2.0.
@@ -3865,10 +3662,7 @@ impl DataObject for VirtualSerialPortFileBackingOption {
     }
 }
 
-inherit!(
-    VirtualSerialPortFileBackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualSerialPortFileBackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualSerialPortFileBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortFileBackingOption {}
 
@@ -3913,10 +3707,7 @@ impl DataObject for VirtualSerialPortDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualSerialPortDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualSerialPortDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualSerialPortDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortDeviceBackingOption {}
 
@@ -3976,10 +3767,7 @@ impl DataObject for VirtualSerialPortPipeBackingOption {
     }
 }
 
-inherit!(
-    VirtualSerialPortPipeBackingOption,
-    VirtualDevicePipeBackingOption
-);
+inherit!(VirtualSerialPortPipeBackingOption, VirtualDevicePipeBackingOption);
 impl Extends<VirtualDevicePipeBackingOption> for VirtualSerialPortPipeBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortPipeBackingOption {}
 
@@ -3992,12 +3780,10 @@ pub struct VirtualSerialPortURIBackingOption {
 
 impl DataType for VirtualSerialPortURIBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSerialPortURIBackingOption",
-            Some(VirtualDeviceURIBackingOption::INFO),
-            &[],
-            || Box::new(VirtualSerialPortURIBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSerialPortURIBackingOption", Some(VirtualDeviceURIBackingOption::INFO), &[], || {
+                Box::new(VirtualSerialPortURIBackingOption::default())
+            });
         &INFO
     };
 }
@@ -4024,10 +3810,7 @@ impl DataObject for VirtualSerialPortURIBackingOption {
     }
 }
 
-inherit!(
-    VirtualSerialPortURIBackingOption,
-    VirtualDeviceURIBackingOption
-);
+inherit!(VirtualSerialPortURIBackingOption, VirtualDeviceURIBackingOption);
 impl Extends<VirtualDeviceURIBackingOption> for VirtualSerialPortURIBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortURIBackingOption {}
 
@@ -4072,10 +3855,7 @@ impl DataObject for VirtualSerialPortThinPrintBackingOption {
     }
 }
 
-inherit!(
-    VirtualSerialPortThinPrintBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualSerialPortThinPrintBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortThinPrintBackingOption {}
 
 /// `VirtualSoundCard`, since 2.0.
@@ -4088,9 +3868,7 @@ pub struct VirtualSoundCard {
 impl DataType for VirtualSoundCard {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualSoundCard", Some(VirtualDevice::INFO), &[], || {
-                Box::new(VirtualSoundCard::default())
-            });
+            TypeInfo::new("VirtualSoundCard", Some(VirtualDevice::INFO), &[], || Box::new(VirtualSoundCard::default()));
         &INFO
     };
 }
@@ -4129,12 +3907,10 @@ pub struct VirtualSoundCardDeviceBackingInfo {
 
 impl DataType for VirtualSoundCardDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSoundCardDeviceBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualSoundCardDeviceBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSoundCardDeviceBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualSoundCardDeviceBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -4161,10 +3937,7 @@ impl DataObject for VirtualSoundCardDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSoundCardDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualSoundCardDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualSoundCardDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSoundCardDeviceBackingInfo {}
 
@@ -4177,12 +3950,9 @@ pub struct VirtualSoundCardOption {
 
 impl DataType for VirtualSoundCardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSoundCardOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualSoundCardOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSoundCardOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualSoundCardOption::default())
+        });
         &INFO
     };
 }
@@ -4253,10 +4023,7 @@ impl DataObject for VirtualSoundCardDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualSoundCardDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualSoundCardDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualSoundCardDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSoundCardDeviceBackingOption {}
 
@@ -4280,14 +4047,8 @@ impl DataType for VirtualSriovEthernetCard {
             Some(VirtualEthernetCard::INFO),
             &[
                 FieldInfo::opt("allowGuestOSMtuChange", Type::Boolean),
-                FieldInfo::opt(
-                    "sriovBacking",
-                    Type::Data(VirtualSriovEthernetCardSriovBackingInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "dvxBackingInfo",
-                    Type::Data(VirtualPCIPassthroughDvxBackingInfo::INFO),
-                ),
+                FieldInfo::opt("sriovBacking", Type::Data(VirtualSriovEthernetCardSriovBackingInfo::INFO)),
+                FieldInfo::opt("dvxBackingInfo", Type::Data(VirtualPCIPassthroughDvxBackingInfo::INFO)),
             ],
             || Box::new(VirtualSriovEthernetCard::default()),
         );
@@ -4356,14 +4117,8 @@ impl DataType for VirtualSriovEthernetCardSriovBackingInfo {
             "VirtualSriovEthernetCardSriovBackingInfo",
             Some(VirtualDeviceBackingInfo::INFO),
             &[
-                FieldInfo::opt(
-                    "physicalFunctionBacking",
-                    Type::Data(VirtualPCIPassthroughDeviceBackingInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "virtualFunctionBacking",
-                    Type::Data(VirtualPCIPassthroughDeviceBackingInfo::INFO),
-                ),
+                FieldInfo::opt("physicalFunctionBacking", Type::Data(VirtualPCIPassthroughDeviceBackingInfo::INFO)),
+                FieldInfo::opt("virtualFunctionBacking", Type::Data(VirtualPCIPassthroughDeviceBackingInfo::INFO)),
                 FieldInfo::opt("virtualFunctionIndex", Type::Int),
             ],
             || Box::new(VirtualSriovEthernetCardSriovBackingInfo::default()),
@@ -4394,14 +4149,8 @@ impl DataObject for VirtualSriovEthernetCardSriovBackingInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.physical_function_backing,
-                VirtualPCIPassthroughDeviceBackingInfo
-            ),
-            1 => fill!(
-                self.virtual_function_backing,
-                VirtualPCIPassthroughDeviceBackingInfo
-            ),
+            0 => fill!(self.physical_function_backing, VirtualPCIPassthroughDeviceBackingInfo),
+            1 => fill!(self.virtual_function_backing, VirtualPCIPassthroughDeviceBackingInfo),
             2 => Slot::Scalar(&mut self.virtual_function_index),
             _ => self.base.slot(index),
         }
@@ -4416,10 +4165,7 @@ impl DataObject for VirtualSriovEthernetCardSriovBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSriovEthernetCardSriovBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualSriovEthernetCardSriovBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualSriovEthernetCardSriovBackingInfo {}
 
 /// `VirtualSriovEthernetCardOption`, since 5.5.
@@ -4431,12 +4177,10 @@ pub struct VirtualSriovEthernetCardOption {
 
 impl DataType for VirtualSriovEthernetCardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSriovEthernetCardOption",
-            Some(VirtualEthernetCardOption::INFO),
-            &[],
-            || Box::new(VirtualSriovEthernetCardOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSriovEthernetCardOption", Some(VirtualEthernetCardOption::INFO), &[], || {
+                Box::new(VirtualSriovEthernetCardOption::default())
+            });
         &INFO
     };
 }
@@ -4508,10 +4252,7 @@ impl DataObject for VirtualSriovEthernetCardSriovBackingOption {
     }
 }
 
-inherit!(
-    VirtualSriovEthernetCardSriovBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualSriovEthernetCardSriovBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualSriovEthernetCardSriovBackingOption {}
 
 /// `VirtualTPM`, since 6.7.
@@ -4708,12 +4449,10 @@ pub struct VirtualUSBUSBBackingInfo {
 
 impl DataType for VirtualUSBUSBBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualUSBUSBBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualUSBUSBBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualUSBUSBBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualUSBUSBBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -4793,10 +4532,7 @@ impl DataObject for VirtualUSBRemoteHostBackingInfo {
     }
 }
 
-inherit!(
-    VirtualUSBRemoteHostBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualUSBRemoteHostBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualUSBRemoteHostBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualUSBRemoteHostBackingInfo {}
 
@@ -4849,10 +4585,7 @@ impl DataObject for VirtualUSBRemoteClientBackingInfo {
     }
 }
 
-inherit!(
-    VirtualUSBRemoteClientBackingInfo,
-    VirtualDeviceRemoteDeviceBackingInfo
-);
+inherit!(VirtualUSBRemoteClientBackingInfo, VirtualDeviceRemoteDeviceBackingInfo);
 impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualUSBRemoteClientBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualUSBRemoteClientBackingInfo {}
 
@@ -4865,12 +4598,9 @@ pub struct VirtualUSBOption {
 
 impl DataType for VirtualUSBOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualUSBOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualUSBOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualUSBOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualUSBOption::default())
+        });
         &INFO
     };
 }
@@ -4909,12 +4639,10 @@ pub struct VirtualUSBUSBBackingOption {
 
 impl DataType for VirtualUSBUSBBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualUSBUSBBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
-            &[],
-            || Box::new(VirtualUSBUSBBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualUSBUSBBackingOption", Some(VirtualDeviceDeviceBackingOption::INFO), &[], || {
+                Box::new(VirtualUSBUSBBackingOption::default())
+            });
         &INFO
     };
 }
@@ -4986,10 +4714,7 @@ impl DataObject for VirtualUSBRemoteHostBackingOption {
     }
 }
 
-inherit!(
-    VirtualUSBRemoteHostBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualUSBRemoteHostBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualUSBRemoteHostBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualUSBRemoteHostBackingOption {}
 
@@ -5034,10 +4759,7 @@ impl DataObject for VirtualUSBRemoteClientBackingOption {
     }
 }
 
-inherit!(
-    VirtualUSBRemoteClientBackingOption,
-    VirtualDeviceRemoteDeviceBackingOption
-);
+inherit!(VirtualUSBRemoteClientBackingOption, VirtualDeviceRemoteDeviceBackingOption);
 impl Extends<VirtualDeviceRemoteDeviceBackingOption> for VirtualUSBRemoteClientBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualUSBRemoteClientBackingOption {}
 
@@ -5050,12 +4772,9 @@ pub struct VirtualVMIROMOption {
 
 impl DataType for VirtualVMIROMOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualVMIROMOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualVMIROMOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualVMIROMOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualVMIROMOption::default())
+        });
         &INFO
     };
 }
@@ -5199,12 +4918,8 @@ pub struct VirtualVmxnet {
 
 impl DataType for VirtualVmxnet {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualVmxnet",
-            Some(VirtualEthernetCard::INFO),
-            &[],
-            || Box::new(VirtualVmxnet::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualVmxnet", Some(VirtualEthernetCard::INFO), &[], || Box::new(VirtualVmxnet::default()));
         &INFO
     };
 }
@@ -5245,9 +4960,7 @@ pub struct VirtualVmxnet2 {
 impl DataType for VirtualVmxnet2 {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualVmxnet2", Some(VirtualVmxnet::INFO), &[], || {
-                Box::new(VirtualVmxnet2::default())
-            });
+            TypeInfo::new("VirtualVmxnet2", Some(VirtualVmxnet::INFO), &[], || Box::new(VirtualVmxnet2::default()));
         &INFO
     };
 }
@@ -5297,10 +5010,7 @@ impl DataType for VirtualVmxnet3 {
             Some(VirtualVmxnet::INFO),
             &[
                 FieldInfo::opt("uptv2Enabled", Type::Boolean),
-                FieldInfo::opt(
-                    "strictLatencyConfig",
-                    Type::Data(VirtualVmxnet3StrictLatencyConfig::INFO),
-                ),
+                FieldInfo::opt("strictLatencyConfig", Type::Data(VirtualVmxnet3StrictLatencyConfig::INFO)),
             ],
             || Box::new(VirtualVmxnet3::default()),
         );
@@ -5327,10 +5037,7 @@ impl DataObject for VirtualVmxnet3 {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Scalar(&mut self.uptv2_enabled),
-            17 => fill!(
-                self.strict_latency_config,
-                VirtualVmxnet3StrictLatencyConfig
-            ),
+            17 => fill!(self.strict_latency_config, VirtualVmxnet3StrictLatencyConfig),
             _ => self.base.slot(index),
         }
     }
@@ -5486,12 +5193,10 @@ pub struct VirtualVmxnetOption {
 
 impl DataType for VirtualVmxnetOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualVmxnetOption",
-            Some(VirtualEthernetCardOption::INFO),
-            &[],
-            || Box::new(VirtualVmxnetOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualVmxnetOption", Some(VirtualEthernetCardOption::INFO), &[], || {
+                Box::new(VirtualVmxnetOption::default())
+            });
         &INFO
     };
 }
@@ -5538,10 +5243,7 @@ impl DataType for VirtualWDT {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualWDT",
             Some(VirtualDevice::INFO),
-            &[
-                FieldInfo::req("runOnBoot", Type::Boolean),
-                FieldInfo::req("running", Type::Boolean),
-            ],
+            &[FieldInfo::req("runOnBoot", Type::Boolean), FieldInfo::req("running", Type::Boolean)],
             || Box::new(VirtualWDT::default()),
         );
         &INFO
@@ -5724,10 +5426,7 @@ impl DataType for VirtualAppLinkInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualAppLinkInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::opt("destroyWithParent", Type::Boolean),
-            ],
+            &[FieldInfo::req("key", Type::Ref), FieldInfo::opt("destroyWithParent", Type::Boolean)],
             || Box::new(VirtualAppLinkInfo::default()),
         );
         &INFO
@@ -5837,9 +5536,7 @@ pub struct VirtualCdrom {
 impl DataType for VirtualCdrom {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualCdrom", Some(VirtualDevice::INFO), &[], || {
-                Box::new(VirtualCdrom::default())
-            });
+            TypeInfo::new("VirtualCdrom", Some(VirtualDevice::INFO), &[], || Box::new(VirtualCdrom::default()));
         &INFO
     };
 }
@@ -5878,12 +5575,10 @@ pub struct VirtualCdromIsoBackingInfo {
 
 impl DataType for VirtualCdromIsoBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualCdromIsoBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualCdromIsoBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualCdromIsoBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
+                Box::new(VirtualCdromIsoBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -5963,10 +5658,7 @@ impl DataObject for VirtualCdromPassthroughBackingInfo {
     }
 }
 
-inherit!(
-    VirtualCdromPassthroughBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualCdromPassthroughBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualCdromPassthroughBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromPassthroughBackingInfo {}
 
@@ -6019,10 +5711,7 @@ impl DataObject for VirtualCdromRemotePassthroughBackingInfo {
     }
 }
 
-inherit!(
-    VirtualCdromRemotePassthroughBackingInfo,
-    VirtualDeviceRemoteDeviceBackingInfo
-);
+inherit!(VirtualCdromRemotePassthroughBackingInfo, VirtualDeviceRemoteDeviceBackingInfo);
 impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualCdromRemotePassthroughBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromRemotePassthroughBackingInfo {}
 
@@ -6035,12 +5724,10 @@ pub struct VirtualCdromAtapiBackingInfo {
 
 impl DataType for VirtualCdromAtapiBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualCdromAtapiBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualCdromAtapiBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualCdromAtapiBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualCdromAtapiBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -6112,10 +5799,7 @@ impl DataObject for VirtualCdromRemoteAtapiBackingInfo {
     }
 }
 
-inherit!(
-    VirtualCdromRemoteAtapiBackingInfo,
-    VirtualDeviceRemoteDeviceBackingInfo
-);
+inherit!(VirtualCdromRemoteAtapiBackingInfo, VirtualDeviceRemoteDeviceBackingInfo);
 impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualCdromRemoteAtapiBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromRemoteAtapiBackingInfo {}
 
@@ -6128,12 +5812,9 @@ pub struct VirtualCdromOption {
 
 impl DataType for VirtualCdromOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualCdromOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualCdromOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualCdromOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualCdromOption::default())
+        });
         &INFO
     };
 }
@@ -6172,12 +5853,10 @@ pub struct VirtualCdromIsoBackingOption {
 
 impl DataType for VirtualCdromIsoBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualCdromIsoBackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
-            &[],
-            || Box::new(VirtualCdromIsoBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualCdromIsoBackingOption", Some(VirtualDeviceFileBackingOption::INFO), &[], || {
+                Box::new(VirtualCdromIsoBackingOption::default())
+            });
         &INFO
     };
 }
@@ -6257,10 +5936,7 @@ impl DataObject for VirtualCdromPassthroughBackingOption {
     }
 }
 
-inherit!(
-    VirtualCdromPassthroughBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualCdromPassthroughBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualCdromPassthroughBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromPassthroughBackingOption {}
 
@@ -6313,14 +5989,8 @@ impl DataObject for VirtualCdromRemotePassthroughBackingOption {
     }
 }
 
-inherit!(
-    VirtualCdromRemotePassthroughBackingOption,
-    VirtualDeviceRemoteDeviceBackingOption
-);
-impl Extends<VirtualDeviceRemoteDeviceBackingOption>
-    for VirtualCdromRemotePassthroughBackingOption
-{
-}
+inherit!(VirtualCdromRemotePassthroughBackingOption, VirtualDeviceRemoteDeviceBackingOption);
+impl Extends<VirtualDeviceRemoteDeviceBackingOption> for VirtualCdromRemotePassthroughBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromRemotePassthroughBackingOption {}
 
 /// `VirtualCdromAtapiBackingOption`, since 2.0.
@@ -6332,12 +6002,10 @@ pub struct VirtualCdromAtapiBackingOption {
 
 impl DataType for VirtualCdromAtapiBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualCdromAtapiBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
-            &[],
-            || Box::new(VirtualCdromAtapiBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualCdromAtapiBackingOption", Some(VirtualDeviceDeviceBackingOption::INFO), &[], || {
+                Box::new(VirtualCdromAtapiBackingOption::default())
+            });
         &INFO
     };
 }
@@ -6364,10 +6032,7 @@ impl DataObject for VirtualCdromAtapiBackingOption {
     }
 }
 
-inherit!(
-    VirtualCdromAtapiBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualCdromAtapiBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualCdromAtapiBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromAtapiBackingOption {}
 
@@ -6412,10 +6077,7 @@ impl DataObject for VirtualCdromRemoteAtapiBackingOption {
     }
 }
 
-inherit!(
-    VirtualCdromRemoteAtapiBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualCdromRemoteAtapiBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualCdromRemoteAtapiBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromRemoteAtapiBackingOption {}
 
@@ -6435,10 +6097,7 @@ impl DataType for VirtualController {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualController",
             Some(VirtualDevice::INFO),
-            &[
-                FieldInfo::req("busNumber", Type::Int),
-                FieldInfo::list("device", Type::Int),
-            ],
+            &[FieldInfo::req("busNumber", Type::Int), FieldInfo::list("device", Type::Int)],
             || Box::new(VirtualController::default()),
         );
         &INFO
@@ -6494,10 +6153,7 @@ impl DataType for VirtualControllerOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualControllerOption",
             Some(VirtualDeviceOption::INFO),
-            &[
-                FieldInfo::req("devices", Type::Data(IntOption::INFO)),
-                FieldInfo::list("supportedDevice", Type::String),
-            ],
+            &[FieldInfo::req("devices", Type::Data(IntOption::INFO)), FieldInfo::list("supportedDevice", Type::String)],
             || Box::new(VirtualControllerOption::default()),
         );
         &INFO
@@ -6547,9 +6203,7 @@ pub struct VirtualE1000 {
 impl DataType for VirtualE1000 {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualE1000", Some(VirtualEthernetCard::INFO), &[], || {
-                Box::new(VirtualE1000::default())
-            });
+            TypeInfo::new("VirtualE1000", Some(VirtualEthernetCard::INFO), &[], || Box::new(VirtualE1000::default()));
         &INFO
     };
 }
@@ -6589,12 +6243,9 @@ pub struct VirtualE1000Option {
 
 impl DataType for VirtualE1000Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualE1000Option",
-            Some(VirtualEthernetCardOption::INFO),
-            &[],
-            || Box::new(VirtualE1000Option::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualE1000Option", Some(VirtualEthernetCardOption::INFO), &[], || {
+            Box::new(VirtualE1000Option::default())
+        });
         &INFO
     };
 }
@@ -6634,12 +6285,8 @@ pub struct VirtualE1000e {
 
 impl DataType for VirtualE1000e {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualE1000e",
-            Some(VirtualEthernetCard::INFO),
-            &[],
-            || Box::new(VirtualE1000e::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualE1000e", Some(VirtualEthernetCard::INFO), &[], || Box::new(VirtualE1000e::default()));
         &INFO
     };
 }
@@ -6679,12 +6326,10 @@ pub struct VirtualE1000eOption {
 
 impl DataType for VirtualE1000eOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualE1000eOption",
-            Some(VirtualEthernetCardOption::INFO),
-            &[],
-            || Box::new(VirtualE1000eOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualE1000eOption", Some(VirtualEthernetCardOption::INFO), &[], || {
+                Box::new(VirtualE1000eOption::default())
+            });
         &INFO
     };
 }
@@ -6724,12 +6369,9 @@ pub struct VirtualEnsoniq1371 {
 
 impl DataType for VirtualEnsoniq1371 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualEnsoniq1371",
-            Some(VirtualSoundCard::INFO),
-            &[],
-            || Box::new(VirtualEnsoniq1371::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualEnsoniq1371", Some(VirtualSoundCard::INFO), &[], || {
+            Box::new(VirtualEnsoniq1371::default())
+        });
         &INFO
     };
 }
@@ -6769,12 +6411,10 @@ pub struct VirtualEnsoniq1371Option {
 
 impl DataType for VirtualEnsoniq1371Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualEnsoniq1371Option",
-            Some(VirtualSoundCardOption::INFO),
-            &[],
-            || Box::new(VirtualEnsoniq1371Option::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualEnsoniq1371Option", Some(VirtualSoundCardOption::INFO), &[], || {
+                Box::new(VirtualEnsoniq1371Option::default())
+            });
         &INFO
     };
 }
@@ -6814,12 +6454,9 @@ pub struct VirtualHdAudioCard {
 
 impl DataType for VirtualHdAudioCard {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualHdAudioCard",
-            Some(VirtualSoundCard::INFO),
-            &[],
-            || Box::new(VirtualHdAudioCard::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualHdAudioCard", Some(VirtualSoundCard::INFO), &[], || {
+            Box::new(VirtualHdAudioCard::default())
+        });
         &INFO
     };
 }
@@ -6859,12 +6496,10 @@ pub struct VirtualHdAudioCardOption {
 
 impl DataType for VirtualHdAudioCardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualHdAudioCardOption",
-            Some(VirtualSoundCardOption::INFO),
-            &[],
-            || Box::new(VirtualHdAudioCardOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualHdAudioCardOption", Some(VirtualSoundCardOption::INFO), &[], || {
+                Box::new(VirtualHdAudioCardOption::default())
+            });
         &INFO
     };
 }
@@ -6904,12 +6539,9 @@ pub struct VirtualIDEController {
 
 impl DataType for VirtualIDEController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualIDEController",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualIDEController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualIDEController", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualIDEController::default())
+        });
         &INFO
     };
 }
@@ -7009,12 +6641,9 @@ pub struct VirtualNVDIMMController {
 
 impl DataType for VirtualNVDIMMController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualNVDIMMController",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualNVDIMMController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualNVDIMMController", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualNVDIMMController::default())
+        });
         &INFO
     };
 }
@@ -7059,10 +6688,7 @@ impl DataType for VirtualNVDIMMControllerOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVDIMMControllerOption",
             Some(VirtualControllerOption::INFO),
-            &[FieldInfo::req(
-                "numNVDIMMControllers",
-                Type::Data(IntOption::INFO),
-            )],
+            &[FieldInfo::req("numNVDIMMControllers", Type::Data(IntOption::INFO))],
             || Box::new(VirtualNVDIMMControllerOption::default()),
         );
         &INFO
@@ -7170,10 +6796,7 @@ impl DataType for VirtualNVMEControllerOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVMEControllerOption",
             Some(VirtualControllerOption::INFO),
-            &[
-                FieldInfo::req("numNVMEDisks", Type::Data(IntOption::INFO)),
-                FieldInfo::list("sharing", Type::String),
-            ],
+            &[FieldInfo::req("numNVMEDisks", Type::Data(IntOption::INFO)), FieldInfo::list("sharing", Type::String)],
             || Box::new(VirtualNVMEControllerOption::default()),
         );
         &INFO
@@ -7223,12 +6846,9 @@ pub struct VirtualPCIController {
 
 impl DataType for VirtualPCIController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCIController",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualPCIController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPCIController", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualPCIController::default())
+        });
         &INFO
     };
 }
@@ -7407,12 +7027,9 @@ pub struct VirtualPS2Controller {
 
 impl DataType for VirtualPS2Controller {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPS2Controller",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualPS2Controller::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPS2Controller", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualPS2Controller::default())
+        });
         &INFO
     };
 }
@@ -7512,12 +7129,9 @@ pub struct VirtualSATAController {
 
 impl DataType for VirtualSATAController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSATAController",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualSATAController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSATAController", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualSATAController::default())
+        });
         &INFO
     };
 }
@@ -7767,12 +7381,9 @@ pub struct VirtualSIOController {
 
 impl DataType for VirtualSIOController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSIOController",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualSIOController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSIOController", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualSIOController::default())
+        });
         &INFO
     };
 }
@@ -7877,12 +7488,9 @@ pub struct VirtualSoundBlaster16 {
 
 impl DataType for VirtualSoundBlaster16 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSoundBlaster16",
-            Some(VirtualSoundCard::INFO),
-            &[],
-            || Box::new(VirtualSoundBlaster16::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSoundBlaster16", Some(VirtualSoundCard::INFO), &[], || {
+            Box::new(VirtualSoundBlaster16::default())
+        });
         &INFO
     };
 }
@@ -7922,12 +7530,10 @@ pub struct VirtualSoundBlaster16Option {
 
 impl DataType for VirtualSoundBlaster16Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSoundBlaster16Option",
-            Some(VirtualSoundCardOption::INFO),
-            &[],
-            || Box::new(VirtualSoundBlaster16Option::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSoundBlaster16Option", Some(VirtualSoundCardOption::INFO), &[], || {
+                Box::new(VirtualSoundBlaster16Option::default())
+            });
         &INFO
     };
 }
@@ -7974,10 +7580,7 @@ impl DataType for VirtualUSBController {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBController",
             Some(VirtualController::INFO),
-            &[
-                FieldInfo::opt("autoConnectDevices", Type::Boolean),
-                FieldInfo::opt("ehciEnabled", Type::Boolean),
-            ],
+            &[FieldInfo::opt("autoConnectDevices", Type::Boolean), FieldInfo::opt("ehciEnabled", Type::Boolean)],
             || Box::new(VirtualUSBController::default()),
         );
         &INFO
@@ -8067,10 +7670,7 @@ impl DataObject for VirtualUSBControllerPciBusSlotInfo {
     }
 }
 
-inherit!(
-    VirtualUSBControllerPciBusSlotInfo,
-    VirtualDevicePciBusSlotInfo
-);
+inherit!(VirtualUSBControllerPciBusSlotInfo, VirtualDevicePciBusSlotInfo);
 impl Extends<VirtualDevicePciBusSlotInfo> for VirtualUSBControllerPciBusSlotInfo {}
 impl Extends<VirtualDeviceBusSlotInfo> for VirtualUSBControllerPciBusSlotInfo {}
 
@@ -8261,12 +7861,9 @@ pub struct VirtualVmxnet2Option {
 
 impl DataType for VirtualVmxnet2Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualVmxnet2Option",
-            Some(VirtualVmxnetOption::INFO),
-            &[],
-            || Box::new(VirtualVmxnet2Option::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualVmxnet2Option", Some(VirtualVmxnetOption::INFO), &[], || {
+            Box::new(VirtualVmxnet2Option::default())
+        });
         &INFO
     };
 }
@@ -8349,10 +7946,7 @@ impl DataObject for VirtualVmxnet3Option {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             17 => fill!(self.uptv2_enabled, BoolOption),
-            18 => fill!(
-                self.strict_latency_config_option,
-                VirtualVmxnet3OptionStrictLatencyConfigOption
-            ),
+            18 => fill!(self.strict_latency_config_option, VirtualVmxnet3OptionStrictLatencyConfigOption),
             _ => self.base.slot(index),
         }
     }
@@ -8458,10 +8052,7 @@ impl DataType for VirtualVmxnet3VrdmaOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualVmxnet3VrdmaOption",
             Some(VirtualVmxnet3Option::INFO),
-            &[FieldInfo::opt(
-                "deviceProtocol",
-                Type::Data(ChoiceOption::INFO),
-            )],
+            &[FieldInfo::opt("deviceProtocol", Type::Data(ChoiceOption::INFO))],
             || Box::new(VirtualVmxnet3VrdmaOption::default()),
         );
         &INFO
@@ -8514,12 +8105,9 @@ pub struct VirtualAHCIController {
 
 impl DataType for VirtualAHCIController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualAHCIController",
-            Some(VirtualSATAController::INFO),
-            &[],
-            || Box::new(VirtualAHCIController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualAHCIController", Some(VirtualSATAController::INFO), &[], || {
+            Box::new(VirtualAHCIController::default())
+        });
         &INFO
     };
 }
@@ -8560,12 +8148,10 @@ pub struct VirtualAHCIControllerOption {
 
 impl DataType for VirtualAHCIControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualAHCIControllerOption",
-            Some(VirtualSATAControllerOption::INFO),
-            &[],
-            || Box::new(VirtualAHCIControllerOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualAHCIControllerOption", Some(VirtualSATAControllerOption::INFO), &[], || {
+                Box::new(VirtualAHCIControllerOption::default())
+            });
         &INFO
     };
 }
@@ -8606,12 +8192,10 @@ pub struct VirtualBusLogicController {
 
 impl DataType for VirtualBusLogicController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualBusLogicController",
-            Some(VirtualSCSIController::INFO),
-            &[],
-            || Box::new(VirtualBusLogicController::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualBusLogicController", Some(VirtualSCSIController::INFO), &[], || {
+                Box::new(VirtualBusLogicController::default())
+            });
         &INFO
     };
 }
@@ -8652,12 +8236,10 @@ pub struct VirtualBusLogicControllerOption {
 
 impl DataType for VirtualBusLogicControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualBusLogicControllerOption",
-            Some(VirtualSCSIControllerOption::INFO),
-            &[],
-            || Box::new(VirtualBusLogicControllerOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualBusLogicControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
+                Box::new(VirtualBusLogicControllerOption::default())
+            });
         &INFO
     };
 }
@@ -8698,12 +8280,10 @@ pub struct VirtualLsiLogicController {
 
 impl DataType for VirtualLsiLogicController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualLsiLogicController",
-            Some(VirtualSCSIController::INFO),
-            &[],
-            || Box::new(VirtualLsiLogicController::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualLsiLogicController", Some(VirtualSCSIController::INFO), &[], || {
+                Box::new(VirtualLsiLogicController::default())
+            });
         &INFO
     };
 }
@@ -8744,12 +8324,10 @@ pub struct VirtualLsiLogicControllerOption {
 
 impl DataType for VirtualLsiLogicControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualLsiLogicControllerOption",
-            Some(VirtualSCSIControllerOption::INFO),
-            &[],
-            || Box::new(VirtualLsiLogicControllerOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualLsiLogicControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
+                Box::new(VirtualLsiLogicControllerOption::default())
+            });
         &INFO
     };
 }
@@ -8790,12 +8368,10 @@ pub struct VirtualLsiLogicSASController {
 
 impl DataType for VirtualLsiLogicSASController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualLsiLogicSASController",
-            Some(VirtualSCSIController::INFO),
-            &[],
-            || Box::new(VirtualLsiLogicSASController::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualLsiLogicSASController", Some(VirtualSCSIController::INFO), &[], || {
+                Box::new(VirtualLsiLogicSASController::default())
+            });
         &INFO
     };
 }
@@ -8836,12 +8412,10 @@ pub struct VirtualLsiLogicSASControllerOption {
 
 impl DataType for VirtualLsiLogicSASControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualLsiLogicSASControllerOption",
-            Some(VirtualSCSIControllerOption::INFO),
-            &[],
-            || Box::new(VirtualLsiLogicSASControllerOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualLsiLogicSASControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
+                Box::new(VirtualLsiLogicSASControllerOption::default())
+            });
         &INFO
     };
 }
@@ -8868,10 +8442,7 @@ impl DataObject for VirtualLsiLogicSASControllerOption {
     }
 }
 
-inherit!(
-    VirtualLsiLogicSASControllerOption,
-    VirtualSCSIControllerOption
-);
+inherit!(VirtualLsiLogicSASControllerOption, VirtualSCSIControllerOption);
 impl Extends<VirtualSCSIControllerOption> for VirtualLsiLogicSASControllerOption {}
 impl Extends<VirtualControllerOption> for VirtualLsiLogicSASControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualLsiLogicSASControllerOption {}

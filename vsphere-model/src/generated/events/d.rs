@@ -11,9 +11,8 @@ pub struct DVPortgroupEvent {
 
 impl DataType for DVPortgroupEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DVPortgroupEvent", Some(Event::INFO), &[], || {
-            Box::new(DVPortgroupEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DVPortgroupEvent", Some(Event::INFO), &[], || Box::new(DVPortgroupEvent::default()));
         &INFO
     };
 }
@@ -122,10 +121,7 @@ impl DataType for DVPortgroupRenamedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupRenamedEvent",
             Some(DVPortgroupEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(DVPortgroupRenamedEvent::default()),
         );
         &INFO
@@ -175,12 +171,10 @@ pub struct DasAdmissionControlDisabledEvent {
 
 impl DataType for DasAdmissionControlDisabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DasAdmissionControlDisabledEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DasAdmissionControlDisabledEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DasAdmissionControlDisabledEvent", Some(ClusterEvent::INFO), &[], || {
+                Box::new(DasAdmissionControlDisabledEvent::default())
+            });
         &INFO
     };
 }
@@ -220,12 +214,9 @@ pub struct DasAdmissionControlEnabledEvent {
 
 impl DataType for DasAdmissionControlEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DasAdmissionControlEnabledEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DasAdmissionControlEnabledEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DasAdmissionControlEnabledEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DasAdmissionControlEnabledEvent::default())
+        });
         &INFO
     };
 }
@@ -265,10 +256,9 @@ pub struct DasAgentFoundEvent {
 
 impl DataType for DasAgentFoundEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DasAgentFoundEvent", Some(ClusterEvent::INFO), &[], || {
-                Box::new(DasAgentFoundEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DasAgentFoundEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DasAgentFoundEvent::default())
+        });
         &INFO
     };
 }
@@ -308,12 +298,9 @@ pub struct DasAgentUnavailableEvent {
 
 impl DataType for DasAgentUnavailableEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DasAgentUnavailableEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DasAgentUnavailableEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DasAgentUnavailableEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DasAgentUnavailableEvent::default())
+        });
         &INFO
     };
 }
@@ -353,12 +340,9 @@ pub struct DasClusterIsolatedEvent {
 
 impl DataType for DasClusterIsolatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DasClusterIsolatedEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DasClusterIsolatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DasClusterIsolatedEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DasClusterIsolatedEvent::default())
+        });
         &INFO
     };
 }
@@ -399,9 +383,7 @@ pub struct DasDisabledEvent {
 impl DataType for DasDisabledEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DasDisabledEvent", Some(ClusterEvent::INFO), &[], || {
-                Box::new(DasDisabledEvent::default())
-            });
+            TypeInfo::new("DasDisabledEvent", Some(ClusterEvent::INFO), &[], || Box::new(DasDisabledEvent::default()));
         &INFO
     };
 }
@@ -442,9 +424,7 @@ pub struct DasEnabledEvent {
 impl DataType for DasEnabledEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DasEnabledEvent", Some(ClusterEvent::INFO), &[], || {
-                Box::new(DasEnabledEvent::default())
-            });
+            TypeInfo::new("DasEnabledEvent", Some(ClusterEvent::INFO), &[], || Box::new(DasEnabledEvent::default()));
         &INFO
     };
 }
@@ -489,10 +469,7 @@ impl DataType for DasHostFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DasHostFailedEvent",
             Some(ClusterEvent::INFO),
-            &[FieldInfo::req(
-                "failedHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("failedHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(DasHostFailedEvent::default()),
         );
         &INFO
@@ -545,10 +522,7 @@ impl DataType for DasHostIsolatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DasHostIsolatedEvent",
             Some(ClusterEvent::INFO),
-            &[FieldInfo::req(
-                "isolatedHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("isolatedHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(DasHostIsolatedEvent::default()),
         );
         &INFO
@@ -596,9 +570,8 @@ pub struct DatacenterEvent {
 
 impl DataType for DatacenterEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DatacenterEvent", Some(Event::INFO), &[], || {
-            Box::new(DatacenterEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DatacenterEvent", Some(Event::INFO), &[], || Box::new(DatacenterEvent::default()));
         &INFO
     };
 }
@@ -644,10 +617,7 @@ impl DataType for DatacenterRenamedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterRenamedEvent",
             Some(DatacenterEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(DatacenterRenamedEvent::default()),
         );
         &INFO
@@ -702,10 +672,7 @@ impl DataType for DatastoreDiscoveredEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreDiscoveredEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(DatastoreDiscoveredEvent::default()),
         );
         &INFO
@@ -758,10 +725,7 @@ impl DataType for DatastoreEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreEvent",
             Some(Event::INFO),
-            &[FieldInfo::opt(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::opt("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(DatastoreEvent::default()),
         );
         &INFO
@@ -937,12 +901,10 @@ pub struct DatastoreIORMReconfiguredEvent {
 
 impl DataType for DatastoreIORMReconfiguredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DatastoreIORMReconfiguredEvent",
-            Some(DatastoreEvent::INFO),
-            &[],
-            || Box::new(DatastoreIORMReconfiguredEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DatastoreIORMReconfiguredEvent", Some(DatastoreEvent::INFO), &[], || {
+                Box::new(DatastoreIORMReconfiguredEvent::default())
+            });
         &INFO
     };
 }
@@ -1040,10 +1002,7 @@ impl DataType for DatastoreRemovedOnHostEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreRemovedOnHostEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(DatastoreRemovedOnHostEvent::default()),
         );
         &INFO
@@ -1098,10 +1057,7 @@ impl DataType for DatastoreRenamedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreRenamedEvent",
             Some(DatastoreEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(DatastoreRenamedEvent::default()),
         );
         &INFO
@@ -1158,10 +1114,7 @@ impl DataType for DatastoreRenamedOnHostEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreRenamedOnHostEvent",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(DatastoreRenamedOnHostEvent::default()),
         );
         &INFO
@@ -1212,9 +1165,7 @@ pub struct DrsDisabledEvent {
 impl DataType for DrsDisabledEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DrsDisabledEvent", Some(ClusterEvent::INFO), &[], || {
-                Box::new(DrsDisabledEvent::default())
-            });
+            TypeInfo::new("DrsDisabledEvent", Some(ClusterEvent::INFO), &[], || Box::new(DrsDisabledEvent::default()));
         &INFO
     };
 }
@@ -1307,12 +1258,9 @@ pub struct DrsInvocationFailedEvent {
 
 impl DataType for DrsInvocationFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsInvocationFailedEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DrsInvocationFailedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsInvocationFailedEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DrsInvocationFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -1352,12 +1300,9 @@ pub struct DrsRecoveredFromFailureEvent {
 
 impl DataType for DrsRecoveredFromFailureEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsRecoveredFromFailureEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DrsRecoveredFromFailureEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsRecoveredFromFailureEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DrsRecoveredFromFailureEvent::default())
+        });
         &INFO
     };
 }
@@ -1402,10 +1347,7 @@ impl DataType for DrsResourceConfigureFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DrsResourceConfigureFailedEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(DrsResourceConfigureFailedEvent::default()),
         );
         &INFO
@@ -1453,12 +1395,9 @@ pub struct DrsResourceConfigureSyncedEvent {
 
 impl DataType for DrsResourceConfigureSyncedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsResourceConfigureSyncedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(DrsResourceConfigureSyncedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsResourceConfigureSyncedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(DrsResourceConfigureSyncedEvent::default())
+        });
         &INFO
     };
 }
@@ -1498,10 +1437,9 @@ pub struct DrsRuleComplianceEvent {
 
 impl DataType for DrsRuleComplianceEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DrsRuleComplianceEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(DrsRuleComplianceEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DrsRuleComplianceEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(DrsRuleComplianceEvent::default())
+        });
         &INFO
     };
 }
@@ -1541,10 +1479,9 @@ pub struct DrsRuleViolationEvent {
 
 impl DataType for DrsRuleViolationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DrsRuleViolationEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(DrsRuleViolationEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DrsRuleViolationEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(DrsRuleViolationEvent::default())
+        });
         &INFO
     };
 }
@@ -1584,12 +1521,9 @@ pub struct DrsSoftRuleViolationEvent {
 
 impl DataType for DrsSoftRuleViolationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsSoftRuleViolationEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(DrsSoftRuleViolationEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsSoftRuleViolationEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(DrsSoftRuleViolationEvent::default())
+        });
         &INFO
     };
 }
@@ -1629,12 +1563,9 @@ pub struct DrsVmMigratedEvent {
 
 impl DataType for DrsVmMigratedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsVmMigratedEvent",
-            Some(VmMigratedEvent::INFO),
-            &[],
-            || Box::new(DrsVmMigratedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsVmMigratedEvent", Some(VmMigratedEvent::INFO), &[], || {
+            Box::new(DrsVmMigratedEvent::default())
+        });
         &INFO
     };
 }
@@ -1675,12 +1606,9 @@ pub struct DrsVmPoweredOnEvent {
 
 impl DataType for DrsVmPoweredOnEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsVmPoweredOnEvent",
-            Some(VmPoweredOnEvent::INFO),
-            &[],
-            || Box::new(DrsVmPoweredOnEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsVmPoweredOnEvent", Some(VmPoweredOnEvent::INFO), &[], || {
+            Box::new(DrsVmPoweredOnEvent::default())
+        });
         &INFO
     };
 }
@@ -1728,10 +1656,7 @@ impl DataType for DuplicateIpDetectedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DuplicateIpDetectedEvent",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("duplicateIP", Type::String),
-                FieldInfo::req("macAddress", Type::String),
-            ],
+            &[FieldInfo::req("duplicateIP", Type::String), FieldInfo::req("macAddress", Type::String)],
             || Box::new(DuplicateIpDetectedEvent::default()),
         );
         &INFO
@@ -1834,12 +1759,9 @@ pub struct DvpgRestoreEvent {
 
 impl DataType for DvpgRestoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DvpgRestoreEvent",
-            Some(DVPortgroupEvent::INFO),
-            &[],
-            || Box::new(DvpgRestoreEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DvpgRestoreEvent", Some(DVPortgroupEvent::INFO), &[], || {
+            Box::new(DvpgRestoreEvent::default())
+        });
         &INFO
     };
 }
@@ -1879,9 +1801,7 @@ pub struct DvsEvent {
 
 impl DataType for DvsEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsEvent", Some(Event::INFO), &[], || {
-            Box::new(DvsEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("DvsEvent", Some(Event::INFO), &[], || Box::new(DvsEvent::default()));
         &INFO
     };
 }
@@ -1929,10 +1849,7 @@ impl DataType for DvsHealthStatusChangeEvent {
             Some(HostEvent::INFO),
             &[
                 FieldInfo::req("switchUuid", Type::String),
-                FieldInfo::opt(
-                    "healthResult",
-                    Type::Data(HostMemberHealthCheckResult::INFO),
-                ),
+                FieldInfo::opt("healthResult", Type::Data(HostMemberHealthCheckResult::INFO)),
             ],
             || Box::new(DvsHealthStatusChangeEvent::default()),
         );
@@ -1988,10 +1905,7 @@ impl DataType for DvsHostBackInSyncEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostBackInSyncEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "hostBackInSync",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("hostBackInSync", Type::Data(HostEventArgument::INFO))],
             || Box::new(DvsHostBackInSyncEvent::default()),
         );
         &INFO
@@ -2044,10 +1958,7 @@ impl DataType for DvsHostJoinedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostJoinedEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "hostJoined",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("hostJoined", Type::Data(HostEventArgument::INFO))],
             || Box::new(DvsHostJoinedEvent::default()),
         );
         &INFO
@@ -2100,10 +2011,7 @@ impl DataType for DvsHostLeftEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostLeftEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "hostLeft",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("hostLeft", Type::Data(HostEventArgument::INFO))],
             || Box::new(DvsHostLeftEvent::default()),
         );
         &INFO
@@ -2231,10 +2139,7 @@ impl DataType for DvsHostWentOutOfSyncEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostWentOutOfSyncEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "hostOutOfSync",
-                Type::Data(DvsOutOfSyncHostArgument::INFO),
-            )],
+            &[FieldInfo::req("hostOutOfSync", Type::Data(DvsOutOfSyncHostArgument::INFO))],
             || Box::new(DvsHostWentOutOfSyncEvent::default()),
         );
         &INFO
@@ -2477,10 +2382,7 @@ impl DataType for DvsPortConnectedEvent {
             Some(DvsEvent::INFO),
             &[
                 FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt(
-                    "connectee",
-                    Type::Data(DistributedVirtualSwitchPortConnectee::INFO),
-                ),
+                FieldInfo::opt("connectee", Type::Data(DistributedVirtualSwitchPortConnectee::INFO)),
             ],
             || Box::new(DvsPortConnectedEvent::default()),
         );
@@ -2649,10 +2551,7 @@ impl DataType for DvsPortDisconnectedEvent {
             Some(DvsEvent::INFO),
             &[
                 FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt(
-                    "connectee",
-                    Type::Data(DistributedVirtualSwitchPortConnectee::INFO),
-                ),
+                FieldInfo::opt("connectee", Type::Data(DistributedVirtualSwitchPortConnectee::INFO)),
             ],
             || Box::new(DvsPortDisconnectedEvent::default()),
         );
@@ -2713,10 +2612,7 @@ impl DataType for DvsPortEnteredPassthruEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortEnteredPassthruEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-            ],
+            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
             || Box::new(DvsPortEnteredPassthruEvent::default()),
         );
         &INFO
@@ -2776,10 +2672,7 @@ impl DataType for DvsPortExitedPassthruEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortExitedPassthruEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-            ],
+            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
             || Box::new(DvsPortExitedPassthruEvent::default()),
         );
         &INFO
@@ -2969,10 +2862,7 @@ impl DataType for DvsPortLinkDownEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortLinkDownEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-            ],
+            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
             || Box::new(DvsPortLinkDownEvent::default()),
         );
         &INFO
@@ -3032,10 +2922,7 @@ impl DataType for DvsPortLinkUpEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortLinkUpEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-            ],
+            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
             || Box::new(DvsPortLinkUpEvent::default()),
         );
         &INFO
@@ -3155,10 +3042,7 @@ impl DataType for DvsPortRuntimeChangeEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortRuntimeChangeEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::req("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-            ],
+            &[FieldInfo::req("portKey", Type::String), FieldInfo::req("runtimeInfo", Type::Data(DVPortStatus::INFO))],
             || Box::new(DvsPortRuntimeChangeEvent::default()),
         );
         &INFO
@@ -3336,10 +3220,7 @@ impl DataType for DvsRenamedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsRenamedEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(DvsRenamedEvent::default()),
         );
         &INFO
@@ -3389,9 +3270,8 @@ pub struct DvsRestoreEvent {
 
 impl DataType for DvsRestoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsRestoreEvent", Some(DvsEvent::INFO), &[], || {
-            Box::new(DvsRestoreEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DvsRestoreEvent", Some(DvsEvent::INFO), &[], || Box::new(DvsRestoreEvent::default()));
         &INFO
     };
 }
@@ -3436,10 +3316,7 @@ impl DataType for DvsUpgradeAvailableEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradeAvailableEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "productInfo",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            )],
+            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
             || Box::new(DvsUpgradeAvailableEvent::default()),
         );
         &INFO
@@ -3492,10 +3369,7 @@ impl DataType for DvsUpgradeInProgressEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradeInProgressEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "productInfo",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            )],
+            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
             || Box::new(DvsUpgradeInProgressEvent::default()),
         );
         &INFO
@@ -3548,10 +3422,7 @@ impl DataType for DvsUpgradeRejectedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradeRejectedEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "productInfo",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            )],
+            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
             || Box::new(DvsUpgradeRejectedEvent::default()),
         );
         &INFO
@@ -3604,10 +3475,7 @@ impl DataType for DvsUpgradedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradedEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "productInfo",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            )],
+            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
             || Box::new(DvsUpgradedEvent::default()),
         );
         &INFO
@@ -3655,12 +3523,9 @@ pub struct DVPortgroupCreatedEvent {
 
 impl DataType for DVPortgroupCreatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVPortgroupCreatedEvent",
-            Some(DVPortgroupEvent::INFO),
-            &[],
-            || Box::new(DVPortgroupCreatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVPortgroupCreatedEvent", Some(DVPortgroupEvent::INFO), &[], || {
+            Box::new(DVPortgroupCreatedEvent::default())
+        });
         &INFO
     };
 }
@@ -3700,12 +3565,9 @@ pub struct DVPortgroupDestroyedEvent {
 
 impl DataType for DVPortgroupDestroyedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVPortgroupDestroyedEvent",
-            Some(DVPortgroupEvent::INFO),
-            &[],
-            || Box::new(DVPortgroupDestroyedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVPortgroupDestroyedEvent", Some(DVPortgroupEvent::INFO), &[], || {
+            Box::new(DVPortgroupDestroyedEvent::default())
+        });
         &INFO
     };
 }
@@ -3750,10 +3612,7 @@ impl DataType for DatacenterCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterCreatedEvent",
             Some(DatacenterEvent::INFO),
-            &[FieldInfo::req(
-                "parent",
-                Type::Data(FolderEventArgument::INFO),
-            )],
+            &[FieldInfo::req("parent", Type::Data(FolderEventArgument::INFO))],
             || Box::new(DatacenterCreatedEvent::default()),
         );
         &INFO
@@ -3808,10 +3667,7 @@ impl DataType for DatastoreCapacityIncreasedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreCapacityIncreasedEvent",
             Some(DatastoreEvent::INFO),
-            &[
-                FieldInfo::req("oldCapacity", Type::Long),
-                FieldInfo::req("newCapacity", Type::Long),
-            ],
+            &[FieldInfo::req("oldCapacity", Type::Long), FieldInfo::req("newCapacity", Type::Long)],
             || Box::new(DatastoreCapacityIncreasedEvent::default()),
         );
         &INFO
@@ -3861,12 +3717,9 @@ pub struct DatastoreDestroyedEvent {
 
 impl DataType for DatastoreDestroyedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DatastoreDestroyedEvent",
-            Some(DatastoreEvent::INFO),
-            &[],
-            || Box::new(DatastoreDestroyedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DatastoreDestroyedEvent", Some(DatastoreEvent::INFO), &[], || {
+            Box::new(DatastoreDestroyedEvent::default())
+        });
         &INFO
     };
 }
@@ -3906,12 +3759,9 @@ pub struct DatastoreDuplicatedEvent {
 
 impl DataType for DatastoreDuplicatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DatastoreDuplicatedEvent",
-            Some(DatastoreEvent::INFO),
-            &[],
-            || Box::new(DatastoreDuplicatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DatastoreDuplicatedEvent", Some(DatastoreEvent::INFO), &[], || {
+            Box::new(DatastoreDuplicatedEvent::default())
+        });
         &INFO
     };
 }
@@ -4012,12 +3862,9 @@ pub struct DatastoreFileDeletedEvent {
 
 impl DataType for DatastoreFileDeletedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DatastoreFileDeletedEvent",
-            Some(DatastoreFileEvent::INFO),
-            &[],
-            || Box::new(DatastoreFileDeletedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DatastoreFileDeletedEvent", Some(DatastoreFileEvent::INFO), &[], || {
+            Box::new(DatastoreFileDeletedEvent::default())
+        });
         &INFO
     };
 }
@@ -4058,12 +3905,10 @@ pub struct DrsEnteredStandbyModeEvent {
 
 impl DataType for DrsEnteredStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsEnteredStandbyModeEvent",
-            Some(EnteredStandbyModeEvent::INFO),
-            &[],
-            || Box::new(DrsEnteredStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsEnteredStandbyModeEvent", Some(EnteredStandbyModeEvent::INFO), &[], || {
+                Box::new(DrsEnteredStandbyModeEvent::default())
+            });
         &INFO
     };
 }
@@ -4104,12 +3949,10 @@ pub struct DrsEnteringStandbyModeEvent {
 
 impl DataType for DrsEnteringStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsEnteringStandbyModeEvent",
-            Some(EnteringStandbyModeEvent::INFO),
-            &[],
-            || Box::new(DrsEnteringStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsEnteringStandbyModeEvent", Some(EnteringStandbyModeEvent::INFO), &[], || {
+                Box::new(DrsEnteringStandbyModeEvent::default())
+            });
         &INFO
     };
 }
@@ -4150,12 +3993,10 @@ pub struct DrsExitStandbyModeFailedEvent {
 
 impl DataType for DrsExitStandbyModeFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsExitStandbyModeFailedEvent",
-            Some(ExitStandbyModeFailedEvent::INFO),
-            &[],
-            || Box::new(DrsExitStandbyModeFailedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsExitStandbyModeFailedEvent", Some(ExitStandbyModeFailedEvent::INFO), &[], || {
+                Box::new(DrsExitStandbyModeFailedEvent::default())
+            });
         &INFO
     };
 }
@@ -4196,12 +4037,10 @@ pub struct DrsExitedStandbyModeEvent {
 
 impl DataType for DrsExitedStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsExitedStandbyModeEvent",
-            Some(ExitedStandbyModeEvent::INFO),
-            &[],
-            || Box::new(DrsExitedStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsExitedStandbyModeEvent", Some(ExitedStandbyModeEvent::INFO), &[], || {
+                Box::new(DrsExitedStandbyModeEvent::default())
+            });
         &INFO
     };
 }
@@ -4242,12 +4081,10 @@ pub struct DrsExitingStandbyModeEvent {
 
 impl DataType for DrsExitingStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsExitingStandbyModeEvent",
-            Some(ExitingStandbyModeEvent::INFO),
-            &[],
-            || Box::new(DrsExitingStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsExitingStandbyModeEvent", Some(ExitingStandbyModeEvent::INFO), &[], || {
+                Box::new(DrsExitingStandbyModeEvent::default())
+            });
         &INFO
     };
 }
@@ -4293,10 +4130,7 @@ impl DataType for DvsCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsCreatedEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "parent",
-                Type::Data(FolderEventArgument::INFO),
-            )],
+            &[FieldInfo::req("parent", Type::Data(FolderEventArgument::INFO))],
             || Box::new(DvsCreatedEvent::default()),
         );
         &INFO
@@ -4345,9 +4179,7 @@ pub struct DvsDestroyedEvent {
 impl DataType for DvsDestroyedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DvsDestroyedEvent", Some(DvsEvent::INFO), &[], || {
-                Box::new(DvsDestroyedEvent::default())
-            });
+            TypeInfo::new("DvsDestroyedEvent", Some(DvsEvent::INFO), &[], || Box::new(DvsDestroyedEvent::default()));
         &INFO
     };
 }

@@ -11,10 +11,9 @@ pub struct IScsiBootFailureEvent {
 
 impl DataType for IScsiBootFailureEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("IScsiBootFailureEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(IScsiBootFailureEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("IScsiBootFailureEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(IScsiBootFailureEvent::default())
+        });
         &INFO
     };
 }
@@ -54,12 +53,9 @@ pub struct IncorrectHostInformationEvent {
 
 impl DataType for IncorrectHostInformationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IncorrectHostInformationEvent",
-            Some(LicenseEvent::INFO),
-            &[],
-            || Box::new(IncorrectHostInformationEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("IncorrectHostInformationEvent", Some(LicenseEvent::INFO), &[], || {
+            Box::new(IncorrectHostInformationEvent::default())
+        });
         &INFO
     };
 }
@@ -100,9 +96,7 @@ pub struct InfoUpgradeEvent {
 impl DataType for InfoUpgradeEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InfoUpgradeEvent", Some(UpgradeEvent::INFO), &[], || {
-                Box::new(InfoUpgradeEvent::default())
-            });
+            TypeInfo::new("InfoUpgradeEvent", Some(UpgradeEvent::INFO), &[], || Box::new(InfoUpgradeEvent::default()));
         &INFO
     };
 }
@@ -142,12 +136,10 @@ pub struct InsufficientFailoverResourcesEvent {
 
 impl DataType for InsufficientFailoverResourcesEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientFailoverResourcesEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(InsufficientFailoverResourcesEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientFailoverResourcesEvent", Some(ClusterEvent::INFO), &[], || {
+                Box::new(InsufficientFailoverResourcesEvent::default())
+            });
         &INFO
     };
 }

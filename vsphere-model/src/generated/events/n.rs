@@ -78,10 +78,7 @@ impl DataType for NetworkRollbackEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "NetworkRollbackEvent",
             Some(Event::INFO),
-            &[
-                FieldInfo::req("methodName", Type::String),
-                FieldInfo::req("transactionId", Type::String),
-            ],
+            &[FieldInfo::req("methodName", Type::String), FieldInfo::req("transactionId", Type::String)],
             || Box::new(NetworkRollbackEvent::default()),
         );
         &INFO
@@ -130,12 +127,9 @@ pub struct NoDatastoresConfiguredEvent {
 
 impl DataType for NoDatastoresConfiguredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoDatastoresConfiguredEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(NoDatastoresConfiguredEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoDatastoresConfiguredEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(NoDatastoresConfiguredEvent::default())
+        });
         &INFO
     };
 }
@@ -180,10 +174,7 @@ impl DataType for NoLicenseEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "NoLicenseEvent",
             Some(LicenseEvent::INFO),
-            &[FieldInfo::req(
-                "feature",
-                Type::Data(LicenseFeatureInfo::INFO),
-            )],
+            &[FieldInfo::req("feature", Type::Data(LicenseFeatureInfo::INFO))],
             || Box::new(NoLicenseEvent::default()),
         );
         &INFO
@@ -284,12 +275,10 @@ pub struct NoMaintenanceModeDrsRecommendationForVM {
 
 impl DataType for NoMaintenanceModeDrsRecommendationForVM {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoMaintenanceModeDrsRecommendationForVM",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(NoMaintenanceModeDrsRecommendationForVM::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NoMaintenanceModeDrsRecommendationForVM", Some(VmEvent::INFO), &[], || {
+                Box::new(NoMaintenanceModeDrsRecommendationForVM::default())
+            });
         &INFO
     };
 }
@@ -329,12 +318,10 @@ pub struct NonVIWorkloadDetectedOnDatastoreEvent {
 
 impl DataType for NonVIWorkloadDetectedOnDatastoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NonVIWorkloadDetectedOnDatastoreEvent",
-            Some(DatastoreEvent::INFO),
-            &[],
-            || Box::new(NonVIWorkloadDetectedOnDatastoreEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NonVIWorkloadDetectedOnDatastoreEvent", Some(DatastoreEvent::INFO), &[], || {
+                Box::new(NonVIWorkloadDetectedOnDatastoreEvent::default())
+            });
         &INFO
     };
 }

@@ -19,10 +19,7 @@ impl DataType for ScheduledTaskEvent {
             "ScheduledTaskEvent",
             Some(Event::INFO),
             &[
-                FieldInfo::req(
-                    "scheduledTask",
-                    Type::Data(ScheduledTaskEventArgument::INFO),
-                ),
+                FieldInfo::req("scheduledTask", Type::Data(ScheduledTaskEventArgument::INFO)),
                 FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
             ],
             || Box::new(ScheduledTaskEvent::default()),
@@ -78,10 +75,7 @@ impl DataType for ScheduledTaskFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskFailedEvent",
             Some(ScheduledTaskEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(ScheduledTaskFailedEvent::default()),
         );
         &INFO
@@ -134,10 +128,7 @@ impl DataType for ScheduledTaskReconfiguredEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskReconfiguredEvent",
             Some(ScheduledTaskEvent::INFO),
-            &[FieldInfo::opt(
-                "configChanges",
-                Type::Data(ChangesInfoEventArgument::INFO),
-            )],
+            &[FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO))],
             || Box::new(ScheduledTaskReconfiguredEvent::default()),
         );
         &INFO
@@ -188,12 +179,9 @@ pub struct ScheduledTaskRemovedEvent {
 
 impl DataType for ScheduledTaskRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ScheduledTaskRemovedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[],
-            || Box::new(ScheduledTaskRemovedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ScheduledTaskRemovedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
+            Box::new(ScheduledTaskRemovedEvent::default())
+        });
         &INFO
     };
 }
@@ -233,12 +221,9 @@ pub struct ScheduledTaskStartedEvent {
 
 impl DataType for ScheduledTaskStartedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ScheduledTaskStartedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[],
-            || Box::new(ScheduledTaskStartedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ScheduledTaskStartedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
+            Box::new(ScheduledTaskStartedEvent::default())
+        });
         &INFO
     };
 }
@@ -331,9 +316,8 @@ pub struct SessionEvent {
 
 impl DataType for SessionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SessionEvent", Some(Event::INFO), &[], || {
-            Box::new(SessionEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("SessionEvent", Some(Event::INFO), &[], || Box::new(SessionEvent::default()));
         &INFO
     };
 }
@@ -379,10 +363,7 @@ impl DataType for SessionTerminatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "SessionTerminatedEvent",
             Some(SessionEvent::INFO),
-            &[
-                FieldInfo::req("sessionId", Type::String),
-                FieldInfo::req("terminatedUsername", Type::String),
-            ],
+            &[FieldInfo::req("sessionId", Type::String), FieldInfo::req("terminatedUsername", Type::String)],
             || Box::new(SessionTerminatedEvent::default()),
         );
         &INFO
@@ -432,12 +413,10 @@ pub struct ScheduledTaskCompletedEvent {
 
 impl DataType for ScheduledTaskCompletedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ScheduledTaskCompletedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[],
-            || Box::new(ScheduledTaskCompletedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ScheduledTaskCompletedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
+                Box::new(ScheduledTaskCompletedEvent::default())
+            });
         &INFO
     };
 }
@@ -477,12 +456,9 @@ pub struct ScheduledTaskCreatedEvent {
 
 impl DataType for ScheduledTaskCreatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ScheduledTaskCreatedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[],
-            || Box::new(ScheduledTaskCreatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ScheduledTaskCreatedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
+            Box::new(ScheduledTaskCreatedEvent::default())
+        });
         &INFO
     };
 }
@@ -582,10 +558,7 @@ impl DataType for ScheduledTaskEmailFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskEmailFailedEvent",
             Some(ScheduledTaskEvent::INFO),
-            &[
-                FieldInfo::req("to", Type::String),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("to", Type::String), FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(ScheduledTaskEmailFailedEvent::default()),
         );
         &INFO
@@ -635,12 +608,9 @@ pub struct ServerStartedSessionEvent {
 
 impl DataType for ServerStartedSessionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ServerStartedSessionEvent",
-            Some(SessionEvent::INFO),
-            &[],
-            || Box::new(ServerStartedSessionEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ServerStartedSessionEvent", Some(SessionEvent::INFO), &[], || {
+            Box::new(ServerStartedSessionEvent::default())
+        });
         &INFO
     };
 }

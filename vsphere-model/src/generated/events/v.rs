@@ -76,10 +76,7 @@ impl DataType for VMFSDatastoreExpandedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VMFSDatastoreExpandedEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(VMFSDatastoreExpandedEvent::default()),
         );
         &INFO
@@ -132,10 +129,7 @@ impl DataType for VMFSDatastoreExtendedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VMFSDatastoreExtendedEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(VMFSDatastoreExtendedEvent::default()),
         );
         &INFO
@@ -183,12 +177,9 @@ pub struct VMotionLicenseExpiredEvent {
 
 impl DataType for VMotionLicenseExpiredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionLicenseExpiredEvent",
-            Some(LicenseEvent::INFO),
-            &[],
-            || Box::new(VMotionLicenseExpiredEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMotionLicenseExpiredEvent", Some(LicenseEvent::INFO), &[], || {
+            Box::new(VMotionLicenseExpiredEvent::default())
+        });
         &INFO
     };
 }
@@ -281,12 +272,9 @@ pub struct VcAgentUninstalledEvent {
 
 impl DataType for VcAgentUninstalledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VcAgentUninstalledEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(VcAgentUninstalledEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VcAgentUninstalledEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(VcAgentUninstalledEvent::default())
+        });
         &INFO
     };
 }
@@ -379,10 +367,9 @@ pub struct VcAgentUpgradedEvent {
 
 impl DataType for VcAgentUpgradedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VcAgentUpgradedEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(VcAgentUpgradedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VcAgentUpgradedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(VcAgentUpgradedEvent::default())
+        });
         &INFO
     };
 }
@@ -422,12 +409,9 @@ pub struct VimAccountPasswordChangedEvent {
 
 impl DataType for VimAccountPasswordChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VimAccountPasswordChangedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(VimAccountPasswordChangedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VimAccountPasswordChangedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(VimAccountPasswordChangedEvent::default())
+        });
         &INFO
     };
 }
@@ -469,12 +453,10 @@ pub struct VmEvent {
 
 impl DataType for VmEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("template", Type::Boolean)],
-            || Box::new(VmEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmEvent", Some(Event::INFO), &[FieldInfo::req("template", Type::Boolean)], || {
+                Box::new(VmEvent::default())
+            });
         &INFO
     };
 }
@@ -600,10 +582,7 @@ impl DataType for VmFailedRelayoutEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedRelayoutEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedRelayoutEvent::default()),
         );
         &INFO
@@ -651,12 +630,10 @@ pub struct VmFailedRelayoutOnVmfs2DatastoreEvent {
 
 impl DataType for VmFailedRelayoutOnVmfs2DatastoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmFailedRelayoutOnVmfs2DatastoreEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmFailedRelayoutOnVmfs2DatastoreEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmFailedRelayoutOnVmfs2DatastoreEvent", Some(VmEvent::INFO), &[], || {
+                Box::new(VmFailedRelayoutOnVmfs2DatastoreEvent::default())
+            });
         &INFO
     };
 }
@@ -754,10 +731,7 @@ impl DataType for VmFailedToPowerOffEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToPowerOffEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToPowerOffEvent::default()),
         );
         &INFO
@@ -810,10 +784,7 @@ impl DataType for VmFailedToPowerOnEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToPowerOnEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToPowerOnEvent::default()),
         );
         &INFO
@@ -866,10 +837,7 @@ impl DataType for VmFailedToRebootGuestEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToRebootGuestEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToRebootGuestEvent::default()),
         );
         &INFO
@@ -922,10 +890,7 @@ impl DataType for VmFailedToResetEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToResetEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToResetEvent::default()),
         );
         &INFO
@@ -978,10 +943,7 @@ impl DataType for VmFailedToShutdownGuestEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToShutdownGuestEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToShutdownGuestEvent::default()),
         );
         &INFO
@@ -1034,10 +996,7 @@ impl DataType for VmFailedToStandbyGuestEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToStandbyGuestEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToStandbyGuestEvent::default()),
         );
         &INFO
@@ -1090,10 +1049,7 @@ impl DataType for VmFailedToSuspendEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToSuspendEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToSuspendEvent::default()),
         );
         &INFO
@@ -1141,12 +1097,9 @@ pub struct VmFailedUpdatingSecondaryConfig {
 
 impl DataType for VmFailedUpdatingSecondaryConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmFailedUpdatingSecondaryConfig",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmFailedUpdatingSecondaryConfig::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmFailedUpdatingSecondaryConfig", Some(VmEvent::INFO), &[], || {
+            Box::new(VmFailedUpdatingSecondaryConfig::default())
+        });
         &INFO
     };
 }
@@ -1191,10 +1144,7 @@ impl DataType for VmFailoverFailed {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailoverFailed",
             Some(VmEvent::INFO),
-            &[FieldInfo::opt(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::opt("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailoverFailed::default()),
         );
         &INFO
@@ -1245,12 +1195,9 @@ pub struct VmFaultToleranceTurnedOffEvent {
 
 impl DataType for VmFaultToleranceTurnedOffEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmFaultToleranceTurnedOffEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmFaultToleranceTurnedOffEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmFaultToleranceTurnedOffEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmFaultToleranceTurnedOffEvent::default())
+        });
         &INFO
     };
 }
@@ -1343,10 +1290,9 @@ pub struct VmGuestOSCrashedEvent {
 
 impl DataType for VmGuestOSCrashedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmGuestOSCrashedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmGuestOSCrashedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmGuestOSCrashedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmGuestOSCrashedEvent::default())
+        });
         &INFO
     };
 }
@@ -1387,9 +1333,7 @@ pub struct VmGuestRebootEvent {
 impl DataType for VmGuestRebootEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmGuestRebootEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmGuestRebootEvent::default())
-            });
+            TypeInfo::new("VmGuestRebootEvent", Some(VmEvent::INFO), &[], || Box::new(VmGuestRebootEvent::default()));
         &INFO
     };
 }
@@ -1429,10 +1373,9 @@ pub struct VmGuestShutdownEvent {
 
 impl DataType for VmGuestShutdownEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmGuestShutdownEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmGuestShutdownEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmGuestShutdownEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmGuestShutdownEvent::default())
+        });
         &INFO
     };
 }
@@ -1473,9 +1416,7 @@ pub struct VmGuestStandbyEvent {
 impl DataType for VmGuestStandbyEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmGuestStandbyEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmGuestStandbyEvent::default())
-            });
+            TypeInfo::new("VmGuestStandbyEvent", Some(VmEvent::INFO), &[], || Box::new(VmGuestStandbyEvent::default()));
         &INFO
     };
 }
@@ -1575,10 +1516,7 @@ impl DataType for VmInstanceUuidChangedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmInstanceUuidChangedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("oldInstanceUuid", Type::String),
-                FieldInfo::req("newInstanceUuid", Type::String),
-            ],
+            &[FieldInfo::req("oldInstanceUuid", Type::String), FieldInfo::req("newInstanceUuid", Type::String)],
             || Box::new(VmInstanceUuidChangedEvent::default()),
         );
         &INFO
@@ -1695,10 +1633,7 @@ impl DataType for VmMacAssignedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMacAssignedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("adapter", Type::String),
-                FieldInfo::req("mac", Type::String),
-            ],
+            &[FieldInfo::req("adapter", Type::String), FieldInfo::req("mac", Type::String)],
             || Box::new(VmMacAssignedEvent::default()),
         );
         &INFO
@@ -1820,10 +1755,7 @@ impl DataType for VmMacConflictEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMacConflictEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)),
-                FieldInfo::req("mac", Type::String),
-            ],
+            &[FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)), FieldInfo::req("mac", Type::String)],
             || Box::new(VmMacConflictEvent::default()),
         );
         &INFO
@@ -1873,12 +1805,9 @@ pub struct VmMaxFTRestartCountReached {
 
 impl DataType for VmMaxFTRestartCountReached {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmMaxFTRestartCountReached",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmMaxFTRestartCountReached::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmMaxFTRestartCountReached", Some(VmEvent::INFO), &[], || {
+            Box::new(VmMaxFTRestartCountReached::default())
+        });
         &INFO
     };
 }
@@ -1918,10 +1847,9 @@ pub struct VmMaxRestartCountReached {
 
 impl DataType for VmMaxRestartCountReached {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmMaxRestartCountReached", Some(VmEvent::INFO), &[], || {
-                Box::new(VmMaxRestartCountReached::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmMaxRestartCountReached", Some(VmEvent::INFO), &[], || {
+            Box::new(VmMaxRestartCountReached::default())
+        });
         &INFO
     };
 }
@@ -2152,10 +2080,7 @@ impl DataType for VmMigratedEvent {
             Some(VmEvent::INFO),
             &[
                 FieldInfo::req("sourceHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt(
-                    "sourceDatacenter",
-                    Type::Data(DatacenterEventArgument::INFO),
-                ),
+                FieldInfo::opt("sourceDatacenter", Type::Data(DatacenterEventArgument::INFO)),
                 FieldInfo::opt("sourceDatastore", Type::Data(DatastoreEventArgument::INFO)),
             ],
             || Box::new(VmMigratedEvent::default()),
@@ -2215,12 +2140,9 @@ pub struct VmNoCompatibleHostForSecondaryEvent {
 
 impl DataType for VmNoCompatibleHostForSecondaryEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmNoCompatibleHostForSecondaryEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmNoCompatibleHostForSecondaryEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmNoCompatibleHostForSecondaryEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmNoCompatibleHostForSecondaryEvent::default())
+        });
         &INFO
     };
 }
@@ -2265,10 +2187,7 @@ impl DataType for VmNoNetworkAccessEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmNoNetworkAccessEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "destHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(VmNoNetworkAccessEvent::default()),
         );
         &INFO
@@ -2316,9 +2235,8 @@ pub struct VmOrphanedEvent {
 
 impl DataType for VmOrphanedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmOrphanedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmOrphanedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmOrphanedEvent", Some(VmEvent::INFO), &[], || Box::new(VmOrphanedEvent::default()));
         &INFO
     };
 }
@@ -2359,9 +2277,7 @@ pub struct VmPoweredOffEvent {
 impl DataType for VmPoweredOffEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmPoweredOffEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmPoweredOffEvent::default())
-            });
+            TypeInfo::new("VmPoweredOffEvent", Some(VmEvent::INFO), &[], || Box::new(VmPoweredOffEvent::default()));
         &INFO
     };
 }
@@ -2401,9 +2317,8 @@ pub struct VmPoweredOnEvent {
 
 impl DataType for VmPoweredOnEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmPoweredOnEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmPoweredOnEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmPoweredOnEvent", Some(VmEvent::INFO), &[], || Box::new(VmPoweredOnEvent::default()));
         &INFO
     };
 }
@@ -2448,10 +2363,7 @@ impl DataType for VmPoweringOnWithCustomizedDVPortEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmPoweringOnWithCustomizedDVPortEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::list_req(
-                "vnic",
-                Type::Data(VnicPortArgument::INFO),
-            )],
+            &[FieldInfo::list_req("vnic", Type::Data(VnicPortArgument::INFO))],
             || Box::new(VmPoweringOnWithCustomizedDVPortEvent::default()),
         );
         &INFO
@@ -2616,9 +2528,7 @@ pub struct VmRegisteredEvent {
 impl DataType for VmRegisteredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmRegisteredEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmRegisteredEvent::default())
-            });
+            TypeInfo::new("VmRegisteredEvent", Some(VmEvent::INFO), &[], || Box::new(VmRegisteredEvent::default()));
         &INFO
     };
 }
@@ -2658,12 +2568,9 @@ pub struct VmRelayoutSuccessfulEvent {
 
 impl DataType for VmRelayoutSuccessfulEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmRelayoutSuccessfulEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmRelayoutSuccessfulEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmRelayoutSuccessfulEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmRelayoutSuccessfulEvent::default())
+        });
         &INFO
     };
 }
@@ -2703,10 +2610,9 @@ pub struct VmRelayoutUpToDateEvent {
 
 impl DataType for VmRelayoutUpToDateEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmRelayoutUpToDateEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmRelayoutUpToDateEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmRelayoutUpToDateEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmRelayoutUpToDateEvent::default())
+        });
         &INFO
     };
 }
@@ -2853,9 +2759,7 @@ pub struct VmRelocateSpecEvent {
 impl DataType for VmRelocateSpecEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmRelocateSpecEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmRelocateSpecEvent::default())
-            });
+            TypeInfo::new("VmRelocateSpecEvent", Some(VmEvent::INFO), &[], || Box::new(VmRelocateSpecEvent::default()));
         &INFO
     };
 }
@@ -2906,10 +2810,7 @@ impl DataType for VmRelocatedEvent {
             Some(VmRelocateSpecEvent::INFO),
             &[
                 FieldInfo::req("sourceHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt(
-                    "sourceDatacenter",
-                    Type::Data(DatacenterEventArgument::INFO),
-                ),
+                FieldInfo::opt("sourceDatacenter", Type::Data(DatacenterEventArgument::INFO)),
                 FieldInfo::opt("sourceDatastore", Type::Data(DatastoreEventArgument::INFO)),
             ],
             || Box::new(VmRelocatedEvent::default()),
@@ -2970,12 +2871,9 @@ pub struct VmRemoteConsoleConnectedEvent {
 
 impl DataType for VmRemoteConsoleConnectedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmRemoteConsoleConnectedEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmRemoteConsoleConnectedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmRemoteConsoleConnectedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmRemoteConsoleConnectedEvent::default())
+        });
         &INFO
     };
 }
@@ -3015,12 +2913,9 @@ pub struct VmRemoteConsoleDisconnectedEvent {
 
 impl DataType for VmRemoteConsoleDisconnectedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmRemoteConsoleDisconnectedEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmRemoteConsoleDisconnectedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmRemoteConsoleDisconnectedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmRemoteConsoleDisconnectedEvent::default())
+        });
         &INFO
     };
 }
@@ -3060,9 +2955,8 @@ pub struct VmRemovedEvent {
 
 impl DataType for VmRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmRemovedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmRemovedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmRemovedEvent", Some(VmEvent::INFO), &[], || Box::new(VmRemovedEvent::default()));
         &INFO
     };
 }
@@ -3109,10 +3003,7 @@ impl DataType for VmRenamedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmRenamedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(VmRenamedEvent::default()),
         );
         &INFO
@@ -3162,12 +3053,10 @@ pub struct VmRequirementsExceedCurrentEVCModeEvent {
 
 impl DataType for VmRequirementsExceedCurrentEVCModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmRequirementsExceedCurrentEVCModeEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmRequirementsExceedCurrentEVCModeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmRequirementsExceedCurrentEVCModeEvent", Some(VmEvent::INFO), &[], || {
+                Box::new(VmRequirementsExceedCurrentEVCModeEvent::default())
+            });
         &INFO
     };
 }
@@ -3207,9 +3096,8 @@ pub struct VmResettingEvent {
 
 impl DataType for VmResettingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmResettingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmResettingEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmResettingEvent", Some(VmEvent::INFO), &[], || Box::new(VmResettingEvent::default()));
         &INFO
     };
 }
@@ -3314,10 +3202,7 @@ impl DataType for VmResourceReallocatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmResourceReallocatedEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::opt(
-                "configChanges",
-                Type::Data(ChangesInfoEventArgument::INFO),
-            )],
+            &[FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO))],
             || Box::new(VmResourceReallocatedEvent::default()),
         );
         &INFO
@@ -3373,10 +3258,7 @@ impl DataType for VmRestartedOnAlternateHostEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmRestartedOnAlternateHostEvent",
             Some(VmPoweredOnEvent::INFO),
-            &[FieldInfo::req(
-                "sourceHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("sourceHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(VmRestartedOnAlternateHostEvent::default()),
         );
         &INFO
@@ -3425,9 +3307,8 @@ pub struct VmResumingEvent {
 
 impl DataType for VmResumingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmResumingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmResumingEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmResumingEvent", Some(VmEvent::INFO), &[], || Box::new(VmResumingEvent::default()));
         &INFO
     };
 }
@@ -3467,10 +3348,9 @@ pub struct VmSecondaryAddedEvent {
 
 impl DataType for VmSecondaryAddedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmSecondaryAddedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmSecondaryAddedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmSecondaryAddedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmSecondaryAddedEvent::default())
+        });
         &INFO
     };
 }
@@ -3515,10 +3395,7 @@ impl DataType for VmSecondaryDisabledBySystemEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmSecondaryDisabledBySystemEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::opt(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::opt("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmSecondaryDisabledBySystemEvent::default()),
         );
         &INFO
@@ -3569,10 +3446,9 @@ pub struct VmSecondaryDisabledEvent {
 
 impl DataType for VmSecondaryDisabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmSecondaryDisabledEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmSecondaryDisabledEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmSecondaryDisabledEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmSecondaryDisabledEvent::default())
+        });
         &INFO
     };
 }
@@ -3612,10 +3488,9 @@ pub struct VmSecondaryEnabledEvent {
 
 impl DataType for VmSecondaryEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmSecondaryEnabledEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmSecondaryEnabledEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmSecondaryEnabledEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmSecondaryEnabledEvent::default())
+        });
         &INFO
     };
 }
@@ -3655,10 +3530,9 @@ pub struct VmSecondaryStartedEvent {
 
 impl DataType for VmSecondaryStartedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmSecondaryStartedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmSecondaryStartedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmSecondaryStartedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmSecondaryStartedEvent::default())
+        });
         &INFO
     };
 }
@@ -3759,10 +3633,9 @@ pub struct VmStartRecordingEvent {
 
 impl DataType for VmStartRecordingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmStartRecordingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmStartRecordingEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmStartRecordingEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmStartRecordingEvent::default())
+        });
         &INFO
     };
 }
@@ -3802,10 +3675,9 @@ pub struct VmStartReplayingEvent {
 
 impl DataType for VmStartReplayingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmStartReplayingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmStartReplayingEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmStartReplayingEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmStartReplayingEvent::default())
+        });
         &INFO
     };
 }
@@ -3845,9 +3717,8 @@ pub struct VmStartingEvent {
 
 impl DataType for VmStartingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmStartingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmStartingEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmStartingEvent", Some(VmEvent::INFO), &[], || Box::new(VmStartingEvent::default()));
         &INFO
     };
 }
@@ -3887,10 +3758,9 @@ pub struct VmStartingSecondaryEvent {
 
 impl DataType for VmStartingSecondaryEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmStartingSecondaryEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmStartingSecondaryEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmStartingSecondaryEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmStartingSecondaryEvent::default())
+        });
         &INFO
     };
 }
@@ -3937,10 +3807,7 @@ impl DataType for VmStaticMacConflictEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmStaticMacConflictEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)),
-                FieldInfo::req("mac", Type::String),
-            ],
+            &[FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)), FieldInfo::req("mac", Type::String)],
             || Box::new(VmStaticMacConflictEvent::default()),
         );
         &INFO
@@ -3990,9 +3857,8 @@ pub struct VmStoppingEvent {
 
 impl DataType for VmStoppingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmStoppingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmStoppingEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmStoppingEvent", Some(VmEvent::INFO), &[], || Box::new(VmStoppingEvent::default()));
         &INFO
     };
 }
@@ -4032,9 +3898,8 @@ pub struct VmSuspendedEvent {
 
 impl DataType for VmSuspendedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmSuspendedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmSuspendedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmSuspendedEvent", Some(VmEvent::INFO), &[], || Box::new(VmSuspendedEvent::default()));
         &INFO
     };
 }
@@ -4075,9 +3940,7 @@ pub struct VmSuspendingEvent {
 impl DataType for VmSuspendingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmSuspendingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmSuspendingEvent::default())
-            });
+            TypeInfo::new("VmSuspendingEvent", Some(VmEvent::INFO), &[], || Box::new(VmSuspendingEvent::default()));
         &INFO
     };
 }
@@ -4277,10 +4140,9 @@ pub struct VmUpgradeFailedEvent {
 
 impl DataType for VmUpgradeFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmUpgradeFailedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmUpgradeFailedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmUpgradeFailedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmUpgradeFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -4322,12 +4184,10 @@ pub struct VmUpgradingEvent {
 
 impl DataType for VmUpgradingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmUpgradingEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("version", Type::String)],
-            || Box::new(VmUpgradingEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmUpgradingEvent", Some(VmEvent::INFO), &[FieldInfo::req("version", Type::String)], || {
+                Box::new(VmUpgradingEvent::default())
+            });
         &INFO
     };
 }
@@ -4375,12 +4235,10 @@ pub struct VmUuidAssignedEvent {
 
 impl DataType for VmUuidAssignedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmUuidAssignedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("uuid", Type::String)],
-            || Box::new(VmUuidAssignedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmUuidAssignedEvent", Some(VmEvent::INFO), &[FieldInfo::req("uuid", Type::String)], || {
+                Box::new(VmUuidAssignedEvent::default())
+            });
         &INFO
     };
 }
@@ -4433,10 +4291,7 @@ impl DataType for VmUuidChangedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmUuidChangedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("oldUuid", Type::String),
-                FieldInfo::req("newUuid", Type::String),
-            ],
+            &[FieldInfo::req("oldUuid", Type::String), FieldInfo::req("newUuid", Type::String)],
             || Box::new(VmUuidChangedEvent::default()),
         );
         &INFO
@@ -4493,10 +4348,7 @@ impl DataType for VmUuidConflictEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmUuidConflictEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)),
-                FieldInfo::req("uuid", Type::String),
-            ],
+            &[FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)), FieldInfo::req("uuid", Type::String)],
             || Box::new(VmUuidConflictEvent::default()),
         );
         &INFO
@@ -4553,10 +4405,7 @@ impl DataType for VmWwnAssignedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmWwnAssignedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::list_req("nodeWwns", Type::Long),
-                FieldInfo::list_req("portWwns", Type::Long),
-            ],
+            &[FieldInfo::list_req("nodeWwns", Type::Long), FieldInfo::list_req("portWwns", Type::Long)],
             || Box::new(VmWwnAssignedEvent::default()),
         );
         &INFO
@@ -4741,10 +4590,9 @@ pub struct VmAcquiredMksTicketEvent {
 
 impl DataType for VmAcquiredMksTicketEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmAcquiredMksTicketEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmAcquiredMksTicketEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmAcquiredMksTicketEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmAcquiredMksTicketEvent::default())
+        });
         &INFO
     };
 }
@@ -4844,10 +4692,7 @@ impl DataType for VmAutoRenameEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmAutoRenameEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(VmAutoRenameEvent::default()),
         );
         &INFO
@@ -4902,10 +4747,7 @@ impl DataType for VmBeingCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingCreatedEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::opt(
-                "configSpec",
-                Type::Data(VirtualMachineConfigSpec::INFO),
-            )],
+            &[FieldInfo::opt("configSpec", Type::Data(VirtualMachineConfigSpec::INFO))],
             || Box::new(VmBeingCreatedEvent::default()),
         );
         &INFO
@@ -4961,10 +4803,7 @@ impl DataType for VmBeingDeployedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingDeployedEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "srcTemplate",
-                Type::Data(VmEventArgument::INFO),
-            )],
+            &[FieldInfo::req("srcTemplate", Type::Data(VmEventArgument::INFO))],
             || Box::new(VmBeingDeployedEvent::default()),
         );
         &INFO
@@ -5226,9 +5065,8 @@ pub struct VmCloneEvent {
 
 impl DataType for VmCloneEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmCloneEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmCloneEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmCloneEvent", Some(VmEvent::INFO), &[], || Box::new(VmCloneEvent::default()));
         &INFO
     };
 }
@@ -5344,10 +5182,7 @@ impl DataType for VmClonedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmClonedEvent",
             Some(VmCloneEvent::INFO),
-            &[FieldInfo::req(
-                "sourceVm",
-                Type::Data(VmEventArgument::INFO),
-            )],
+            &[FieldInfo::req("sourceVm", Type::Data(VmEventArgument::INFO))],
             || Box::new(VmClonedEvent::default()),
         );
         &INFO
@@ -5396,10 +5231,9 @@ pub struct VmConfigMissingEvent {
 
 impl DataType for VmConfigMissingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmConfigMissingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmConfigMissingEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmConfigMissingEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmConfigMissingEvent::default())
+        });
         &INFO
     };
 }
@@ -5439,9 +5273,8 @@ pub struct VmConnectedEvent {
 
 impl DataType for VmConnectedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmConnectedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmConnectedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmConnectedEvent", Some(VmEvent::INFO), &[], || Box::new(VmConnectedEvent::default()));
         &INFO
     };
 }
@@ -5481,9 +5314,8 @@ pub struct VmCreatedEvent {
 
 impl DataType for VmCreatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmCreatedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmCreatedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmCreatedEvent", Some(VmEvent::INFO), &[], || Box::new(VmCreatedEvent::default()));
         &INFO
     };
 }
@@ -5630,10 +5462,9 @@ pub struct VmDasResetFailedEvent {
 
 impl DataType for VmDasResetFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmDasResetFailedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDasResetFailedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmDasResetFailedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmDasResetFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -5673,10 +5504,9 @@ pub struct VmDasUpdateErrorEvent {
 
 impl DataType for VmDasUpdateErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmDasUpdateErrorEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDasUpdateErrorEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmDasUpdateErrorEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmDasUpdateErrorEvent::default())
+        });
         &INFO
     };
 }
@@ -5717,9 +5547,7 @@ pub struct VmDasUpdateOkEvent {
 impl DataType for VmDasUpdateOkEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmDasUpdateOkEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDasUpdateOkEvent::default())
-            });
+            TypeInfo::new("VmDasUpdateOkEvent", Some(VmEvent::INFO), &[], || Box::new(VmDasUpdateOkEvent::default()));
         &INFO
     };
 }
@@ -5759,10 +5587,9 @@ pub struct VmDateRolledBackEvent {
 
 impl DataType for VmDateRolledBackEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmDateRolledBackEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDateRolledBackEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmDateRolledBackEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmDateRolledBackEvent::default())
+        });
         &INFO
     };
 }
@@ -5867,10 +5694,7 @@ impl DataType for VmDeployedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDeployedEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "srcTemplate",
-                Type::Data(VmEventArgument::INFO),
-            )],
+            &[FieldInfo::req("srcTemplate", Type::Data(VmEventArgument::INFO))],
             || Box::new(VmDeployedEvent::default()),
         );
         &INFO
@@ -5919,9 +5743,7 @@ pub struct VmDisconnectedEvent {
 impl DataType for VmDisconnectedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmDisconnectedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDisconnectedEvent::default())
-            });
+            TypeInfo::new("VmDisconnectedEvent", Some(VmEvent::INFO), &[], || Box::new(VmDisconnectedEvent::default()));
         &INFO
     };
 }
@@ -5962,9 +5784,7 @@ pub struct VmDiscoveredEvent {
 impl DataType for VmDiscoveredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmDiscoveredEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDiscoveredEvent::default())
-            });
+            TypeInfo::new("VmDiscoveredEvent", Some(VmEvent::INFO), &[], || Box::new(VmDiscoveredEvent::default()));
         &INFO
     };
 }
@@ -6011,10 +5831,7 @@ impl DataType for VmDiskFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDiskFailedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("disk", Type::String),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("disk", Type::String), FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmDiskFailedEvent::default()),
         );
         &INFO
@@ -6065,9 +5882,7 @@ pub struct VmEmigratingEvent {
 impl DataType for VmEmigratingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmEmigratingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmEmigratingEvent::default())
-            });
+            TypeInfo::new("VmEmigratingEvent", Some(VmEvent::INFO), &[], || Box::new(VmEmigratingEvent::default()));
         &INFO
     };
 }
@@ -6108,9 +5923,7 @@ pub struct VmEndRecordingEvent {
 impl DataType for VmEndRecordingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmEndRecordingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmEndRecordingEvent::default())
-            });
+            TypeInfo::new("VmEndRecordingEvent", Some(VmEvent::INFO), &[], || Box::new(VmEndRecordingEvent::default()));
         &INFO
     };
 }
@@ -6151,9 +5964,7 @@ pub struct VmEndReplayingEvent {
 impl DataType for VmEndReplayingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmEndReplayingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmEndReplayingEvent::default())
-            });
+            TypeInfo::new("VmEndReplayingEvent", Some(VmEvent::INFO), &[], || Box::new(VmEndReplayingEvent::default()));
         &INFO
     };
 }
@@ -6201,14 +6012,8 @@ impl DataType for VmFaultToleranceStateChangedEvent {
             "VmFaultToleranceStateChangedEvent",
             Some(VmEvent::INFO),
             &[
-                FieldInfo::req(
-                    "oldState",
-                    Type::Enum(VirtualMachineFaultToleranceState::INFO),
-                ),
-                FieldInfo::req(
-                    "newState",
-                    Type::Enum(VirtualMachineFaultToleranceState::INFO),
-                ),
+                FieldInfo::req("oldState", Type::Enum(VirtualMachineFaultToleranceState::INFO)),
+                FieldInfo::req("newState", Type::Enum(VirtualMachineFaultToleranceState::INFO)),
             ],
             || Box::new(VmFaultToleranceStateChangedEvent::default()),
         );
@@ -6266,10 +6071,7 @@ impl DataType for VmHealthMonitoringStateChangedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmHealthMonitoringStateChangedEvent",
             Some(ClusterEvent::INFO),
-            &[
-                FieldInfo::req("state", Type::String),
-                FieldInfo::opt("prevState", Type::String),
-            ],
+            &[FieldInfo::req("state", Type::String), FieldInfo::opt("prevState", Type::String)],
             || Box::new(VmHealthMonitoringStateChangedEvent::default()),
         );
         &INFO
@@ -6324,10 +6126,7 @@ impl DataType for VmPowerOffOnIsolationEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmPowerOffOnIsolationEvent",
             Some(VmPoweredOffEvent::INFO),
-            &[FieldInfo::req(
-                "isolatedHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("isolatedHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(VmPowerOffOnIsolationEvent::default()),
         );
         &INFO

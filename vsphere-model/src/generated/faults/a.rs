@@ -16,10 +16,7 @@ impl DataType for AuthenticationRequired {
         static INFO: TypeInfo = TypeInfo::new(
             "AuthenticationRequired",
             Some(RuntimeFault::INFO),
-            &[FieldInfo::list_req(
-                "authenticate",
-                Type::Data(AuthenticationRequiredChallenge::INFO),
-            )],
+            &[FieldInfo::list_req("authenticate", Type::Data(AuthenticationRequiredChallenge::INFO))],
             || Box::new(AuthenticationRequired::default()),
         );
         &INFO
@@ -122,12 +119,10 @@ pub struct AlreadyExists {
 
 impl DataType for AlreadyExists {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "AlreadyExists",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("name", Type::String)],
-            || Box::new(AlreadyExists::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("AlreadyExists", Some(VimFault::INFO), &[FieldInfo::opt("name", Type::String)], || {
+                Box::new(AlreadyExists::default())
+            });
         &INFO
     };
 }
@@ -173,9 +168,8 @@ pub struct AlreadyUpgraded {
 
 impl DataType for AlreadyUpgraded {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("AlreadyUpgraded", Some(VimFault::INFO), &[], || {
-            Box::new(AlreadyUpgraded::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("AlreadyUpgraded", Some(VimFault::INFO), &[], || Box::new(AlreadyUpgraded::default()));
         &INFO
     };
 }
@@ -220,10 +214,7 @@ impl DataType for AnswerFileUpdateFailed {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileUpdateFailed",
             Some(VimFault::INFO),
-            &[FieldInfo::list_req(
-                "failure",
-                Type::Data(AnswerFileUpdateFailure::INFO),
-            )],
+            &[FieldInfo::list_req("failure", Type::Data(AnswerFileUpdateFailure::INFO))],
             || Box::new(AnswerFileUpdateFailed::default()),
         );
         &INFO
@@ -271,12 +262,9 @@ pub struct AuthMinimumAdminPermission {
 
 impl DataType for AuthMinimumAdminPermission {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "AuthMinimumAdminPermission",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(AuthMinimumAdminPermission::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("AuthMinimumAdminPermission", Some(VimFault::INFO), &[], || {
+            Box::new(AuthMinimumAdminPermission::default())
+        });
         &INFO
     };
 }
@@ -383,9 +371,7 @@ pub struct AdminDisabled {
 impl DataType for AdminDisabled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("AdminDisabled", Some(HostConfigFault::INFO), &[], || {
-                Box::new(AdminDisabled::default())
-            });
+            TypeInfo::new("AdminDisabled", Some(HostConfigFault::INFO), &[], || Box::new(AdminDisabled::default()));
         &INFO
     };
 }
@@ -426,10 +412,9 @@ pub struct AdminNotDisabled {
 
 impl DataType for AdminNotDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("AdminNotDisabled", Some(HostConfigFault::INFO), &[], || {
-                Box::new(AdminNotDisabled::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("AdminNotDisabled", Some(HostConfigFault::INFO), &[], || {
+            Box::new(AdminNotDisabled::default())
+        });
         &INFO
     };
 }
@@ -698,12 +683,9 @@ pub struct ApplicationQuiesceFault {
 
 impl DataType for ApplicationQuiesceFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ApplicationQuiesceFault",
-            Some(SnapshotFault::INFO),
-            &[],
-            || Box::new(ApplicationQuiesceFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ApplicationQuiesceFault", Some(SnapshotFault::INFO), &[], || {
+            Box::new(ApplicationQuiesceFault::default())
+        });
         &INFO
     };
 }

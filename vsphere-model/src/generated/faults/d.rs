@@ -12,9 +12,7 @@ pub struct DatabaseError {
 impl DataType for DatabaseError {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DatabaseError", Some(RuntimeFault::INFO), &[], || {
-                Box::new(DatabaseError::default())
-            });
+            TypeInfo::new("DatabaseError", Some(RuntimeFault::INFO), &[], || Box::new(DatabaseError::default()));
         &INFO
     };
 }
@@ -61,10 +59,7 @@ impl DataType for DisallowedChangeByService {
         static INFO: TypeInfo = TypeInfo::new(
             "DisallowedChangeByService",
             Some(RuntimeFault::INFO),
-            &[
-                FieldInfo::req("serviceName", Type::String),
-                FieldInfo::opt("disallowedChange", Type::String),
-            ],
+            &[FieldInfo::req("serviceName", Type::String), FieldInfo::opt("disallowedChange", Type::String)],
             || Box::new(DisallowedChangeByService::default()),
         );
         &INFO
@@ -121,10 +116,7 @@ impl DataType for DisallowedOperationOnFailoverHost {
         static INFO: TypeInfo = TypeInfo::new(
             "DisallowedOperationOnFailoverHost",
             Some(RuntimeFault::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("hostname", Type::String),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("hostname", Type::String)],
             || Box::new(DisallowedOperationOnFailoverHost::default()),
         );
         &INFO
@@ -246,10 +238,7 @@ impl DataType for DeltaDiskFormatNotSupported {
         static INFO: TypeInfo = TypeInfo::new(
             "DeltaDiskFormatNotSupported",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::list("datastore", Type::Ref),
-                FieldInfo::req("deltaDiskFormat", Type::String),
-            ],
+            &[FieldInfo::list("datastore", Type::Ref), FieldInfo::req("deltaDiskFormat", Type::String)],
             || Box::new(DeltaDiskFormatNotSupported::default()),
         );
         &INFO
@@ -409,9 +398,8 @@ pub struct DrsDisabledOnVm {
 
 impl DataType for DrsDisabledOnVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DrsDisabledOnVm", Some(VimFault::INFO), &[], || {
-            Box::new(DrsDisabledOnVm::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsDisabledOnVm", Some(VimFault::INFO), &[], || Box::new(DrsDisabledOnVm::default()));
         &INFO
     };
 }
@@ -458,10 +446,7 @@ impl DataType for DuplicateName {
         static INFO: TypeInfo = TypeInfo::new(
             "DuplicateName",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("object", Type::Ref),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("object", Type::Ref)],
             || Box::new(DuplicateName::default()),
         );
         &INFO
@@ -565,9 +550,7 @@ pub struct DvsFault {
 
 impl DataType for DvsFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsFault", Some(VimFault::INFO), &[], || {
-            Box::new(DvsFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("DvsFault", Some(VimFault::INFO), &[], || Box::new(DvsFault::default()));
         &INFO
     };
 }
@@ -614,10 +597,7 @@ impl DataType for DvsNotAuthorized {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsNotAuthorized",
             Some(DvsFault::INFO),
-            &[
-                FieldInfo::opt("sessionExtensionKey", Type::String),
-                FieldInfo::opt("dvsExtensionKey", Type::String),
-            ],
+            &[FieldInfo::opt("sessionExtensionKey", Type::String), FieldInfo::opt("dvsExtensionKey", Type::String)],
             || Box::new(DvsNotAuthorized::default()),
         );
         &INFO
@@ -673,10 +653,7 @@ impl DataType for DvsOperationBulkFault {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsOperationBulkFault",
             Some(DvsFault::INFO),
-            &[FieldInfo::list_req(
-                "hostFault",
-                Type::Data(DvsOperationBulkFaultFaultOnHost::INFO),
-            )],
+            &[FieldInfo::list_req("hostFault", Type::Data(DvsOperationBulkFaultFaultOnHost::INFO))],
             || Box::new(DvsOperationBulkFault::default()),
         );
         &INFO
@@ -732,10 +709,7 @@ impl DataType for DvsScopeViolated {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsScopeViolated",
             Some(DvsFault::INFO),
-            &[
-                FieldInfo::list_req("scope", Type::Ref),
-                FieldInfo::req("entity", Type::Ref),
-            ],
+            &[FieldInfo::list_req("scope", Type::Ref), FieldInfo::req("entity", Type::Ref)],
             || Box::new(DvsScopeViolated::default()),
         );
         &INFO
@@ -794,10 +768,7 @@ impl DataType for DatacenterMismatch {
             "DatacenterMismatch",
             Some(MigrationFault::INFO),
             &[
-                FieldInfo::list_req(
-                    "invalidArgument",
-                    Type::Data(DatacenterMismatchArgument::INFO),
-                ),
+                FieldInfo::list_req("invalidArgument", Type::Data(DatacenterMismatchArgument::INFO)),
                 FieldInfo::req("expectedDatacenter", Type::Ref),
             ],
             || Box::new(DatacenterMismatch::default()),
@@ -904,12 +875,9 @@ pub struct DestinationSwitchFull {
 
 impl DataType for DestinationSwitchFull {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DestinationSwitchFull",
-            Some(CannotAccessNetwork::INFO),
-            &[],
-            || Box::new(DestinationSwitchFull::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DestinationSwitchFull", Some(CannotAccessNetwork::INFO), &[], || {
+            Box::new(DestinationSwitchFull::default())
+        });
         &INFO
     };
 }
@@ -960,10 +928,7 @@ impl DataType for DeviceNotSupported {
         static INFO: TypeInfo = TypeInfo::new(
             "DeviceNotSupported",
             Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::opt("reason", Type::String),
-            ],
+            &[FieldInfo::req("device", Type::String), FieldInfo::opt("reason", Type::String)],
             || Box::new(DeviceNotSupported::default()),
         );
         &INFO
@@ -1015,12 +980,9 @@ pub struct DigestNotSupported {
 
 impl DataType for DigestNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DigestNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(DigestNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DigestNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(DigestNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1064,9 +1026,7 @@ pub struct DirectoryNotEmpty {
 impl DataType for DirectoryNotEmpty {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DirectoryNotEmpty", Some(FileFault::INFO), &[], || {
-                Box::new(DirectoryNotEmpty::default())
-            });
+            TypeInfo::new("DirectoryNotEmpty", Some(FileFault::INFO), &[], || Box::new(DirectoryNotEmpty::default()));
         &INFO
     };
 }
@@ -1107,12 +1067,9 @@ pub struct DisableAdminNotSupported {
 
 impl DataType for DisableAdminNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DisableAdminNotSupported",
-            Some(HostConfigFault::INFO),
-            &[],
-            || Box::new(DisableAdminNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DisableAdminNotSupported", Some(HostConfigFault::INFO), &[], || {
+            Box::new(DisableAdminNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1158,10 +1115,7 @@ impl DataType for DisallowedMigrationDeviceAttached {
         static INFO: TypeInfo = TypeInfo::new(
             "DisallowedMigrationDeviceAttached",
             Some(MigrationFault::INFO),
-            &[FieldInfo::req(
-                "fault",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(DisallowedMigrationDeviceAttached::default()),
         );
         &INFO
@@ -1210,12 +1164,9 @@ pub struct DisconnectedHostsBlockingEVC {
 
 impl DataType for DisconnectedHostsBlockingEVC {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DisconnectedHostsBlockingEVC",
-            Some(EVCConfigFault::INFO),
-            &[],
-            || Box::new(DisconnectedHostsBlockingEVC::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DisconnectedHostsBlockingEVC", Some(EVCConfigFault::INFO), &[], || {
+            Box::new(DisconnectedHostsBlockingEVC::default())
+        });
         &INFO
     };
 }
@@ -1256,10 +1207,9 @@ pub struct DiskHasPartitions {
 
 impl DataType for DiskHasPartitions {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DiskHasPartitions", Some(VsanDiskFault::INFO), &[], || {
-                Box::new(DiskHasPartitions::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DiskHasPartitions", Some(VsanDiskFault::INFO), &[], || {
+            Box::new(DiskHasPartitions::default())
+        });
         &INFO
     };
 }
@@ -1301,12 +1251,9 @@ pub struct DiskIsLastRemainingNonSSD {
 
 impl DataType for DiskIsLastRemainingNonSSD {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DiskIsLastRemainingNonSSD",
-            Some(VsanDiskFault::INFO),
-            &[],
-            || Box::new(DiskIsLastRemainingNonSSD::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DiskIsLastRemainingNonSSD", Some(VsanDiskFault::INFO), &[], || {
+            Box::new(DiskIsLastRemainingNonSSD::default())
+        });
         &INFO
     };
 }
@@ -1349,9 +1296,7 @@ pub struct DiskIsNonLocal {
 impl DataType for DiskIsNonLocal {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DiskIsNonLocal", Some(VsanDiskFault::INFO), &[], || {
-                Box::new(DiskIsNonLocal::default())
-            });
+            TypeInfo::new("DiskIsNonLocal", Some(VsanDiskFault::INFO), &[], || Box::new(DiskIsNonLocal::default()));
         &INFO
     };
 }
@@ -1393,9 +1338,8 @@ pub struct DiskIsUSB {
 
 impl DataType for DiskIsUSB {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DiskIsUSB", Some(VsanDiskFault::INFO), &[], || {
-            Box::new(DiskIsUSB::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DiskIsUSB", Some(VsanDiskFault::INFO), &[], || Box::new(DiskIsUSB::default()));
         &INFO
     };
 }
@@ -1437,12 +1381,9 @@ pub struct DiskMoveTypeNotSupported {
 
 impl DataType for DiskMoveTypeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DiskMoveTypeNotSupported",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(DiskMoveTypeNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DiskMoveTypeNotSupported", Some(MigrationFault::INFO), &[], || {
+            Box::new(DiskMoveTypeNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1539,9 +1480,7 @@ pub struct DiskTooSmall {
 impl DataType for DiskTooSmall {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DiskTooSmall", Some(VsanDiskFault::INFO), &[], || {
-                Box::new(DiskTooSmall::default())
-            });
+            TypeInfo::new("DiskTooSmall", Some(VsanDiskFault::INFO), &[], || Box::new(DiskTooSmall::default()));
         &INFO
     };
 }
@@ -1623,10 +1562,7 @@ impl DataObject for DrsVmotionIncompatibleFault {
     }
 }
 
-inherit!(
-    DrsVmotionIncompatibleFault,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(DrsVmotionIncompatibleFault, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for DrsVmotionIncompatibleFault {}
 impl Extends<VmConfigFault> for DrsVmotionIncompatibleFault {}
 impl Extends<VimFault> for DrsVmotionIncompatibleFault {}
@@ -1642,9 +1578,7 @@ pub struct DuplicateDisks {
 impl DataType for DuplicateDisks {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DuplicateDisks", Some(VsanDiskFault::INFO), &[], || {
-                Box::new(DuplicateDisks::default())
-            });
+            TypeInfo::new("DuplicateDisks", Some(VsanDiskFault::INFO), &[], || Box::new(DuplicateDisks::default()));
         &INFO
     };
 }
@@ -1691,10 +1625,7 @@ impl DataType for DvsApplyOperationFault {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsApplyOperationFault",
             Some(DvsFault::INFO),
-            &[FieldInfo::list_req(
-                "objectFault",
-                Type::Data(DvsApplyOperationFaultFaultOnObject::INFO),
-            )],
+            &[FieldInfo::list_req("objectFault", Type::Data(DvsApplyOperationFaultFaultOnObject::INFO))],
             || Box::new(DvsApplyOperationFault::default()),
         );
         &INFO
@@ -1855,12 +1786,9 @@ pub struct DeviceHotPlugNotSupported {
 
 impl DataType for DeviceHotPlugNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DeviceHotPlugNotSupported",
-            Some(InvalidDeviceSpec::INFO),
-            &[],
-            || Box::new(DeviceHotPlugNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DeviceHotPlugNotSupported", Some(InvalidDeviceSpec::INFO), &[], || {
+            Box::new(DeviceHotPlugNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1904,9 +1832,7 @@ pub struct DeviceNotFound {
 impl DataType for DeviceNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DeviceNotFound", Some(InvalidDeviceSpec::INFO), &[], || {
-                Box::new(DeviceNotFound::default())
-            });
+            TypeInfo::new("DeviceNotFound", Some(InvalidDeviceSpec::INFO), &[], || Box::new(DeviceNotFound::default()));
         &INFO
     };
 }
@@ -1949,12 +1875,10 @@ pub struct DeviceUnsupportedForVmPlatform {
 
 impl DataType for DeviceUnsupportedForVmPlatform {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DeviceUnsupportedForVmPlatform",
-            Some(InvalidDeviceSpec::INFO),
-            &[],
-            || Box::new(DeviceUnsupportedForVmPlatform::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DeviceUnsupportedForVmPlatform", Some(InvalidDeviceSpec::INFO), &[], || {
+                Box::new(DeviceUnsupportedForVmPlatform::default())
+            });
         &INFO
     };
 }
@@ -2004,10 +1928,7 @@ impl DataType for DeviceUnsupportedForVmVersion {
         static INFO: TypeInfo = TypeInfo::new(
             "DeviceUnsupportedForVmVersion",
             Some(InvalidDeviceSpec::INFO),
-            &[
-                FieldInfo::req("currentVersion", Type::String),
-                FieldInfo::req("expectedVersion", Type::String),
-            ],
+            &[FieldInfo::req("currentVersion", Type::String), FieldInfo::req("expectedVersion", Type::String)],
             || Box::new(DeviceUnsupportedForVmVersion::default()),
         );
         &INFO
@@ -2060,12 +1981,9 @@ pub struct DisallowedDiskModeChange {
 
 impl DataType for DisallowedDiskModeChange {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DisallowedDiskModeChange",
-            Some(InvalidDeviceSpec::INFO),
-            &[],
-            || Box::new(DisallowedDiskModeChange::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DisallowedDiskModeChange", Some(InvalidDeviceSpec::INFO), &[], || {
+            Box::new(DisallowedDiskModeChange::default())
+        });
         &INFO
     };
 }
@@ -2108,12 +2026,9 @@ pub struct DVPortNotSupported {
 
 impl DataType for DVPortNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVPortNotSupported",
-            Some(DeviceBackingNotSupported::INFO),
-            &[],
-            || Box::new(DVPortNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVPortNotSupported", Some(DeviceBackingNotSupported::INFO), &[], || {
+            Box::new(DVPortNotSupported::default())
+        });
         &INFO
     };
 }

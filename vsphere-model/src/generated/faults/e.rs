@@ -82,10 +82,7 @@ impl DataType for EVCConfigFault {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCConfigFault",
             Some(VimFault::INFO),
-            &[FieldInfo::list(
-                "faults",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(EVCConfigFault::default()),
         );
         &INFO
@@ -140,10 +137,7 @@ impl DataType for EVCModeIllegalByVendor {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCModeIllegalByVendor",
             Some(EVCConfigFault::INFO),
-            &[
-                FieldInfo::req("clusterCPUVendor", Type::String),
-                FieldInfo::req("modeCPUVendor", Type::String),
-            ],
+            &[FieldInfo::req("clusterCPUVendor", Type::String), FieldInfo::req("modeCPUVendor", Type::String)],
             || Box::new(EVCModeIllegalByVendor::default()),
         );
         &INFO
@@ -267,10 +261,7 @@ impl DataType for EVCUnsupportedByHostHardware {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCUnsupportedByHostHardware",
             Some(EVCConfigFault::INFO),
-            &[
-                FieldInfo::list_req("host", Type::Ref),
-                FieldInfo::list_req("hostName", Type::String),
-            ],
+            &[FieldInfo::list_req("host", Type::Ref), FieldInfo::list_req("hostName", Type::String)],
             || Box::new(EVCUnsupportedByHostHardware::default()),
         );
         &INFO
@@ -328,10 +319,7 @@ impl DataType for EVCUnsupportedByHostSoftware {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCUnsupportedByHostSoftware",
             Some(EVCConfigFault::INFO),
-            &[
-                FieldInfo::list_req("host", Type::Ref),
-                FieldInfo::list_req("hostName", Type::String),
-            ],
+            &[FieldInfo::list_req("host", Type::Ref), FieldInfo::list_req("hostName", Type::String)],
             || Box::new(EVCUnsupportedByHostSoftware::default()),
         );
         &INFO
@@ -382,12 +370,9 @@ pub struct EightHostLimitViolated {
 
 impl DataType for EightHostLimitViolated {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EightHostLimitViolated",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(EightHostLimitViolated::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("EightHostLimitViolated", Some(VmConfigFault::INFO), &[], || {
+            Box::new(EightHostLimitViolated::default())
+        });
         &INFO
     };
 }
@@ -428,12 +413,9 @@ pub struct ExpiredAddonLicense {
 
 impl DataType for ExpiredAddonLicense {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ExpiredAddonLicense",
-            Some(ExpiredFeatureLicense::INFO),
-            &[],
-            || Box::new(ExpiredAddonLicense::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ExpiredAddonLicense", Some(ExpiredFeatureLicense::INFO), &[], || {
+            Box::new(ExpiredAddonLicense::default())
+        });
         &INFO
     };
 }
@@ -475,12 +457,9 @@ pub struct ExpiredEditionLicense {
 
 impl DataType for ExpiredEditionLicense {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ExpiredEditionLicense",
-            Some(ExpiredFeatureLicense::INFO),
-            &[],
-            || Box::new(ExpiredEditionLicense::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ExpiredEditionLicense", Some(ExpiredFeatureLicense::INFO), &[], || {
+            Box::new(ExpiredEditionLicense::default())
+        });
         &INFO
     };
 }
@@ -529,10 +508,7 @@ impl DataType for ExtendedFault {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtendedFault",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("faultTypeId", Type::String),
-                FieldInfo::list("data", Type::Data(KeyValue::INFO)),
-            ],
+            &[FieldInfo::req("faultTypeId", Type::String), FieldInfo::list("data", Type::Data(KeyValue::INFO))],
             || Box::new(ExtendedFault::default()),
         );
         &INFO
@@ -587,10 +563,7 @@ impl DataType for EVCAdmissionFailed {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCAdmissionFailed",
             Some(NotSupportedHostInCluster::INFO),
-            &[FieldInfo::list(
-                "faults",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(EVCAdmissionFailed::default()),
         );
         &INFO
@@ -698,12 +671,10 @@ pub struct EVCAdmissionFailedCPUModel {
 
 impl DataType for EVCAdmissionFailedCPUModel {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedCPUModel",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedCPUModel::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedCPUModel", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedCPUModel::default())
+            });
         &INFO
     };
 }
@@ -811,10 +782,7 @@ impl DataType for EVCAdmissionFailedCPUVendor {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCAdmissionFailedCPUVendor",
             Some(EVCAdmissionFailed::INFO),
-            &[
-                FieldInfo::req("clusterCPUVendor", Type::String),
-                FieldInfo::req("hostCPUVendor", Type::String),
-            ],
+            &[FieldInfo::req("clusterCPUVendor", Type::String), FieldInfo::req("hostCPUVendor", Type::String)],
             || Box::new(EVCAdmissionFailedCPUVendor::default()),
         );
         &INFO
@@ -868,12 +836,10 @@ pub struct EVCAdmissionFailedCPUVendorUnknown {
 
 impl DataType for EVCAdmissionFailedCPUVendorUnknown {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedCPUVendorUnknown",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedCPUVendorUnknown::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedCPUVendorUnknown", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedCPUVendorUnknown::default())
+            });
         &INFO
     };
 }
@@ -917,12 +883,10 @@ pub struct EVCAdmissionFailedHostDisconnected {
 
 impl DataType for EVCAdmissionFailedHostDisconnected {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedHostDisconnected",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedHostDisconnected::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedHostDisconnected", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedHostDisconnected::default())
+            });
         &INFO
     };
 }
@@ -966,12 +930,10 @@ pub struct EVCAdmissionFailedHostSoftware {
 
 impl DataType for EVCAdmissionFailedHostSoftware {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedHostSoftware",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedHostSoftware::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedHostSoftware", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedHostSoftware::default())
+            });
         &INFO
     };
 }
@@ -1015,12 +977,10 @@ pub struct EVCAdmissionFailedHostSoftwareForMode {
 
 impl DataType for EVCAdmissionFailedHostSoftwareForMode {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedHostSoftwareForMode",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedHostSoftwareForMode::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedHostSoftwareForMode", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedHostSoftwareForMode::default())
+            });
         &INFO
     };
 }
@@ -1064,12 +1024,10 @@ pub struct EVCAdmissionFailedVmActive {
 
 impl DataType for EVCAdmissionFailedVmActive {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedVmActive",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedVmActive::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedVmActive", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedVmActive::default())
+            });
         &INFO
     };
 }
@@ -1118,10 +1076,7 @@ impl DataType for EncryptionKeyRequired {
         static INFO: TypeInfo = TypeInfo::new(
             "EncryptionKeyRequired",
             Some(InvalidState::INFO),
-            &[FieldInfo::list(
-                "requiredKey",
-                Type::Data(CryptoKeyId::INFO),
-            )],
+            &[FieldInfo::list("requiredKey", Type::Data(CryptoKeyId::INFO))],
             || Box::new(EncryptionKeyRequired::default()),
         );
         &INFO

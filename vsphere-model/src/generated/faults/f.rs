@@ -83,10 +83,7 @@ impl DataType for FaultToleranceCannotEditMem {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceCannotEditMem",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("vm", Type::Ref),
-            ],
+            &[FieldInfo::req("vmName", Type::String), FieldInfo::req("vm", Type::Ref)],
             || Box::new(FaultToleranceCannotEditMem::default()),
         );
         &INFO
@@ -198,10 +195,7 @@ impl DataType for FaultTolerancePrimaryPowerOnNotAttempted {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultTolerancePrimaryPowerOnNotAttempted",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::req("secondaryVm", Type::Ref),
-                FieldInfo::req("primaryVm", Type::Ref),
-            ],
+            &[FieldInfo::req("secondaryVm", Type::Ref), FieldInfo::req("primaryVm", Type::Ref)],
             || Box::new(FaultTolerancePrimaryPowerOnNotAttempted::default()),
         );
         &INFO
@@ -238,10 +232,7 @@ impl DataObject for FaultTolerancePrimaryPowerOnNotAttempted {
     }
 }
 
-inherit!(
-    FaultTolerancePrimaryPowerOnNotAttempted,
-    VmFaultToleranceIssue
-);
+inherit!(FaultTolerancePrimaryPowerOnNotAttempted, VmFaultToleranceIssue);
 impl Extends<VmFaultToleranceIssue> for FaultTolerancePrimaryPowerOnNotAttempted {}
 impl Extends<VimFault> for FaultTolerancePrimaryPowerOnNotAttempted {}
 impl Extends<MethodFault> for FaultTolerancePrimaryPowerOnNotAttempted {}
@@ -262,10 +253,7 @@ impl DataType for FaultToleranceVmNotDasProtected {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceVmNotDasProtected",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(FaultToleranceVmNotDasProtected::default()),
         );
         &INFO
@@ -315,9 +303,8 @@ pub struct FcoeFault {
 
 impl DataType for FcoeFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FcoeFault", Some(VimFault::INFO), &[], || {
-            Box::new(FcoeFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("FcoeFault", Some(VimFault::INFO), &[], || Box::new(FcoeFault::default()));
         &INFO
     };
 }
@@ -413,12 +400,10 @@ pub struct FileFault {
 
 impl DataType for FileFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FileFault",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("file", Type::String)],
-            || Box::new(FileFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("FileFault", Some(VimFault::INFO), &[FieldInfo::req("file", Type::String)], || {
+                Box::new(FileFault::default())
+            });
         &INFO
     };
 }
@@ -464,9 +449,8 @@ pub struct FileLocked {
 
 impl DataType for FileLocked {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FileLocked", Some(FileFault::INFO), &[], || {
-            Box::new(FileLocked::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("FileLocked", Some(FileFault::INFO), &[], || Box::new(FileLocked::default()));
         &INFO
     };
 }
@@ -508,9 +492,7 @@ pub struct FileNameTooLong {
 impl DataType for FileNameTooLong {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileNameTooLong", Some(FileFault::INFO), &[], || {
-                Box::new(FileNameTooLong::default())
-            });
+            TypeInfo::new("FileNameTooLong", Some(FileFault::INFO), &[], || Box::new(FileNameTooLong::default()));
         &INFO
     };
 }
@@ -551,9 +533,8 @@ pub struct FileNotFound {
 
 impl DataType for FileNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FileNotFound", Some(FileFault::INFO), &[], || {
-            Box::new(FileNotFound::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("FileNotFound", Some(FileFault::INFO), &[], || Box::new(FileNotFound::default()));
         &INFO
     };
 }
@@ -595,9 +576,7 @@ pub struct FileNotWritable {
 impl DataType for FileNotWritable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileNotWritable", Some(FileFault::INFO), &[], || {
-                Box::new(FileNotWritable::default())
-            });
+            TypeInfo::new("FileNotWritable", Some(FileFault::INFO), &[], || Box::new(FileNotWritable::default()));
         &INFO
     };
 }
@@ -848,10 +827,7 @@ impl DataType for FailToEnableSPBM {
             &[
                 FieldInfo::req("cs", Type::Ref),
                 FieldInfo::req("csName", Type::String),
-                FieldInfo::list_req(
-                    "hostLicenseStates",
-                    Type::Data(ComputeResourceHostSPBMLicenseInfo::INFO),
-                ),
+                FieldInfo::list_req("hostLicenseStates", Type::Data(ComputeResourceHostSPBMLicenseInfo::INFO)),
             ],
             || Box::new(FailToEnableSPBM::default()),
         );
@@ -912,10 +888,7 @@ impl DataType for FaultToleranceAntiAffinityViolated {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceAntiAffinityViolated",
             Some(MigrationFault::INFO),
-            &[
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("host", Type::Ref),
-            ],
+            &[FieldInfo::req("hostName", Type::String), FieldInfo::req("host", Type::Ref)],
             || Box::new(FaultToleranceAntiAffinityViolated::default()),
         );
         &INFO
@@ -1152,10 +1125,7 @@ impl DataType for FeatureRequirementsNotMet {
             "FeatureRequirementsNotMet",
             Some(VirtualHardwareCompatibilityIssue::INFO),
             &[
-                FieldInfo::list(
-                    "featureRequirement",
-                    Type::Data(VirtualMachineFeatureRequirement::INFO),
-                ),
+                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
                 FieldInfo::opt("vm", Type::Ref),
                 FieldInfo::opt("host", Type::Ref),
             ],
@@ -1213,9 +1183,7 @@ pub struct FileAlreadyExists {
 impl DataType for FileAlreadyExists {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileAlreadyExists", Some(FileFault::INFO), &[], || {
-                Box::new(FileAlreadyExists::default())
-            });
+            TypeInfo::new("FileAlreadyExists", Some(FileFault::INFO), &[], || Box::new(FileAlreadyExists::default()));
         &INFO
     };
 }
@@ -1256,12 +1224,10 @@ pub struct FileBackedPortNotSupported {
 
 impl DataType for FileBackedPortNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FileBackedPortNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(FileBackedPortNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("FileBackedPortNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+                Box::new(FileBackedPortNotSupported::default())
+            });
         &INFO
     };
 }
@@ -1304,12 +1270,9 @@ pub struct FilesystemQuiesceFault {
 
 impl DataType for FilesystemQuiesceFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FilesystemQuiesceFault",
-            Some(SnapshotFault::INFO),
-            &[],
-            || Box::new(FilesystemQuiesceFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("FilesystemQuiesceFault", Some(SnapshotFault::INFO), &[], || {
+            Box::new(FilesystemQuiesceFault::default())
+        });
         &INFO
     };
 }
@@ -1404,12 +1367,10 @@ pub struct FullStorageVMotionNotSupported {
 
 impl DataType for FullStorageVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FullStorageVMotionNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[],
-            || Box::new(FullStorageVMotionNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("FullStorageVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
+                Box::new(FullStorageVMotionNotSupported::default())
+            });
         &INFO
     };
 }

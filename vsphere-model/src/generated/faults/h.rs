@@ -10,13 +10,13 @@ pub struct HostCommunication {
 }
 
 impl DataType for HostCommunication {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostCommunication", Some(RuntimeFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("HostCommunication", Some(RuntimeFault::INFO), &[], || {
                 Box::new(HostCommunication::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for HostCommunication {
@@ -54,12 +54,9 @@ pub struct HostNotConnected {
 
 impl DataType for HostNotConnected {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNotConnected",
-            Some(HostCommunication::INFO),
-            &[],
-            || Box::new(HostNotConnected::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostNotConnected", Some(HostCommunication::INFO), &[], || {
+            Box::new(HostNotConnected::default())
+        });
         &INFO
     };
 }
@@ -100,12 +97,9 @@ pub struct HostNotReachable {
 
 impl DataType for HostNotReachable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNotReachable",
-            Some(HostCommunication::INFO),
-            &[],
-            || Box::new(HostNotReachable::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostNotReachable", Some(HostCommunication::INFO), &[], || {
+            Box::new(HostNotReachable::default())
+        });
         &INFO
     };
 }
@@ -254,12 +248,9 @@ pub struct HeterogenousHostsBlockingEVC {
 
 impl DataType for HeterogenousHostsBlockingEVC {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HeterogenousHostsBlockingEVC",
-            Some(EVCConfigFault::INFO),
-            &[],
-            || Box::new(HeterogenousHostsBlockingEVC::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HeterogenousHostsBlockingEVC", Some(EVCConfigFault::INFO), &[], || {
+            Box::new(HeterogenousHostsBlockingEVC::default())
+        });
         &INFO
     };
 }
@@ -300,9 +291,8 @@ pub struct HostConfigFault {
 
 impl DataType for HostConfigFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostConfigFault", Some(VimFault::INFO), &[], || {
-            Box::new(HostConfigFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("HostConfigFault", Some(VimFault::INFO), &[], || Box::new(HostConfigFault::default()));
         &INFO
     };
 }
@@ -343,9 +333,7 @@ pub struct HostConnectFault {
 impl DataType for HostConnectFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostConnectFault", Some(VimFault::INFO), &[], || {
-                Box::new(HostConnectFault::default())
-            });
+            TypeInfo::new("HostConnectFault", Some(VimFault::INFO), &[], || Box::new(HostConnectFault::default()));
         &INFO
     };
 }
@@ -451,9 +439,7 @@ pub struct HostInDomain {
 impl DataType for HostInDomain {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostInDomain", Some(HostConfigFault::INFO), &[], || {
-                Box::new(HostInDomain::default())
-            });
+            TypeInfo::new("HostInDomain", Some(HostConfigFault::INFO), &[], || Box::new(HostInDomain::default()));
         &INFO
     };
 }
@@ -501,10 +487,7 @@ impl DataType for HostIncompatibleForFaultTolerance {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIncompatibleForFaultTolerance",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("reason", Type::String),
-            ],
+            &[FieldInfo::opt("hostName", Type::String), FieldInfo::opt("reason", Type::String)],
             || Box::new(HostIncompatibleForFaultTolerance::default()),
         );
         &INFO
@@ -562,10 +545,7 @@ impl DataType for HostIncompatibleForRecordReplay {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIncompatibleForRecordReplay",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("reason", Type::String),
-            ],
+            &[FieldInfo::opt("hostName", Type::String), FieldInfo::opt("reason", Type::String)],
             || Box::new(HostIncompatibleForRecordReplay::default()),
         );
         &INFO
@@ -616,9 +596,7 @@ pub struct HostPowerOpFailed {
 impl DataType for HostPowerOpFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostPowerOpFailed", Some(VimFault::INFO), &[], || {
-                Box::new(HostPowerOpFailed::default())
-            });
+            TypeInfo::new("HostPowerOpFailed", Some(VimFault::INFO), &[], || Box::new(HostPowerOpFailed::default()));
         &INFO
     };
 }
@@ -718,10 +696,7 @@ impl DataType for HttpFault {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpFault",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("statusCode", Type::Int),
-                FieldInfo::req("statusMessage", Type::String),
-            ],
+            &[FieldInfo::req("statusCode", Type::Int), FieldInfo::req("statusMessage", Type::String)],
             || Box::new(HttpFault::default()),
         );
         &INFO
@@ -772,9 +747,7 @@ pub struct HAErrorsAtDest {
 impl DataType for HAErrorsAtDest {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HAErrorsAtDest", Some(MigrationFault::INFO), &[], || {
-                Box::new(HAErrorsAtDest::default())
-            });
+            TypeInfo::new("HAErrorsAtDest", Some(MigrationFault::INFO), &[], || Box::new(HAErrorsAtDest::default()));
         &INFO
     };
 }
@@ -820,10 +793,7 @@ impl DataType for HostConfigFailed {
         static INFO: TypeInfo = TypeInfo::new(
             "HostConfigFailed",
             Some(HostConfigFault::INFO),
-            &[FieldInfo::list_req(
-                "failure",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::list_req("failure", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostConfigFailed::default()),
         );
         &INFO
@@ -872,12 +842,10 @@ pub struct HotSnapshotMoveNotSupported {
 
 impl DataType for HotSnapshotMoveNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HotSnapshotMoveNotSupported",
-            Some(SnapshotCopyNotSupported::INFO),
-            &[],
-            || Box::new(HotSnapshotMoveNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HotSnapshotMoveNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
+                Box::new(HotSnapshotMoveNotSupported::default())
+            });
         &INFO
     };
 }

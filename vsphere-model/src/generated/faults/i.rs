@@ -65,9 +65,7 @@ pub struct InvalidRequest {
 impl DataType for InvalidRequest {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidRequest", Some(RuntimeFault::INFO), &[], || {
-                Box::new(InvalidRequest::default())
-            });
+            TypeInfo::new("InvalidRequest", Some(RuntimeFault::INFO), &[], || Box::new(InvalidRequest::default()));
         &INFO
     };
 }
@@ -108,9 +106,7 @@ pub struct InvalidToken {
 impl DataType for InvalidToken {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidToken", Some(RuntimeFault::INFO), &[], || {
-                Box::new(InvalidToken::default())
-            });
+            TypeInfo::new("InvalidToken", Some(RuntimeFault::INFO), &[], || Box::new(InvalidToken::default()));
         &INFO
     };
 }
@@ -204,12 +200,9 @@ pub struct InvalidCollectorVersion {
 
 impl DataType for InvalidCollectorVersion {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidCollectorVersion",
-            Some(MethodFault::INFO),
-            &[],
-            || Box::new(InvalidCollectorVersion::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidCollectorVersion", Some(MethodFault::INFO), &[], || {
+            Box::new(InvalidCollectorVersion::default())
+        });
         &INFO
     };
 }
@@ -250,12 +243,10 @@ pub struct InvalidProperty {
 
 impl DataType for InvalidProperty {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidProperty",
-            Some(MethodFault::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(InvalidProperty::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidProperty", Some(MethodFault::INFO), &[FieldInfo::req("name", Type::String)], || {
+                Box::new(InvalidProperty::default())
+            });
         &INFO
     };
 }
@@ -300,12 +291,10 @@ pub struct InUseFeatureManipulationDisallowed {
 
 impl DataType for InUseFeatureManipulationDisallowed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InUseFeatureManipulationDisallowed",
-            Some(NotEnoughLicenses::INFO),
-            &[],
-            || Box::new(InUseFeatureManipulationDisallowed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InUseFeatureManipulationDisallowed", Some(NotEnoughLicenses::INFO), &[], || {
+                Box::new(InUseFeatureManipulationDisallowed::default())
+            });
         &INFO
     };
 }
@@ -400,12 +389,9 @@ pub struct IncorrectHostInformation {
 
 impl DataType for IncorrectHostInformation {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IncorrectHostInformation",
-            Some(NotEnoughLicenses::INFO),
-            &[],
-            || Box::new(IncorrectHostInformation::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("IncorrectHostInformation", Some(NotEnoughLicenses::INFO), &[], || {
+            Box::new(IncorrectHostInformation::default())
+        });
         &INFO
     };
 }
@@ -453,10 +439,7 @@ impl DataType for InvalidDasConfigArgument {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDasConfigArgument",
             Some(InvalidArgument::INFO),
-            &[
-                FieldInfo::opt("entry", Type::String),
-                FieldInfo::opt("clusterName", Type::String),
-            ],
+            &[FieldInfo::opt("entry", Type::String), FieldInfo::opt("clusterName", Type::String)],
             || Box::new(InvalidDasConfigArgument::default()),
         );
         &INFO
@@ -514,10 +497,7 @@ impl DataType for InvalidDasRestartPriorityForFtVm {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDasRestartPriorityForFtVm",
             Some(InvalidArgument::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(InvalidDasRestartPriorityForFtVm::default()),
         );
         &INFO
@@ -575,10 +555,7 @@ impl DataType for InvalidDrsBehaviorForFtVm {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDrsBehaviorForFtVm",
             Some(InvalidArgument::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(InvalidDrsBehaviorForFtVm::default()),
         );
         &INFO
@@ -807,12 +784,9 @@ pub struct InvalidScheduledTask {
 
 impl DataType for InvalidScheduledTask {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidScheduledTask",
-            Some(RuntimeFault::INFO),
-            &[],
-            || Box::new(InvalidScheduledTask::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidScheduledTask", Some(RuntimeFault::INFO), &[], || {
+            Box::new(InvalidScheduledTask::default())
+        });
         &INFO
     };
 }
@@ -1030,10 +1004,7 @@ impl DataType for ImportOperationBulkFault {
         static INFO: TypeInfo = TypeInfo::new(
             "ImportOperationBulkFault",
             Some(DvsFault::INFO),
-            &[FieldInfo::list_req(
-                "importFaults",
-                Type::Data(ImportOperationBulkFaultFaultOnImport::INFO),
-            )],
+            &[FieldInfo::list_req("importFaults", Type::Data(ImportOperationBulkFaultFaultOnImport::INFO))],
             || Box::new(ImportOperationBulkFault::default()),
         );
         &INFO
@@ -1142,10 +1113,7 @@ impl DataType for IncompatibleHostForFtSecondary {
         static INFO: TypeInfo = TypeInfo::new(
             "IncompatibleHostForFtSecondary",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(IncompatibleHostForFtSecondary::default()),
         );
         &INFO
@@ -1197,9 +1165,7 @@ pub struct IncorrectFileType {
 impl DataType for IncorrectFileType {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IncorrectFileType", Some(FileFault::INFO), &[], || {
-                Box::new(IncorrectFileType::default())
-            });
+            TypeInfo::new("IncorrectFileType", Some(FileFault::INFO), &[], || Box::new(IncorrectFileType::default()));
         &INFO
     };
 }
@@ -1240,12 +1206,9 @@ pub struct InsufficientResourcesFault {
 
 impl DataType for InsufficientResourcesFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientResourcesFault",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(InsufficientResourcesFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InsufficientResourcesFault", Some(VimFault::INFO), &[], || {
+            Box::new(InsufficientResourcesFault::default())
+        });
         &INFO
     };
 }
@@ -1285,12 +1248,10 @@ pub struct InsufficientStandbyResource {
 
 impl DataType for InsufficientStandbyResource {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientStandbyResource",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InsufficientStandbyResource::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientStandbyResource", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InsufficientStandbyResource::default())
+            });
         &INFO
     };
 }
@@ -1396,12 +1357,10 @@ pub struct InsufficientStorageSpace {
 
 impl DataType for InsufficientStorageSpace {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientStorageSpace",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InsufficientStorageSpace::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientStorageSpace", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InsufficientStorageSpace::default())
+            });
         &INFO
     };
 }
@@ -1513,12 +1472,9 @@ pub struct InvalidAffinitySettingFault {
 
 impl DataType for InvalidAffinitySettingFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidAffinitySettingFault",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(InvalidAffinitySettingFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidAffinitySettingFault", Some(VimFault::INFO), &[], || {
+            Box::new(InvalidAffinitySettingFault::default())
+        });
         &INFO
     };
 }
@@ -1558,9 +1514,8 @@ pub struct InvalidBmcRole {
 
 impl DataType for InvalidBmcRole {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidBmcRole", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidBmcRole::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidBmcRole", Some(VimFault::INFO), &[], || Box::new(InvalidBmcRole::default()));
         &INFO
     };
 }
@@ -1661,10 +1616,7 @@ impl DataType for InvalidDatastore {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDatastore",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::opt("datastore", Type::Ref),
-                FieldInfo::opt("name", Type::String),
-            ],
+            &[FieldInfo::opt("datastore", Type::Ref), FieldInfo::opt("name", Type::String)],
             || Box::new(InvalidDatastore::default()),
         );
         &INFO
@@ -1768,9 +1720,8 @@ pub struct InvalidEvent {
 
 impl DataType for InvalidEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidEvent", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidEvent", Some(VimFault::INFO), &[], || Box::new(InvalidEvent::default()));
         &INFO
     };
 }
@@ -1812,12 +1763,10 @@ pub struct InvalidFolder {
 
 impl DataType for InvalidFolder {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidFolder",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("target", Type::Ref)],
-            || Box::new(InvalidFolder::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidFolder", Some(VimFault::INFO), &[FieldInfo::req("target", Type::Ref)], || {
+                Box::new(InvalidFolder::default())
+            });
         &INFO
     };
 }
@@ -1864,9 +1813,7 @@ pub struct InvalidFormat {
 impl DataType for InvalidFormat {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidFormat", Some(VmConfigFault::INFO), &[], || {
-                Box::new(InvalidFormat::default())
-            });
+            TypeInfo::new("InvalidFormat", Some(VmConfigFault::INFO), &[], || Box::new(InvalidFormat::default()));
         &INFO
     };
 }
@@ -1907,12 +1854,9 @@ pub struct InvalidGuestLogin {
 
 impl DataType for InvalidGuestLogin {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidGuestLogin",
-            Some(GuestOperationsFault::INFO),
-            &[],
-            || Box::new(InvalidGuestLogin::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidGuestLogin", Some(GuestOperationsFault::INFO), &[], || {
+            Box::new(InvalidGuestLogin::default())
+        });
         &INFO
     };
 }
@@ -1954,9 +1898,7 @@ pub struct InvalidHostName {
 impl DataType for InvalidHostName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidHostName", Some(HostConfigFault::INFO), &[], || {
-                Box::new(InvalidHostName::default())
-            });
+            TypeInfo::new("InvalidHostName", Some(HostConfigFault::INFO), &[], || Box::new(InvalidHostName::default()));
         &INFO
     };
 }
@@ -2051,10 +1993,9 @@ pub struct InvalidIpmiLoginInfo {
 
 impl DataType for InvalidIpmiLoginInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidIpmiLoginInfo", Some(VimFault::INFO), &[], || {
-                Box::new(InvalidIpmiLoginInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("InvalidIpmiLoginInfo", Some(VimFault::INFO), &[], || {
+            Box::new(InvalidIpmiLoginInfo::default())
+        });
         &INFO
     };
 }
@@ -2207,9 +2148,8 @@ pub struct InvalidLocale {
 
 impl DataType for InvalidLocale {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidLocale", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidLocale::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidLocale", Some(VimFault::INFO), &[], || Box::new(InvalidLocale::default()));
         &INFO
     };
 }
@@ -2249,9 +2189,8 @@ pub struct InvalidLogin {
 
 impl DataType for InvalidLogin {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidLogin", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidLogin::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidLogin", Some(VimFault::INFO), &[], || Box::new(InvalidLogin::default()));
         &INFO
     };
 }
@@ -2298,10 +2237,7 @@ impl DataType for InvalidName {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidName",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("entity", Type::Ref),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::opt("entity", Type::Ref)],
             || Box::new(InvalidName::default()),
         );
         &INFO
@@ -2458,12 +2394,10 @@ pub struct InvalidResourcePoolStructureFault {
 
 impl DataType for InvalidResourcePoolStructureFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidResourcePoolStructureFault",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InvalidResourcePoolStructureFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidResourcePoolStructureFault", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InvalidResourcePoolStructureFault::default())
+            });
         &INFO
     };
 }
@@ -2490,10 +2424,7 @@ impl DataObject for InvalidResourcePoolStructureFault {
     }
 }
 
-inherit!(
-    InvalidResourcePoolStructureFault,
-    InsufficientResourcesFault
-);
+inherit!(InvalidResourcePoolStructureFault, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for InvalidResourcePoolStructureFault {}
 impl Extends<VimFault> for InvalidResourcePoolStructureFault {}
 impl Extends<MethodFault> for InvalidResourcePoolStructureFault {}
@@ -2507,12 +2438,9 @@ pub struct InvalidSnapshotFormat {
 
 impl DataType for InvalidSnapshotFormat {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidSnapshotFormat",
-            Some(InvalidFormat::INFO),
-            &[],
-            || Box::new(InvalidSnapshotFormat::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidSnapshotFormat", Some(InvalidFormat::INFO), &[], || {
+            Box::new(InvalidSnapshotFormat::default())
+        });
         &INFO
     };
 }
@@ -2554,9 +2482,8 @@ pub struct InvalidState {
 
 impl DataType for InvalidState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidState", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidState::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidState", Some(VimFault::INFO), &[], || Box::new(InvalidState::default()));
         &INFO
     };
 }
@@ -2652,12 +2579,10 @@ pub struct InvalidVmState {
 
 impl DataType for InvalidVmState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidVmState",
-            Some(InvalidState::INFO),
-            &[FieldInfo::req("vm", Type::Ref)],
-            || Box::new(InvalidVmState::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidVmState", Some(InvalidState::INFO), &[FieldInfo::req("vm", Type::Ref)], || {
+                Box::new(InvalidVmState::default())
+            });
         &INFO
     };
 }
@@ -2704,12 +2629,9 @@ pub struct IpHostnameGeneratorError {
 
 impl DataType for IpHostnameGeneratorError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IpHostnameGeneratorError",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(IpHostnameGeneratorError::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("IpHostnameGeneratorError", Some(CustomizationFault::INFO), &[], || {
+            Box::new(IpHostnameGeneratorError::default())
+        });
         &INFO
     };
 }
@@ -2750,9 +2672,8 @@ pub struct IscsiFault {
 
 impl DataType for IscsiFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("IscsiFault", Some(VimFault::INFO), &[], || {
-            Box::new(IscsiFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("IscsiFault", Some(VimFault::INFO), &[], || Box::new(IscsiFault::default()));
         &INFO
     };
 }
@@ -3386,12 +3307,9 @@ pub struct IDEDiskNotSupported {
 
 impl DataType for IDEDiskNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IDEDiskNotSupported",
-            Some(DiskNotSupported::INFO),
-            &[],
-            || Box::new(IDEDiskNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("IDEDiskNotSupported", Some(DiskNotSupported::INFO), &[], || {
+            Box::new(IDEDiskNotSupported::default())
+        });
         &INFO
     };
 }
@@ -3488,12 +3406,10 @@ pub struct InaccessibleFTMetadataDatastore {
 
 impl DataType for InaccessibleFTMetadataDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InaccessibleFTMetadataDatastore",
-            Some(InaccessibleDatastore::INFO),
-            &[],
-            || Box::new(InaccessibleFTMetadataDatastore::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InaccessibleFTMetadataDatastore", Some(InaccessibleDatastore::INFO), &[], || {
+                Box::new(InaccessibleFTMetadataDatastore::default())
+            });
         &INFO
     };
 }
@@ -3655,12 +3571,10 @@ pub struct IndependentDiskVMotionNotSupported {
 
 impl DataType for IndependentDiskVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IndependentDiskVMotionNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[],
-            || Box::new(IndependentDiskVMotionNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("IndependentDiskVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
+                Box::new(IndependentDiskVMotionNotSupported::default())
+            });
         &INFO
     };
 }
@@ -3687,10 +3601,7 @@ impl DataObject for IndependentDiskVMotionNotSupported {
     }
 }
 
-inherit!(
-    IndependentDiskVMotionNotSupported,
-    MigrationFeatureNotSupported
-);
+inherit!(IndependentDiskVMotionNotSupported, MigrationFeatureNotSupported);
 impl Extends<MigrationFeatureNotSupported> for IndependentDiskVMotionNotSupported {}
 impl Extends<MigrationFault> for IndependentDiskVMotionNotSupported {}
 impl Extends<VimFault> for IndependentDiskVMotionNotSupported {}
@@ -3778,10 +3689,7 @@ impl DataType for InsufficientCpuResourcesFault {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientCpuResourcesFault",
             Some(InsufficientResourcesFault::INFO),
-            &[
-                FieldInfo::req("unreserved", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientCpuResourcesFault::default()),
         );
         &INFO
@@ -3832,10 +3740,9 @@ pub struct InsufficientDisks {
 
 impl DataType for InsufficientDisks {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InsufficientDisks", Some(VsanDiskFault::INFO), &[], || {
-                Box::new(InsufficientDisks::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("InsufficientDisks", Some(VsanDiskFault::INFO), &[], || {
+            Box::new(InsufficientDisks::default())
+        });
         &INFO
     };
 }
@@ -3877,12 +3784,10 @@ pub struct InsufficientFailoverResourcesFault {
 
 impl DataType for InsufficientFailoverResourcesFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientFailoverResourcesFault",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InsufficientFailoverResourcesFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientFailoverResourcesFault", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InsufficientFailoverResourcesFault::default())
+            });
         &INFO
     };
 }
@@ -3909,10 +3814,7 @@ impl DataObject for InsufficientFailoverResourcesFault {
     }
 }
 
-inherit!(
-    InsufficientFailoverResourcesFault,
-    InsufficientResourcesFault
-);
+inherit!(InsufficientFailoverResourcesFault, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for InsufficientFailoverResourcesFault {}
 impl Extends<VimFault> for InsufficientFailoverResourcesFault {}
 impl Extends<MethodFault> for InsufficientFailoverResourcesFault {}
@@ -3926,12 +3828,10 @@ pub struct InsufficientGraphicsResourcesFault {
 
 impl DataType for InsufficientGraphicsResourcesFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientGraphicsResourcesFault",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InsufficientGraphicsResourcesFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientGraphicsResourcesFault", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InsufficientGraphicsResourcesFault::default())
+            });
         &INFO
     };
 }
@@ -3958,10 +3858,7 @@ impl DataObject for InsufficientGraphicsResourcesFault {
     }
 }
 
-inherit!(
-    InsufficientGraphicsResourcesFault,
-    InsufficientResourcesFault
-);
+inherit!(InsufficientGraphicsResourcesFault, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for InsufficientGraphicsResourcesFault {}
 impl Extends<VimFault> for InsufficientGraphicsResourcesFault {}
 impl Extends<MethodFault> for InsufficientGraphicsResourcesFault {}
@@ -4036,10 +3933,7 @@ impl DataType for InsufficientHostCpuCapacityFault {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientHostCpuCapacityFault",
             Some(InsufficientHostCapacityFault::INFO),
-            &[
-                FieldInfo::req("unreserved", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientHostCpuCapacityFault::default()),
         );
         &INFO
@@ -4076,10 +3970,7 @@ impl DataObject for InsufficientHostCpuCapacityFault {
     }
 }
 
-inherit!(
-    InsufficientHostCpuCapacityFault,
-    InsufficientHostCapacityFault
-);
+inherit!(InsufficientHostCpuCapacityFault, InsufficientHostCapacityFault);
 impl Extends<InsufficientHostCapacityFault> for InsufficientHostCpuCapacityFault {}
 impl Extends<InsufficientResourcesFault> for InsufficientHostCpuCapacityFault {}
 impl Extends<VimFault> for InsufficientHostCpuCapacityFault {}
@@ -4101,10 +3992,7 @@ impl DataType for InsufficientHostMemoryCapacityFault {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientHostMemoryCapacityFault",
             Some(InsufficientHostCapacityFault::INFO),
-            &[
-                FieldInfo::req("unreserved", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientHostMemoryCapacityFault::default()),
         );
         &INFO
@@ -4141,10 +4029,7 @@ impl DataObject for InsufficientHostMemoryCapacityFault {
     }
 }
 
-inherit!(
-    InsufficientHostMemoryCapacityFault,
-    InsufficientHostCapacityFault
-);
+inherit!(InsufficientHostMemoryCapacityFault, InsufficientHostCapacityFault);
 impl Extends<InsufficientHostCapacityFault> for InsufficientHostMemoryCapacityFault {}
 impl Extends<InsufficientResourcesFault> for InsufficientHostMemoryCapacityFault {}
 impl Extends<VimFault> for InsufficientHostMemoryCapacityFault {}
@@ -4166,10 +4051,7 @@ impl DataType for InsufficientMemoryResourcesFault {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientMemoryResourcesFault",
             Some(InsufficientResourcesFault::INFO),
-            &[
-                FieldInfo::req("unreserved", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientMemoryResourcesFault::default()),
         );
         &INFO
@@ -4220,12 +4102,10 @@ pub struct InsufficientNetworkCapacity {
 
 impl DataType for InsufficientNetworkCapacity {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientNetworkCapacity",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InsufficientNetworkCapacity::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientNetworkCapacity", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InsufficientNetworkCapacity::default())
+            });
         &INFO
     };
 }
@@ -4333,10 +4213,7 @@ impl DataObject for InsufficientNetworkResourcePoolCapacity {
     }
 }
 
-inherit!(
-    InsufficientNetworkResourcePoolCapacity,
-    InsufficientResourcesFault
-);
+inherit!(InsufficientNetworkResourcePoolCapacity, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for InsufficientNetworkResourcePoolCapacity {}
 impl Extends<VimFault> for InsufficientNetworkResourcePoolCapacity {}
 impl Extends<MethodFault> for InsufficientNetworkResourcePoolCapacity {}
@@ -4350,12 +4227,10 @@ pub struct InsufficientPerCpuCapacity {
 
 impl DataType for InsufficientPerCpuCapacity {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientPerCpuCapacity",
-            Some(InsufficientHostCapacityFault::INFO),
-            &[],
-            || Box::new(InsufficientPerCpuCapacity::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientPerCpuCapacity", Some(InsufficientHostCapacityFault::INFO), &[], || {
+                Box::new(InsufficientPerCpuCapacity::default())
+            });
         &INFO
     };
 }
@@ -4404,10 +4279,7 @@ impl DataType for InsufficientStandbyCpuResource {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientStandbyCpuResource",
             Some(InsufficientStandbyResource::INFO),
-            &[
-                FieldInfo::req("available", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("available", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientStandbyCpuResource::default()),
         );
         &INFO
@@ -4466,10 +4338,7 @@ impl DataType for InsufficientStandbyMemoryResource {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientStandbyMemoryResource",
             Some(InsufficientStandbyResource::INFO),
-            &[
-                FieldInfo::req("available", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("available", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientStandbyMemoryResource::default()),
         );
         &INFO
@@ -4506,10 +4375,7 @@ impl DataObject for InsufficientStandbyMemoryResource {
     }
 }
 
-inherit!(
-    InsufficientStandbyMemoryResource,
-    InsufficientStandbyResource
-);
+inherit!(InsufficientStandbyMemoryResource, InsufficientStandbyResource);
 impl Extends<InsufficientStandbyResource> for InsufficientStandbyMemoryResource {}
 impl Extends<InsufficientResourcesFault> for InsufficientStandbyMemoryResource {}
 impl Extends<VimFault> for InsufficientStandbyMemoryResource {}
@@ -4524,12 +4390,8 @@ pub struct InvalidBundle {
 
 impl DataType for InvalidBundle {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidBundle",
-            Some(PlatformConfigFault::INFO),
-            &[],
-            || Box::new(InvalidBundle::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidBundle", Some(PlatformConfigFault::INFO), &[], || Box::new(InvalidBundle::default()));
         &INFO
     };
 }
@@ -4571,12 +4433,9 @@ pub struct InvalidCAMCertificate {
 
 impl DataType for InvalidCAMCertificate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidCAMCertificate",
-            Some(InvalidCAMServer::INFO),
-            &[],
-            || Box::new(InvalidCAMCertificate::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidCAMCertificate", Some(InvalidCAMServer::INFO), &[], || {
+            Box::new(InvalidCAMCertificate::default())
+        });
         &INFO
     };
 }
@@ -4618,12 +4477,9 @@ pub struct InvalidClientCertificate {
 
 impl DataType for InvalidClientCertificate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidClientCertificate",
-            Some(InvalidLogin::INFO),
-            &[],
-            || Box::new(InvalidClientCertificate::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidClientCertificate", Some(InvalidLogin::INFO), &[], || {
+            Box::new(InvalidClientCertificate::default())
+        });
         &INFO
     };
 }
@@ -4773,10 +4629,9 @@ pub struct InvalidDiskFormat {
 
 impl DataType for InvalidDiskFormat {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidDiskFormat", Some(InvalidFormat::INFO), &[], || {
-                Box::new(InvalidDiskFormat::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("InvalidDiskFormat", Some(InvalidFormat::INFO), &[], || {
+            Box::new(InvalidDiskFormat::default())
+        });
         &INFO
     };
 }
@@ -4820,12 +4675,10 @@ pub struct InvalidHostState {
 
 impl DataType for InvalidHostState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidHostState",
-            Some(InvalidState::INFO),
-            &[FieldInfo::opt("host", Type::Ref)],
-            || Box::new(InvalidHostState::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidHostState", Some(InvalidState::INFO), &[FieldInfo::opt("host", Type::Ref)], || {
+                Box::new(InvalidHostState::default())
+            });
         &INFO
     };
 }
@@ -4927,12 +4780,9 @@ pub struct InvalidNetworkInType {
 
 impl DataType for InvalidNetworkInType {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidNetworkInType",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(InvalidNetworkInType::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidNetworkInType", Some(VAppPropertyFault::INFO), &[], || {
+            Box::new(InvalidNetworkInType::default())
+        });
         &INFO
     };
 }
@@ -4981,10 +4831,7 @@ impl DataType for InvalidNetworkResource {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidNetworkResource",
             Some(NasConfigFault::INFO),
-            &[
-                FieldInfo::req("remoteHost", Type::String),
-                FieldInfo::req("remotePath", Type::String),
-            ],
+            &[FieldInfo::req("remoteHost", Type::String), FieldInfo::req("remotePath", Type::String)],
             || Box::new(InvalidNetworkResource::default()),
         );
         &INFO
@@ -5097,12 +4944,9 @@ pub struct InvalidPropertyType {
 
 impl DataType for InvalidPropertyType {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidPropertyType",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(InvalidPropertyType::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidPropertyType", Some(VAppPropertyFault::INFO), &[], || {
+            Box::new(InvalidPropertyType::default())
+        });
         &INFO
     };
 }
@@ -5144,12 +4988,9 @@ pub struct InvalidPropertyValue {
 
 impl DataType for InvalidPropertyValue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidPropertyValue",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(InvalidPropertyValue::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidPropertyValue", Some(VAppPropertyFault::INFO), &[], || {
+            Box::new(InvalidPropertyValue::default())
+        });
         &INFO
     };
 }
@@ -5247,12 +5088,9 @@ pub struct InvalidDeviceBacking {
 
 impl DataType for InvalidDeviceBacking {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidDeviceBacking",
-            Some(InvalidDeviceSpec::INFO),
-            &[],
-            || Box::new(InvalidDeviceBacking::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidDeviceBacking", Some(InvalidDeviceSpec::INFO), &[], || {
+            Box::new(InvalidDeviceBacking::default())
+        });
         &INFO
     };
 }
@@ -5304,10 +5142,7 @@ impl DataType for InvalidDeviceOperation {
             Some(InvalidDeviceSpec::INFO),
             &[
                 FieldInfo::opt("badOp", Type::Enum(VirtualDeviceConfigSpecOperation::INFO)),
-                FieldInfo::opt(
-                    "badFileOp",
-                    Type::Enum(VirtualDeviceConfigSpecFileOperation::INFO),
-                ),
+                FieldInfo::opt("badFileOp", Type::Enum(VirtualDeviceConfigSpecFileOperation::INFO)),
             ],
             || Box::new(InvalidDeviceOperation::default()),
         );
@@ -5361,12 +5196,9 @@ pub struct InvalidHostConnectionState {
 
 impl DataType for InvalidHostConnectionState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidHostConnectionState",
-            Some(InvalidHostState::INFO),
-            &[],
-            || Box::new(InvalidHostConnectionState::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidHostConnectionState", Some(InvalidHostState::INFO), &[], || {
+            Box::new(InvalidHostConnectionState::default())
+        });
         &INFO
     };
 }

@@ -71,10 +71,7 @@ impl DataType for MethodNotFound {
         static INFO: TypeInfo = TypeInfo::new(
             "MethodNotFound",
             Some(InvalidRequest::INFO),
-            &[
-                FieldInfo::req("receiver", Type::Ref),
-                FieldInfo::req("method", Type::String),
-            ],
+            &[FieldInfo::req("receiver", Type::Ref), FieldInfo::req("method", Type::String)],
             || Box::new(MethodNotFound::default()),
         );
         &INFO
@@ -282,12 +279,9 @@ pub struct MemoryHotPlugNotSupported {
 
 impl DataType for MemoryHotPlugNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MemoryHotPlugNotSupported",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(MemoryHotPlugNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MemoryHotPlugNotSupported", Some(VmConfigFault::INFO), &[], || {
+            Box::new(MemoryHotPlugNotSupported::default())
+        });
         &INFO
     };
 }
@@ -328,9 +322,8 @@ pub struct MigrationFault {
 
 impl DataType for MigrationFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MigrationFault", Some(VimFault::INFO), &[], || {
-            Box::new(MigrationFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("MigrationFault", Some(VimFault::INFO), &[], || Box::new(MigrationFault::default()));
         &INFO
     };
 }
@@ -633,10 +626,7 @@ impl DataType for MismatchedVMotionNetworkNames {
         static INFO: TypeInfo = TypeInfo::new(
             "MismatchedVMotionNetworkNames",
             Some(MigrationFault::INFO),
-            &[
-                FieldInfo::req("sourceNetwork", Type::String),
-                FieldInfo::req("destNetwork", Type::String),
-            ],
+            &[FieldInfo::req("sourceNetwork", Type::String), FieldInfo::req("destNetwork", Type::String)],
             || Box::new(MismatchedVMotionNetworkNames::default()),
         );
         &INFO
@@ -688,9 +678,7 @@ pub struct MissingBmcSupport {
 impl DataType for MissingBmcSupport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("MissingBmcSupport", Some(VimFault::INFO), &[], || {
-                Box::new(MissingBmcSupport::default())
-            });
+            TypeInfo::new("MissingBmcSupport", Some(VimFault::INFO), &[], || Box::new(MissingBmcSupport::default()));
         &INFO
     };
 }
@@ -730,12 +718,9 @@ pub struct MissingLinuxCustResources {
 
 impl DataType for MissingLinuxCustResources {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingLinuxCustResources",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(MissingLinuxCustResources::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MissingLinuxCustResources", Some(CustomizationFault::INFO), &[], || {
+            Box::new(MissingLinuxCustResources::default())
+        });
         &INFO
     };
 }
@@ -776,12 +761,10 @@ pub struct MissingWindowsCustResources {
 
 impl DataType for MissingWindowsCustResources {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingWindowsCustResources",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(MissingWindowsCustResources::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("MissingWindowsCustResources", Some(CustomizationFault::INFO), &[], || {
+                Box::new(MissingWindowsCustResources::default())
+            });
         &INFO
     };
 }
@@ -883,10 +866,7 @@ impl DataType for MountError {
         static INFO: TypeInfo = TypeInfo::new(
             "MountError",
             Some(CustomizationFault::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("diskIndex", Type::Int),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("diskIndex", Type::Int)],
             || Box::new(MountError::default()),
         );
         &INFO
@@ -942,10 +922,7 @@ impl DataType for MultipleCertificatesVerifyFault {
         static INFO: TypeInfo = TypeInfo::new(
             "MultipleCertificatesVerifyFault",
             Some(HostConnectFault::INFO),
-            &[FieldInfo::list_req(
-                "thumbprintData",
-                Type::Data(MultipleCertificatesVerifyFaultThumbprintData::INFO),
-            )],
+            &[FieldInfo::list_req("thumbprintData", Type::Data(MultipleCertificatesVerifyFaultThumbprintData::INFO))],
             || Box::new(MultipleCertificatesVerifyFault::default()),
         );
         &INFO
@@ -994,12 +971,9 @@ pub struct MaintenanceModeFileMove {
 
 impl DataType for MaintenanceModeFileMove {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MaintenanceModeFileMove",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(MaintenanceModeFileMove::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MaintenanceModeFileMove", Some(MigrationFault::INFO), &[], || {
+            Box::new(MaintenanceModeFileMove::default())
+        });
         &INFO
     };
 }
@@ -1047,10 +1021,7 @@ impl DataType for MemoryFileFormatNotSupportedByDatastore {
         static INFO: TypeInfo = TypeInfo::new(
             "MemoryFileFormatNotSupportedByDatastore",
             Some(UnsupportedDatastore::INFO),
-            &[
-                FieldInfo::req("datastoreName", Type::String),
-                FieldInfo::req("type", Type::String),
-            ],
+            &[FieldInfo::req("datastoreName", Type::String), FieldInfo::req("type", Type::String)],
             || Box::new(MemoryFileFormatNotSupportedByDatastore::default()),
         );
         &INFO
@@ -1087,10 +1058,7 @@ impl DataObject for MemoryFileFormatNotSupportedByDatastore {
     }
 }
 
-inherit!(
-    MemoryFileFormatNotSupportedByDatastore,
-    UnsupportedDatastore
-);
+inherit!(MemoryFileFormatNotSupportedByDatastore, UnsupportedDatastore);
 impl Extends<UnsupportedDatastore> for MemoryFileFormatNotSupportedByDatastore {}
 impl Extends<VmConfigFault> for MemoryFileFormatNotSupportedByDatastore {}
 impl Extends<VimFault> for MemoryFileFormatNotSupportedByDatastore {}
@@ -1291,10 +1259,7 @@ impl DataObject for MemorySizeNotSupportedByDatastore {
     }
 }
 
-inherit!(
-    MemorySizeNotSupportedByDatastore,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(MemorySizeNotSupportedByDatastore, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for MemorySizeNotSupportedByDatastore {}
 impl Extends<VmConfigFault> for MemorySizeNotSupportedByDatastore {}
 impl Extends<VimFault> for MemorySizeNotSupportedByDatastore {}
@@ -1309,12 +1274,10 @@ pub struct MemorySnapshotOnIndependentDisk {
 
 impl DataType for MemorySnapshotOnIndependentDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MemorySnapshotOnIndependentDisk",
-            Some(SnapshotFault::INFO),
-            &[],
-            || Box::new(MemorySnapshotOnIndependentDisk::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("MemorySnapshotOnIndependentDisk", Some(SnapshotFault::INFO), &[], || {
+                Box::new(MemorySnapshotOnIndependentDisk::default())
+            });
         &INFO
     };
 }
@@ -1355,10 +1318,9 @@ pub struct MigrationDisabled {
 
 impl DataType for MigrationDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("MigrationDisabled", Some(MigrationFault::INFO), &[], || {
-                Box::new(MigrationDisabled::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("MigrationDisabled", Some(MigrationFault::INFO), &[], || {
+            Box::new(MigrationDisabled::default())
+        });
         &INFO
     };
 }
@@ -1399,12 +1361,9 @@ pub struct MissingController {
 
 impl DataType for MissingController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingController",
-            Some(InvalidDeviceSpec::INFO),
-            &[],
-            || Box::new(MissingController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MissingController", Some(InvalidDeviceSpec::INFO), &[], || {
+            Box::new(MissingController::default())
+        });
         &INFO
     };
 }
@@ -1448,9 +1407,7 @@ pub struct MissingIpPool {
 impl DataType for MissingIpPool {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("MissingIpPool", Some(VAppPropertyFault::INFO), &[], || {
-                Box::new(MissingIpPool::default())
-            });
+            TypeInfo::new("MissingIpPool", Some(VAppPropertyFault::INFO), &[], || Box::new(MissingIpPool::default()));
         &INFO
     };
 }
@@ -1492,12 +1449,9 @@ pub struct MissingNetworkIpConfig {
 
 impl DataType for MissingNetworkIpConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingNetworkIpConfig",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(MissingNetworkIpConfig::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MissingNetworkIpConfig", Some(VAppPropertyFault::INFO), &[], || {
+            Box::new(MissingNetworkIpConfig::default())
+        });
         &INFO
     };
 }
@@ -1539,12 +1493,9 @@ pub struct MissingPowerOffConfiguration {
 
 impl DataType for MissingPowerOffConfiguration {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingPowerOffConfiguration",
-            Some(VAppConfigFault::INFO),
-            &[],
-            || Box::new(MissingPowerOffConfiguration::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MissingPowerOffConfiguration", Some(VAppConfigFault::INFO), &[], || {
+            Box::new(MissingPowerOffConfiguration::default())
+        });
         &INFO
     };
 }
@@ -1585,12 +1536,9 @@ pub struct MissingPowerOnConfiguration {
 
 impl DataType for MissingPowerOnConfiguration {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingPowerOnConfiguration",
-            Some(VAppConfigFault::INFO),
-            &[],
-            || Box::new(MissingPowerOnConfiguration::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MissingPowerOnConfiguration", Some(VAppConfigFault::INFO), &[], || {
+            Box::new(MissingPowerOnConfiguration::default())
+        });
         &INFO
     };
 }
@@ -1631,12 +1579,9 @@ pub struct MultiWriterNotSupported {
 
 impl DataType for MultiWriterNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MultiWriterNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(MultiWriterNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MultiWriterNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(MultiWriterNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1679,12 +1624,9 @@ pub struct MultipleSnapshotsNotSupported {
 
 impl DataType for MultipleSnapshotsNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MultipleSnapshotsNotSupported",
-            Some(SnapshotFault::INFO),
-            &[],
-            || Box::new(MultipleSnapshotsNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MultipleSnapshotsNotSupported", Some(SnapshotFault::INFO), &[], || {
+            Box::new(MultipleSnapshotsNotSupported::default())
+        });
         &INFO
     };
 }

@@ -10,13 +10,13 @@ pub struct NotEnoughLicenses {
 }
 
 impl DataType for NotEnoughLicenses {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NotEnoughLicenses", Some(RuntimeFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("NotEnoughLicenses", Some(RuntimeFault::INFO), &[], || {
                 Box::new(NotEnoughLicenses::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for NotEnoughLicenses {
@@ -55,9 +55,7 @@ pub struct NotImplemented {
 impl DataType for NotImplemented {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NotImplemented", Some(RuntimeFault::INFO), &[], || {
-                Box::new(NotImplemented::default())
-            });
+            TypeInfo::new("NotImplemented", Some(RuntimeFault::INFO), &[], || Box::new(NotImplemented::default()));
         &INFO
     };
 }
@@ -98,9 +96,7 @@ pub struct NotSupported {
 impl DataType for NotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NotSupported", Some(RuntimeFault::INFO), &[], || {
-                Box::new(NotSupported::default())
-            });
+            TypeInfo::new("NotSupported", Some(RuntimeFault::INFO), &[], || Box::new(NotSupported::default()));
         &INFO
     };
 }
@@ -140,12 +136,9 @@ pub struct NoLicenseServerConfigured {
 
 impl DataType for NoLicenseServerConfigured {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoLicenseServerConfigured",
-            Some(NotEnoughLicenses::INFO),
-            &[],
-            || Box::new(NoLicenseServerConfigured::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoLicenseServerConfigured", Some(NotEnoughLicenses::INFO), &[], || {
+            Box::new(NoLicenseServerConfigured::default())
+        });
         &INFO
     };
 }
@@ -198,10 +191,7 @@ impl DataType for NoPermission {
             &[
                 FieldInfo::opt("object", Type::Ref),
                 FieldInfo::opt("privilegeId", Type::String),
-                FieldInfo::list(
-                    "missingPrivileges",
-                    Type::Data(NoPermissionEntityPrivileges::INFO),
-                ),
+                FieldInfo::list("missingPrivileges", Type::Data(NoPermissionEntityPrivileges::INFO)),
             ],
             || Box::new(NoPermission::default()),
         );
@@ -256,9 +246,7 @@ pub struct NotAuthenticated {
 impl DataType for NotAuthenticated {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NotAuthenticated", Some(NoPermission::INFO), &[], || {
-                Box::new(NotAuthenticated::default())
-            });
+            TypeInfo::new("NotAuthenticated", Some(NoPermission::INFO), &[], || Box::new(NotAuthenticated::default()));
         &INFO
     };
 }
@@ -367,12 +355,10 @@ pub struct NamespaceLimitReached {
 
 impl DataType for NamespaceLimitReached {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NamespaceLimitReached",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("limit", Type::Int)],
-            || Box::new(NamespaceLimitReached::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NamespaceLimitReached", Some(VimFault::INFO), &[FieldInfo::opt("limit", Type::Int)], || {
+                Box::new(NamespaceLimitReached::default())
+            });
         &INFO
     };
 }
@@ -532,10 +518,7 @@ impl DataType for NasConnectionLimitReached {
         static INFO: TypeInfo = TypeInfo::new(
             "NasConnectionLimitReached",
             Some(NasConfigFault::INFO),
-            &[
-                FieldInfo::req("remoteHost", Type::String),
-                FieldInfo::req("remotePath", Type::String),
-            ],
+            &[FieldInfo::req("remoteHost", Type::String), FieldInfo::req("remotePath", Type::String)],
             || Box::new(NasConnectionLimitReached::default()),
         );
         &INFO
@@ -661,10 +644,7 @@ impl DataType for NasVolumeNotMounted {
         static INFO: TypeInfo = TypeInfo::new(
             "NasVolumeNotMounted",
             Some(NasConfigFault::INFO),
-            &[
-                FieldInfo::req("remoteHost", Type::String),
-                FieldInfo::req("remotePath", Type::String),
-            ],
+            &[FieldInfo::req("remoteHost", Type::String), FieldInfo::req("remotePath", Type::String)],
             || Box::new(NasVolumeNotMounted::default()),
         );
         &INFO
@@ -717,9 +697,7 @@ pub struct NetworkCopyFault {
 impl DataType for NetworkCopyFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NetworkCopyFault", Some(FileFault::INFO), &[], || {
-                Box::new(NetworkCopyFault::default())
-            });
+            TypeInfo::new("NetworkCopyFault", Some(FileFault::INFO), &[], || Box::new(NetworkCopyFault::default()));
         &INFO
     };
 }
@@ -813,12 +791,9 @@ pub struct NetworkInaccessible {
 
 impl DataType for NetworkInaccessible {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NetworkInaccessible",
-            Some(NasConfigFault::INFO),
-            &[],
-            || Box::new(NetworkInaccessible::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NetworkInaccessible", Some(NasConfigFault::INFO), &[], || {
+            Box::new(NetworkInaccessible::default())
+        });
         &INFO
     };
 }
@@ -921,10 +896,7 @@ impl DataType for NicSettingMismatch {
         static INFO: TypeInfo = TypeInfo::new(
             "NicSettingMismatch",
             Some(CustomizationFault::INFO),
-            &[
-                FieldInfo::req("numberOfNicsInSpec", Type::Int),
-                FieldInfo::req("numberOfNicsInVM", Type::Int),
-            ],
+            &[FieldInfo::req("numberOfNicsInSpec", Type::Int), FieldInfo::req("numberOfNicsInVM", Type::Int)],
             || Box::new(NicSettingMismatch::default()),
         );
         &INFO
@@ -1028,13 +1000,13 @@ pub struct NoClientCertificate {
 }
 
 impl DataType for NoClientCertificate {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoClientCertificate", Some(VimFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("NoClientCertificate", Some(VimFault::INFO), &[], || {
                 Box::new(NoClientCertificate::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for NoClientCertificate {
@@ -1072,10 +1044,9 @@ pub struct NoCompatibleDatastore {
 
 impl DataType for NoCompatibleDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoCompatibleDatastore", Some(VimFault::INFO), &[], || {
-                Box::new(NoCompatibleDatastore::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("NoCompatibleDatastore", Some(VimFault::INFO), &[], || {
+            Box::new(NoCompatibleDatastore::default())
+        });
         &INFO
     };
 }
@@ -1176,10 +1147,7 @@ impl DataType for NoCompatibleHost {
         static INFO: TypeInfo = TypeInfo::new(
             "NoCompatibleHost",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::list("host", Type::Ref),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::list("host", Type::Ref), FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(NoCompatibleHost::default()),
         );
         &INFO
@@ -1229,12 +1197,10 @@ pub struct NoCompatibleHostWithAccessToDevice {
 
 impl DataType for NoCompatibleHostWithAccessToDevice {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoCompatibleHostWithAccessToDevice",
-            Some(NoCompatibleHost::INFO),
-            &[],
-            || Box::new(NoCompatibleHostWithAccessToDevice::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NoCompatibleHostWithAccessToDevice", Some(NoCompatibleHost::INFO), &[], || {
+                Box::new(NoCompatibleHostWithAccessToDevice::default())
+            });
         &INFO
     };
 }
@@ -1329,10 +1295,9 @@ pub struct NoConnectedDatastore {
 
 impl DataType for NoConnectedDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoConnectedDatastore", Some(VimFault::INFO), &[], || {
-                Box::new(NoConnectedDatastore::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("NoConnectedDatastore", Some(VimFault::INFO), &[], || {
+            Box::new(NoConnectedDatastore::default())
+        });
         &INFO
     };
 }
@@ -1372,9 +1337,8 @@ pub struct NoDiskFound {
 
 impl DataType for NoDiskFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoDiskFound", Some(VimFault::INFO), &[], || {
-            Box::new(NoDiskFound::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("NoDiskFound", Some(VimFault::INFO), &[], || Box::new(NoDiskFound::default()));
         &INFO
     };
 }
@@ -1416,12 +1380,10 @@ pub struct NoDiskSpace {
 
 impl DataType for NoDiskSpace {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoDiskSpace",
-            Some(FileFault::INFO),
-            &[FieldInfo::req("datastore", Type::String)],
-            || Box::new(NoDiskSpace::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NoDiskSpace", Some(FileFault::INFO), &[FieldInfo::req("datastore", Type::String)], || {
+                Box::new(NoDiskSpace::default())
+            });
         &INFO
     };
 }
@@ -1468,12 +1430,9 @@ pub struct NoDisksToCustomize {
 
 impl DataType for NoDisksToCustomize {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoDisksToCustomize",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(NoDisksToCustomize::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoDisksToCustomize", Some(CustomizationFault::INFO), &[], || {
+            Box::new(NoDisksToCustomize::default())
+        });
         &INFO
     };
 }
@@ -1515,9 +1474,7 @@ pub struct NoGateway {
 impl DataType for NoGateway {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoGateway", Some(HostConfigFault::INFO), &[], || {
-                Box::new(NoGateway::default())
-            });
+            TypeInfo::new("NoGateway", Some(HostConfigFault::INFO), &[], || Box::new(NoGateway::default()));
         &INFO
     };
 }
@@ -1557,13 +1514,13 @@ pub struct NoGuestHeartbeat {
 }
 
 impl DataType for NoGuestHeartbeat {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoGuestHeartbeat", Some(MigrationFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("NoGuestHeartbeat", Some(MigrationFault::INFO), &[], || {
                 Box::new(NoGuestHeartbeat::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for NoGuestHeartbeat {
@@ -1604,12 +1561,10 @@ pub struct NoHost {
 
 impl DataType for NoHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoHost",
-            Some(HostConnectFault::INFO),
-            &[FieldInfo::opt("name", Type::String)],
-            || Box::new(NoHost::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NoHost", Some(HostConnectFault::INFO), &[FieldInfo::opt("name", Type::String)], || {
+                Box::new(NoHost::default())
+            });
         &INFO
     };
 }
@@ -1663,10 +1618,7 @@ impl DataType for NoHostSuitableForFtSecondary {
         static INFO: TypeInfo = TypeInfo::new(
             "NoHostSuitableForFtSecondary",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(NoHostSuitableForFtSecondary::default()),
         );
         &INFO
@@ -1717,12 +1669,9 @@ pub struct NoPeerHostFound {
 
 impl DataType for NoPeerHostFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoPeerHostFound",
-            Some(HostPowerOpFailed::INFO),
-            &[],
-            || Box::new(NoPeerHostFound::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoPeerHostFound", Some(HostPowerOpFailed::INFO), &[], || {
+            Box::new(NoPeerHostFound::default())
+        });
         &INFO
     };
 }
@@ -1763,12 +1712,9 @@ pub struct NoPermissionOnAD {
 
 impl DataType for NoPermissionOnAD {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoPermissionOnAD",
-            Some(ActiveDirectoryFault::INFO),
-            &[],
-            || Box::new(NoPermissionOnAD::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoPermissionOnAD", Some(ActiveDirectoryFault::INFO), &[], || {
+            Box::new(NoPermissionOnAD::default())
+        });
         &INFO
     };
 }
@@ -1809,12 +1755,9 @@ pub struct NoPermissionOnHost {
 
 impl DataType for NoPermissionOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoPermissionOnHost",
-            Some(HostConnectFault::INFO),
-            &[],
-            || Box::new(NoPermissionOnHost::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoPermissionOnHost", Some(HostConnectFault::INFO), &[], || {
+            Box::new(NoPermissionOnHost::default())
+        });
         &INFO
     };
 }
@@ -1910,9 +1853,8 @@ pub struct NoSubjectName {
 
 impl DataType for NoSubjectName {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoSubjectName", Some(VimFault::INFO), &[], || {
-            Box::new(NoSubjectName::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("NoSubjectName", Some(VimFault::INFO), &[], || Box::new(NoSubjectName::default()));
         &INFO
     };
 }
@@ -1953,9 +1895,7 @@ pub struct NoVirtualNic {
 impl DataType for NoVirtualNic {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoVirtualNic", Some(HostConfigFault::INFO), &[], || {
-                Box::new(NoVirtualNic::default())
-            });
+            TypeInfo::new("NoVirtualNic", Some(HostConfigFault::INFO), &[], || Box::new(NoVirtualNic::default()));
         &INFO
     };
 }
@@ -1996,12 +1936,9 @@ pub struct NonADUserRequired {
 
 impl DataType for NonADUserRequired {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NonADUserRequired",
-            Some(ActiveDirectoryFault::INFO),
-            &[],
-            || Box::new(NonADUserRequired::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NonADUserRequired", Some(ActiveDirectoryFault::INFO), &[], || {
+            Box::new(NonADUserRequired::default())
+        });
         &INFO
     };
 }
@@ -2097,9 +2034,8 @@ pub struct NotADirectory {
 
 impl DataType for NotADirectory {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NotADirectory", Some(FileFault::INFO), &[], || {
-            Box::new(NotADirectory::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("NotADirectory", Some(FileFault::INFO), &[], || Box::new(NotADirectory::default()));
         &INFO
     };
 }
@@ -2140,9 +2076,7 @@ pub struct NotAFile {
 
 impl DataType for NotAFile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NotAFile", Some(FileFault::INFO), &[], || {
-            Box::new(NotAFile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("NotAFile", Some(FileFault::INFO), &[], || Box::new(NotAFile::default()));
         &INFO
     };
 }
@@ -2183,9 +2117,7 @@ pub struct NotFound {
 
 impl DataType for NotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NotFound", Some(VimFault::INFO), &[], || {
-            Box::new(NotFound::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("NotFound", Some(VimFault::INFO), &[], || Box::new(NotFound::default()));
         &INFO
     };
 }
@@ -2313,10 +2245,7 @@ impl DataType for NotSupportedHost {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHost",
             Some(HostConnectFault::INFO),
-            &[
-                FieldInfo::opt("productName", Type::String),
-                FieldInfo::opt("productVersion", Type::String),
-            ],
+            &[FieldInfo::opt("productName", Type::String), FieldInfo::opt("productVersion", Type::String)],
             || Box::new(NotSupportedHost::default()),
         );
         &INFO
@@ -2367,12 +2296,9 @@ pub struct NotSupportedHostForChecksum {
 
 impl DataType for NotSupportedHostForChecksum {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NotSupportedHostForChecksum",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(NotSupportedHostForChecksum::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NotSupportedHostForChecksum", Some(VimFault::INFO), &[], || {
+            Box::new(NotSupportedHostForChecksum::default())
+        });
         &INFO
     };
 }
@@ -2632,12 +2558,9 @@ pub struct NotSupportedHostInCluster {
 
 impl DataType for NotSupportedHostInCluster {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NotSupportedHostInCluster",
-            Some(NotSupportedHost::INFO),
-            &[],
-            || Box::new(NotSupportedHostInCluster::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NotSupportedHostInCluster", Some(NotSupportedHost::INFO), &[], || {
+            Box::new(NotSupportedHostInCluster::default())
+        });
         &INFO
     };
 }
@@ -2684,10 +2607,7 @@ impl DataType for NotSupportedHostInDvs {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHostInDvs",
             Some(NotSupportedHost::INFO),
-            &[FieldInfo::req(
-                "switchProductSpec",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            )],
+            &[FieldInfo::req("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
             || Box::new(NotSupportedHostInDvs::default()),
         );
         &INFO
@@ -2744,10 +2664,7 @@ impl DataType for NotSupportedHostInHACluster {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHostInHACluster",
             Some(NotSupportedHost::INFO),
-            &[
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("build", Type::String),
-            ],
+            &[FieldInfo::req("hostName", Type::String), FieldInfo::req("build", Type::String)],
             || Box::new(NotSupportedHostInHACluster::default()),
         );
         &INFO
@@ -2860,10 +2777,7 @@ impl DataType for NumVirtualCpusIncompatible {
         static INFO: TypeInfo = TypeInfo::new(
             "NumVirtualCpusIncompatible",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::req("reason", Type::String),
-                FieldInfo::req("numCpu", Type::Int),
-            ],
+            &[FieldInfo::req("reason", Type::String), FieldInfo::req("numCpu", Type::Int)],
             || Box::new(NumVirtualCpusIncompatible::default()),
         );
         &INFO
@@ -2969,12 +2883,9 @@ pub struct NoVcManagedIpConfigured {
 
 impl DataType for NoVcManagedIpConfigured {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoVcManagedIpConfigured",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(NoVcManagedIpConfigured::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoVcManagedIpConfigured", Some(VAppPropertyFault::INFO), &[], || {
+            Box::new(NoVcManagedIpConfigured::default())
+        });
         &INFO
     };
 }
@@ -3017,9 +2928,7 @@ pub struct NoVmInVApp {
 impl DataType for NoVmInVApp {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoVmInVApp", Some(VAppConfigFault::INFO), &[], || {
-                Box::new(NoVmInVApp::default())
-            });
+            TypeInfo::new("NoVmInVApp", Some(VAppConfigFault::INFO), &[], || Box::new(NoVmInVApp::default()));
         &INFO
     };
 }
@@ -3060,12 +2969,10 @@ pub struct NonPersistentDisksNotSupported {
 
 impl DataType for NonPersistentDisksNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NonPersistentDisksNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(NonPersistentDisksNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NonPersistentDisksNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+                Box::new(NonPersistentDisksNotSupported::default())
+            });
         &INFO
     };
 }
@@ -3170,10 +3077,7 @@ impl DataType for NotEnoughCpus {
         static INFO: TypeInfo = TypeInfo::new(
             "NotEnoughCpus",
             Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[
-                FieldInfo::req("numCpuDest", Type::Int),
-                FieldInfo::req("numCpuVm", Type::Int),
-            ],
+            &[FieldInfo::req("numCpuDest", Type::Int), FieldInfo::req("numCpuVm", Type::Int)],
             || Box::new(NotEnoughCpus::default()),
         );
         &INFO
@@ -3281,12 +3185,10 @@ pub struct NotUserConfigurableProperty {
 
 impl DataType for NotUserConfigurableProperty {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NotUserConfigurableProperty",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(NotUserConfigurableProperty::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NotUserConfigurableProperty", Some(VAppPropertyFault::INFO), &[], || {
+                Box::new(NotUserConfigurableProperty::default())
+            });
         &INFO
     };
 }
@@ -3375,10 +3277,7 @@ impl DataObject for NumVirtualCoresPerSocketNotSupported {
     }
 }
 
-inherit!(
-    NumVirtualCoresPerSocketNotSupported,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(NumVirtualCoresPerSocketNotSupported, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for NumVirtualCoresPerSocketNotSupported {}
 impl Extends<VmConfigFault> for NumVirtualCoresPerSocketNotSupported {}
 impl Extends<VimFault> for NumVirtualCoresPerSocketNotSupported {}
@@ -3400,10 +3299,7 @@ impl DataType for NumVirtualCpusNotSupported {
         static INFO: TypeInfo = TypeInfo::new(
             "NumVirtualCpusNotSupported",
             Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[
-                FieldInfo::req("maxSupportedVcpusDest", Type::Int),
-                FieldInfo::req("numCpuVm", Type::Int),
-            ],
+            &[FieldInfo::req("maxSupportedVcpusDest", Type::Int), FieldInfo::req("numCpuVm", Type::Int)],
             || Box::new(NumVirtualCpusNotSupported::default()),
         );
         &INFO
@@ -3440,10 +3336,7 @@ impl DataObject for NumVirtualCpusNotSupported {
     }
 }
 
-inherit!(
-    NumVirtualCpusNotSupported,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(NumVirtualCpusNotSupported, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for NumVirtualCpusNotSupported {}
 impl Extends<VmConfigFault> for NumVirtualCpusNotSupported {}
 impl Extends<VimFault> for NumVirtualCpusNotSupported {}

@@ -12,9 +12,7 @@ pub struct PasswordExpired {
 impl DataType for PasswordExpired {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("PasswordExpired", Some(InvalidLogin::INFO), &[], || {
-                Box::new(PasswordExpired::default())
-            });
+            TypeInfo::new("PasswordExpired", Some(InvalidLogin::INFO), &[], || Box::new(PasswordExpired::default()));
         &INFO
     };
 }
@@ -62,10 +60,7 @@ impl DataType for PatchBinariesNotFound {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchBinariesNotFound",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("patchID", Type::String),
-                FieldInfo::list("binary", Type::String),
-            ],
+            &[FieldInfo::req("patchID", Type::String), FieldInfo::list("binary", Type::String)],
             || Box::new(PatchBinariesNotFound::default()),
         );
         &INFO
@@ -122,10 +117,7 @@ impl DataType for PatchMetadataInvalid {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchMetadataInvalid",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("patchID", Type::String),
-                FieldInfo::list("metaData", Type::String),
-            ],
+            &[FieldInfo::req("patchID", Type::String), FieldInfo::list("metaData", Type::String)],
             || Box::new(PatchMetadataInvalid::default()),
         );
         &INFO
@@ -175,12 +167,9 @@ pub struct PatchMetadataNotFound {
 
 impl DataType for PatchMetadataNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PatchMetadataNotFound",
-            Some(PatchMetadataInvalid::INFO),
-            &[],
-            || Box::new(PatchMetadataNotFound::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PatchMetadataNotFound", Some(PatchMetadataInvalid::INFO), &[], || {
+            Box::new(PatchMetadataNotFound::default())
+        });
         &INFO
     };
 }
@@ -398,10 +387,7 @@ impl DataType for PowerOnFtSecondaryFailed {
             &[
                 FieldInfo::req("vm", Type::Ref),
                 FieldInfo::req("vmName", Type::String),
-                FieldInfo::req(
-                    "hostSelectionBy",
-                    Type::Enum(FtIssuesOnHostHostSelectionType::INFO),
-                ),
+                FieldInfo::req("hostSelectionBy", Type::Enum(FtIssuesOnHostHostSelectionType::INFO)),
                 FieldInfo::list("hostErrors", Type::Data(LocalizedMethodFault::INFO)),
                 FieldInfo::req("rootCause", Type::Data(LocalizedMethodFault::INFO)),
             ],
@@ -469,14 +455,8 @@ impl DataType for ProfileUpdateFailed {
             "ProfileUpdateFailed",
             Some(VimFault::INFO),
             &[
-                FieldInfo::list_req(
-                    "failure",
-                    Type::Data(ProfileUpdateFailedUpdateFailure::INFO),
-                ),
-                FieldInfo::list(
-                    "warnings",
-                    Type::Data(ProfileUpdateFailedUpdateFailure::INFO),
-                ),
+                FieldInfo::list_req("failure", Type::Data(ProfileUpdateFailedUpdateFailure::INFO)),
+                FieldInfo::list("warnings", Type::Data(ProfileUpdateFailedUpdateFailure::INFO)),
             ],
             || Box::new(ProfileUpdateFailed::default()),
         );
@@ -527,12 +507,9 @@ pub struct PatchAlreadyInstalled {
 
 impl DataType for PatchAlreadyInstalled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PatchAlreadyInstalled",
-            Some(PatchNotApplicable::INFO),
-            &[],
-            || Box::new(PatchAlreadyInstalled::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PatchAlreadyInstalled", Some(PatchNotApplicable::INFO), &[], || {
+            Box::new(PatchAlreadyInstalled::default())
+        });
         &INFO
     };
 }
@@ -628,12 +605,9 @@ pub struct PatchIntegrityError {
 
 impl DataType for PatchIntegrityError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PatchIntegrityError",
-            Some(PlatformConfigFault::INFO),
-            &[],
-            || Box::new(PatchIntegrityError::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PatchIntegrityError", Some(PlatformConfigFault::INFO), &[], || {
+            Box::new(PatchIntegrityError::default())
+        });
         &INFO
     };
 }
@@ -675,12 +649,9 @@ pub struct PatchMetadataCorrupted {
 
 impl DataType for PatchMetadataCorrupted {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PatchMetadataCorrupted",
-            Some(PatchMetadataInvalid::INFO),
-            &[],
-            || Box::new(PatchMetadataCorrupted::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PatchMetadataCorrupted", Some(PatchMetadataInvalid::INFO), &[], || {
+            Box::new(PatchMetadataCorrupted::default())
+        });
         &INFO
     };
 }
@@ -728,10 +699,7 @@ impl DataType for PatchMissingDependencies {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchMissingDependencies",
             Some(PatchNotApplicable::INFO),
-            &[
-                FieldInfo::list("prerequisitePatch", Type::String),
-                FieldInfo::list("prerequisiteLib", Type::String),
-            ],
+            &[FieldInfo::list("prerequisitePatch", Type::String), FieldInfo::list("prerequisiteLib", Type::String)],
             || Box::new(PatchMissingDependencies::default()),
         );
         &INFO
@@ -848,12 +816,9 @@ pub struct PhysCompatRDMNotSupported {
 
 impl DataType for PhysCompatRDMNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PhysCompatRDMNotSupported",
-            Some(RDMNotSupported::INFO),
-            &[],
-            || Box::new(PhysCompatRDMNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PhysCompatRDMNotSupported", Some(RDMNotSupported::INFO), &[], || {
+            Box::new(PhysCompatRDMNotSupported::default())
+        });
         &INFO
     };
 }

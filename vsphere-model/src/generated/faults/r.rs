@@ -12,9 +12,7 @@ pub struct RequestCanceled {
 impl DataType for RequestCanceled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("RequestCanceled", Some(RuntimeFault::INFO), &[], || {
-                Box::new(RequestCanceled::default())
-            });
+            TypeInfo::new("RequestCanceled", Some(RuntimeFault::INFO), &[], || Box::new(RequestCanceled::default()));
         &INFO
     };
 }
@@ -54,9 +52,8 @@ pub struct RuntimeFault {
 
 impl DataType for RuntimeFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("RuntimeFault", Some(MethodFault::INFO), &[], || {
-            Box::new(RuntimeFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("RuntimeFault", Some(MethodFault::INFO), &[], || Box::new(RuntimeFault::default()));
         &INFO
     };
 }
@@ -148,10 +145,9 @@ pub struct RestrictedVersion {
 
 impl DataType for RestrictedVersion {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("RestrictedVersion", Some(SecurityError::INFO), &[], || {
-                Box::new(RestrictedVersion::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("RestrictedVersion", Some(SecurityError::INFO), &[], || {
+            Box::new(RestrictedVersion::default())
+        });
         &INFO
     };
 }
@@ -366,12 +362,10 @@ pub struct RDMPointsToInaccessibleDisk {
 
 impl DataType for RDMPointsToInaccessibleDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RDMPointsToInaccessibleDisk",
-            Some(CannotAccessVmDisk::INFO),
-            &[],
-            || Box::new(RDMPointsToInaccessibleDisk::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("RDMPointsToInaccessibleDisk", Some(CannotAccessVmDisk::INFO), &[], || {
+                Box::new(RDMPointsToInaccessibleDisk::default())
+            });
         &INFO
     };
 }
@@ -415,12 +409,10 @@ pub struct ReadHostResourcePoolTreeFailed {
 
 impl DataType for ReadHostResourcePoolTreeFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ReadHostResourcePoolTreeFailed",
-            Some(HostConnectFault::INFO),
-            &[],
-            || Box::new(ReadHostResourcePoolTreeFailed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ReadHostResourcePoolTreeFailed", Some(HostConnectFault::INFO), &[], || {
+                Box::new(ReadHostResourcePoolTreeFailed::default())
+            });
         &INFO
     };
 }
@@ -468,10 +460,7 @@ impl DataType for ReadOnlyDisksWithLegacyDestination {
         static INFO: TypeInfo = TypeInfo::new(
             "ReadOnlyDisksWithLegacyDestination",
             Some(MigrationFault::INFO),
-            &[
-                FieldInfo::req("roDiskCount", Type::Int),
-                FieldInfo::req("timeoutDanger", Type::Boolean),
-            ],
+            &[FieldInfo::req("roDiskCount", Type::Int), FieldInfo::req("timeoutDanger", Type::Boolean)],
             || Box::new(ReadOnlyDisksWithLegacyDestination::default()),
         );
         &INFO
@@ -524,12 +513,10 @@ pub struct RebootRequired {
 
 impl DataType for RebootRequired {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RebootRequired",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("patch", Type::String)],
-            || Box::new(RebootRequired::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("RebootRequired", Some(VimFault::INFO), &[FieldInfo::opt("patch", Type::String)], || {
+                Box::new(RebootRequired::default())
+            });
         &INFO
     };
 }
@@ -575,10 +562,9 @@ pub struct RecordReplayDisabled {
 
 impl DataType for RecordReplayDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("RecordReplayDisabled", Some(VimFault::INFO), &[], || {
-                Box::new(RecordReplayDisabled::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("RecordReplayDisabled", Some(VimFault::INFO), &[], || {
+            Box::new(RecordReplayDisabled::default())
+        });
         &INFO
     };
 }
@@ -618,9 +604,8 @@ pub struct RemoveFailed {
 
 impl DataType for RemoveFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("RemoveFailed", Some(VimFault::INFO), &[], || {
-            Box::new(RemoveFailed::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("RemoveFailed", Some(VimFault::INFO), &[], || Box::new(RemoveFailed::default()));
         &INFO
     };
 }
@@ -661,9 +646,7 @@ pub struct ReplicationFault {
 impl DataType for ReplicationFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ReplicationFault", Some(VimFault::INFO), &[], || {
-                Box::new(ReplicationFault::default())
-            });
+            TypeInfo::new("ReplicationFault", Some(VimFault::INFO), &[], || Box::new(ReplicationFault::default()));
         &INFO
     };
 }
@@ -703,12 +686,10 @@ pub struct ReplicationIncompatibleWithFT {
 
 impl DataType for ReplicationIncompatibleWithFT {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ReplicationIncompatibleWithFT",
-            Some(ReplicationFault::INFO),
-            &[],
-            || Box::new(ReplicationIncompatibleWithFT::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ReplicationIncompatibleWithFT", Some(ReplicationFault::INFO), &[], || {
+                Box::new(ReplicationIncompatibleWithFT::default())
+            });
         &INFO
     };
 }
@@ -756,10 +737,7 @@ impl DataType for ReplicationInvalidOptions {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationInvalidOptions",
             Some(ReplicationFault::INFO),
-            &[
-                FieldInfo::req("options", Type::String),
-                FieldInfo::opt("entity", Type::Ref),
-            ],
+            &[FieldInfo::req("options", Type::String), FieldInfo::opt("entity", Type::Ref)],
             || Box::new(ReplicationInvalidOptions::default()),
         );
         &INFO
@@ -810,12 +788,10 @@ pub struct ReplicationNotSupportedOnHost {
 
 impl DataType for ReplicationNotSupportedOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ReplicationNotSupportedOnHost",
-            Some(ReplicationFault::INFO),
-            &[],
-            || Box::new(ReplicationNotSupportedOnHost::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ReplicationNotSupportedOnHost", Some(ReplicationFault::INFO), &[], || {
+                Box::new(ReplicationNotSupportedOnHost::default())
+            });
         &INFO
     };
 }
@@ -934,10 +910,7 @@ impl DataType for ReplicationVmInProgressFault {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationVmInProgressFault",
             Some(ReplicationVmFault::INFO),
-            &[
-                FieldInfo::req("requestedActivity", Type::String),
-                FieldInfo::req("inProgressActivity", Type::String),
-            ],
+            &[FieldInfo::req("requestedActivity", Type::String), FieldInfo::req("inProgressActivity", Type::String)],
             || Box::new(ReplicationVmInProgressFault::default()),
         );
         &INFO
@@ -996,10 +969,7 @@ impl DataType for ResourceInUse {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourceInUse",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::opt("type", Type::String),
-                FieldInfo::opt("name", Type::String),
-            ],
+            &[FieldInfo::opt("type", Type::String), FieldInfo::opt("name", Type::String)],
             || Box::new(ResourceInUse::default()),
         );
         &INFO
@@ -1121,10 +1091,7 @@ impl DataType for RollbackFailure {
         static INFO: TypeInfo = TypeInfo::new(
             "RollbackFailure",
             Some(DvsFault::INFO),
-            &[
-                FieldInfo::req("entityName", Type::String),
-                FieldInfo::req("entityType", Type::String),
-            ],
+            &[FieldInfo::req("entityName", Type::String), FieldInfo::req("entityType", Type::String)],
             || Box::new(RollbackFailure::default()),
         );
         &INFO
@@ -1182,10 +1149,7 @@ impl DataType for RuleViolation {
         static INFO: TypeInfo = TypeInfo::new(
             "RuleViolation",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::opt("rule", Type::Data(ClusterRuleInfo::INFO)),
-            ],
+            &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("rule", Type::Data(ClusterRuleInfo::INFO))],
             || Box::new(RuleViolation::default()),
         );
         &INFO
@@ -1236,12 +1200,9 @@ pub struct RDMNotSupported {
 
 impl DataType for RDMNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RDMNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(RDMNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("RDMNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(RDMNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1284,12 +1245,9 @@ pub struct RawDiskNotSupported {
 
 impl DataType for RawDiskNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RawDiskNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(RawDiskNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("RawDiskNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(RawDiskNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1332,12 +1290,9 @@ pub struct RemoteDeviceNotSupported {
 
 impl DataType for RemoteDeviceNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RemoteDeviceNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(RemoteDeviceNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("RemoteDeviceNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(RemoteDeviceNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1380,12 +1335,9 @@ pub struct ReplicationConfigFault {
 
 impl DataType for ReplicationConfigFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ReplicationConfigFault",
-            Some(ReplicationFault::INFO),
-            &[],
-            || Box::new(ReplicationConfigFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ReplicationConfigFault", Some(ReplicationFault::INFO), &[], || {
+            Box::new(ReplicationConfigFault::default())
+        });
         &INFO
     };
 }
@@ -1500,10 +1452,7 @@ impl DataType for ReplicationVmConfigFault {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationVmConfigFault",
             Some(ReplicationConfigFault::INFO),
-            &[
-                FieldInfo::opt("reason", Type::String),
-                FieldInfo::opt("vmRef", Type::Ref),
-            ],
+            &[FieldInfo::opt("reason", Type::String), FieldInfo::opt("vmRef", Type::Ref)],
             || Box::new(ReplicationVmConfigFault::default()),
         );
         &INFO

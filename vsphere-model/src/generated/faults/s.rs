@@ -12,9 +12,7 @@ pub struct SecurityError {
 impl DataType for SecurityError {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SecurityError", Some(RuntimeFault::INFO), &[], || {
-                Box::new(SecurityError::default())
-            });
+            TypeInfo::new("SecurityError", Some(RuntimeFault::INFO), &[], || Box::new(SecurityError::default()));
         &INFO
     };
 }
@@ -55,9 +53,7 @@ pub struct SessionNotFound {
 impl DataType for SessionNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SessionNotFound", Some(RuntimeFault::INFO), &[], || {
-                Box::new(SessionNotFound::default())
-            });
+            TypeInfo::new("SessionNotFound", Some(RuntimeFault::INFO), &[], || Box::new(SessionNotFound::default()));
         &INFO
     };
 }
@@ -99,12 +95,10 @@ pub struct SystemError {
 
 impl DataType for SystemError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SystemError",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::req("reason", Type::String)],
-            || Box::new(SystemError::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SystemError", Some(RuntimeFault::INFO), &[FieldInfo::req("reason", Type::String)], || {
+                Box::new(SystemError::default())
+            });
         &INFO
     };
 }
@@ -150,12 +144,9 @@ pub struct SolutionUserRequired {
 
 impl DataType for SolutionUserRequired {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SolutionUserRequired",
-            Some(SecurityError::INFO),
-            &[],
-            || Box::new(SolutionUserRequired::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("SolutionUserRequired", Some(SecurityError::INFO), &[], || {
+            Box::new(SolutionUserRequired::default())
+        });
         &INFO
     };
 }
@@ -196,12 +187,9 @@ pub struct SSLDisabledFault {
 
 impl DataType for SSLDisabledFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SSLDisabledFault",
-            Some(HostConnectFault::INFO),
-            &[],
-            || Box::new(SSLDisabledFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("SSLDisabledFault", Some(HostConnectFault::INFO), &[], || {
+            Box::new(SSLDisabledFault::default())
+        });
         &INFO
     };
 }
@@ -579,12 +567,10 @@ pub struct ShrinkDiskFault {
 
 impl DataType for ShrinkDiskFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ShrinkDiskFault",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("diskId", Type::Int)],
-            || Box::new(ShrinkDiskFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ShrinkDiskFault", Some(VimFault::INFO), &[FieldInfo::opt("diskId", Type::Int)], || {
+                Box::new(ShrinkDiskFault::default())
+            });
         &INFO
     };
 }
@@ -630,12 +616,9 @@ pub struct SnapshotCopyNotSupported {
 
 impl DataType for SnapshotCopyNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SnapshotCopyNotSupported",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(SnapshotCopyNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("SnapshotCopyNotSupported", Some(MigrationFault::INFO), &[], || {
+            Box::new(SnapshotCopyNotSupported::default())
+        });
         &INFO
     };
 }
@@ -676,9 +659,8 @@ pub struct SnapshotFault {
 
 impl DataType for SnapshotFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SnapshotFault", Some(VimFault::INFO), &[], || {
-            Box::new(SnapshotFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("SnapshotFault", Some(VimFault::INFO), &[], || Box::new(SnapshotFault::default()));
         &INFO
     };
 }
@@ -723,10 +705,7 @@ impl DataType for SnapshotIncompatibleDeviceInVm {
         static INFO: TypeInfo = TypeInfo::new(
             "SnapshotIncompatibleDeviceInVm",
             Some(SnapshotFault::INFO),
-            &[FieldInfo::req(
-                "fault",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(SnapshotIncompatibleDeviceInVm::default()),
         );
         &INFO
@@ -776,9 +755,7 @@ pub struct SnapshotLocked {
 impl DataType for SnapshotLocked {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SnapshotLocked", Some(SnapshotFault::INFO), &[], || {
-                Box::new(SnapshotLocked::default())
-            });
+            TypeInfo::new("SnapshotLocked", Some(SnapshotFault::INFO), &[], || Box::new(SnapshotLocked::default()));
         &INFO
     };
 }
@@ -819,12 +796,10 @@ pub struct SnapshotMoveFromNonHomeNotSupported {
 
 impl DataType for SnapshotMoveFromNonHomeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SnapshotMoveFromNonHomeNotSupported",
-            Some(SnapshotCopyNotSupported::INFO),
-            &[],
-            || Box::new(SnapshotMoveFromNonHomeNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SnapshotMoveFromNonHomeNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
+                Box::new(SnapshotMoveFromNonHomeNotSupported::default())
+            });
         &INFO
     };
 }
@@ -851,10 +826,7 @@ impl DataObject for SnapshotMoveFromNonHomeNotSupported {
     }
 }
 
-inherit!(
-    SnapshotMoveFromNonHomeNotSupported,
-    SnapshotCopyNotSupported
-);
+inherit!(SnapshotMoveFromNonHomeNotSupported, SnapshotCopyNotSupported);
 impl Extends<SnapshotCopyNotSupported> for SnapshotMoveFromNonHomeNotSupported {}
 impl Extends<MigrationFault> for SnapshotMoveFromNonHomeNotSupported {}
 impl Extends<VimFault> for SnapshotMoveFromNonHomeNotSupported {}
@@ -869,12 +841,10 @@ pub struct SnapshotMoveNotSupported {
 
 impl DataType for SnapshotMoveNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SnapshotMoveNotSupported",
-            Some(SnapshotCopyNotSupported::INFO),
-            &[],
-            || Box::new(SnapshotMoveNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SnapshotMoveNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
+                Box::new(SnapshotMoveNotSupported::default())
+            });
         &INFO
     };
 }
@@ -916,12 +886,10 @@ pub struct SnapshotMoveToNonHomeNotSupported {
 
 impl DataType for SnapshotMoveToNonHomeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SnapshotMoveToNonHomeNotSupported",
-            Some(SnapshotCopyNotSupported::INFO),
-            &[],
-            || Box::new(SnapshotMoveToNonHomeNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SnapshotMoveToNonHomeNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
+                Box::new(SnapshotMoveToNonHomeNotSupported::default())
+            });
         &INFO
     };
 }
@@ -964,9 +932,7 @@ pub struct SnapshotNoChange {
 impl DataType for SnapshotNoChange {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SnapshotNoChange", Some(SnapshotFault::INFO), &[], || {
-                Box::new(SnapshotNoChange::default())
-            });
+            TypeInfo::new("SnapshotNoChange", Some(SnapshotFault::INFO), &[], || Box::new(SnapshotNoChange::default()));
         &INFO
     };
 }
@@ -1234,12 +1200,10 @@ pub struct StorageDrsCannotMoveDiskInMultiWriterMode {
 
 impl DataType for StorageDrsCannotMoveDiskInMultiWriterMode {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveDiskInMultiWriterMode",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveDiskInMultiWriterMode::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsCannotMoveDiskInMultiWriterMode", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsCannotMoveDiskInMultiWriterMode::default())
+            });
         &INFO
     };
 }
@@ -1279,12 +1243,9 @@ pub struct StorageDrsCannotMoveFTVm {
 
 impl DataType for StorageDrsCannotMoveFTVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveFTVm",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveFTVm::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveFTVm", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsCannotMoveFTVm::default())
+        });
         &INFO
     };
 }
@@ -1324,12 +1285,9 @@ pub struct StorageDrsCannotMoveIndependentDisk {
 
 impl DataType for StorageDrsCannotMoveIndependentDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveIndependentDisk",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveIndependentDisk::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveIndependentDisk", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsCannotMoveIndependentDisk::default())
+        });
         &INFO
     };
 }
@@ -1369,12 +1327,10 @@ pub struct StorageDrsCannotMoveManuallyPlacedSwapFile {
 
 impl DataType for StorageDrsCannotMoveManuallyPlacedSwapFile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveManuallyPlacedSwapFile",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveManuallyPlacedSwapFile::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsCannotMoveManuallyPlacedSwapFile", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsCannotMoveManuallyPlacedSwapFile::default())
+            });
         &INFO
     };
 }
@@ -1414,12 +1370,10 @@ pub struct StorageDrsCannotMoveManuallyPlacedVm {
 
 impl DataType for StorageDrsCannotMoveManuallyPlacedVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveManuallyPlacedVm",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveManuallyPlacedVm::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsCannotMoveManuallyPlacedVm", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsCannotMoveManuallyPlacedVm::default())
+            });
         &INFO
     };
 }
@@ -1459,12 +1413,9 @@ pub struct StorageDrsCannotMoveSharedDisk {
 
 impl DataType for StorageDrsCannotMoveSharedDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveSharedDisk",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveSharedDisk::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveSharedDisk", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsCannotMoveSharedDisk::default())
+        });
         &INFO
     };
 }
@@ -1504,12 +1455,9 @@ pub struct StorageDrsCannotMoveTemplate {
 
 impl DataType for StorageDrsCannotMoveTemplate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveTemplate",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveTemplate::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveTemplate", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsCannotMoveTemplate::default())
+        });
         &INFO
     };
 }
@@ -1549,12 +1497,9 @@ pub struct StorageDrsCannotMoveVmInUserFolder {
 
 impl DataType for StorageDrsCannotMoveVmInUserFolder {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveVmInUserFolder",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveVmInUserFolder::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveVmInUserFolder", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsCannotMoveVmInUserFolder::default())
+        });
         &INFO
     };
 }
@@ -1594,12 +1539,10 @@ pub struct StorageDrsCannotMoveVmWithMountedCDROM {
 
 impl DataType for StorageDrsCannotMoveVmWithMountedCDROM {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveVmWithMountedCDROM",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveVmWithMountedCDROM::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsCannotMoveVmWithMountedCDROM", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsCannotMoveVmWithMountedCDROM::default())
+            });
         &INFO
     };
 }
@@ -1639,12 +1582,10 @@ pub struct StorageDrsCannotMoveVmWithNoFilesInLayout {
 
 impl DataType for StorageDrsCannotMoveVmWithNoFilesInLayout {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveVmWithNoFilesInLayout",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveVmWithNoFilesInLayout::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsCannotMoveVmWithNoFilesInLayout", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsCannotMoveVmWithNoFilesInLayout::default())
+            });
         &INFO
     };
 }
@@ -1684,12 +1625,10 @@ pub struct StorageDrsDatacentersCannotShareDatastore {
 
 impl DataType for StorageDrsDatacentersCannotShareDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsDatacentersCannotShareDatastore",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsDatacentersCannotShareDatastore::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsDatacentersCannotShareDatastore", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsDatacentersCannotShareDatastore::default())
+            });
         &INFO
     };
 }
@@ -1729,10 +1668,9 @@ pub struct StorageDrsDisabledOnVm {
 
 impl DataType for StorageDrsDisabledOnVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("StorageDrsDisabledOnVm", Some(VimFault::INFO), &[], || {
-                Box::new(StorageDrsDisabledOnVm::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsDisabledOnVm", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsDisabledOnVm::default())
+        });
         &INFO
     };
 }
@@ -1825,12 +1763,9 @@ pub struct StorageDrsHmsMoveInProgress {
 
 impl DataType for StorageDrsHmsMoveInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsHmsMoveInProgress",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsHmsMoveInProgress::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsHmsMoveInProgress", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsHmsMoveInProgress::default())
+        });
         &INFO
     };
 }
@@ -1870,12 +1805,9 @@ pub struct StorageDrsHmsUnreachable {
 
 impl DataType for StorageDrsHmsUnreachable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsHmsUnreachable",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsHmsUnreachable::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsHmsUnreachable", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsHmsUnreachable::default())
+        });
         &INFO
     };
 }
@@ -1915,12 +1847,9 @@ pub struct StorageDrsIolbDisabledInternally {
 
 impl DataType for StorageDrsIolbDisabledInternally {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsIolbDisabledInternally",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsIolbDisabledInternally::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsIolbDisabledInternally", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsIolbDisabledInternally::default())
+        });
         &INFO
     };
 }
@@ -1960,12 +1889,9 @@ pub struct StorageDrsRelocateDisabled {
 
 impl DataType for StorageDrsRelocateDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsRelocateDisabled",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsRelocateDisabled::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsRelocateDisabled", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsRelocateDisabled::default())
+        });
         &INFO
     };
 }
@@ -2005,12 +1931,9 @@ pub struct StorageDrsStaleHmsCollection {
 
 impl DataType for StorageDrsStaleHmsCollection {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsStaleHmsCollection",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsStaleHmsCollection::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsStaleHmsCollection", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsStaleHmsCollection::default())
+        });
         &INFO
     };
 }
@@ -2050,12 +1973,9 @@ pub struct StorageDrsUnableToMoveFiles {
 
 impl DataType for StorageDrsUnableToMoveFiles {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsUnableToMoveFiles",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsUnableToMoveFiles::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsUnableToMoveFiles", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsUnableToMoveFiles::default())
+        });
         &INFO
     };
 }
@@ -2095,12 +2015,10 @@ pub struct StorageVMotionNotSupported {
 
 impl DataType for StorageVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageVMotionNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[],
-            || Box::new(StorageVMotionNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
+                Box::new(StorageVMotionNotSupported::default())
+            });
         &INFO
     };
 }
@@ -2142,12 +2060,9 @@ pub struct SuspendedRelocateNotSupported {
 
 impl DataType for SuspendedRelocateNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SuspendedRelocateNotSupported",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(SuspendedRelocateNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("SuspendedRelocateNotSupported", Some(MigrationFault::INFO), &[], || {
+            Box::new(SuspendedRelocateNotSupported::default())
+        });
         &INFO
     };
 }
@@ -2189,9 +2104,7 @@ pub struct SwapDatastoreUnset {
 impl DataType for SwapDatastoreUnset {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SwapDatastoreUnset", Some(VimFault::INFO), &[], || {
-                Box::new(SwapDatastoreUnset::default())
-            });
+            TypeInfo::new("SwapDatastoreUnset", Some(VimFault::INFO), &[], || Box::new(SwapDatastoreUnset::default()));
         &INFO
     };
 }
@@ -2231,12 +2144,10 @@ pub struct SwapPlacementOverrideNotSupported {
 
 impl DataType for SwapPlacementOverrideNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SwapPlacementOverrideNotSupported",
-            Some(InvalidVmConfig::INFO),
-            &[],
-            || Box::new(SwapPlacementOverrideNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SwapPlacementOverrideNotSupported", Some(InvalidVmConfig::INFO), &[], || {
+                Box::new(SwapPlacementOverrideNotSupported::default())
+            });
         &INFO
     };
 }
@@ -2278,9 +2189,8 @@ pub struct SwitchIpUnset {
 
 impl DataType for SwitchIpUnset {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SwitchIpUnset", Some(DvsFault::INFO), &[], || {
-            Box::new(SwitchIpUnset::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("SwitchIpUnset", Some(DvsFault::INFO), &[], || Box::new(SwitchIpUnset::default()));
         &INFO
     };
 }
@@ -2321,10 +2231,9 @@ pub struct SwitchNotInUpgradeMode {
 
 impl DataType for SwitchNotInUpgradeMode {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SwitchNotInUpgradeMode", Some(DvsFault::INFO), &[], || {
-                Box::new(SwitchNotInUpgradeMode::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("SwitchNotInUpgradeMode", Some(DvsFault::INFO), &[], || {
+            Box::new(SwitchNotInUpgradeMode::default())
+        });
         &INFO
     };
 }
@@ -2365,12 +2274,10 @@ pub struct SharedBusControllerNotSupported {
 
 impl DataType for SharedBusControllerNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SharedBusControllerNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(SharedBusControllerNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SharedBusControllerNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+                Box::new(SharedBusControllerNotSupported::default())
+            });
         &INFO
     };
 }
@@ -2413,12 +2320,10 @@ pub struct SnapshotCloneNotSupported {
 
 impl DataType for SnapshotCloneNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SnapshotCloneNotSupported",
-            Some(SnapshotCopyNotSupported::INFO),
-            &[],
-            || Box::new(SnapshotCloneNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SnapshotCloneNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
+                Box::new(SnapshotCloneNotSupported::default())
+            });
         &INFO
     };
 }
@@ -2461,9 +2366,7 @@ pub struct SnapshotDisabled {
 impl DataType for SnapshotDisabled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SnapshotDisabled", Some(SnapshotFault::INFO), &[], || {
-                Box::new(SnapshotDisabled::default())
-            });
+            TypeInfo::new("SnapshotDisabled", Some(SnapshotFault::INFO), &[], || Box::new(SnapshotDisabled::default()));
         &INFO
     };
 }
@@ -2544,10 +2447,7 @@ impl DataObject for StorageVmotionIncompatible {
     }
 }
 
-inherit!(
-    StorageVmotionIncompatible,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(StorageVmotionIncompatible, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for StorageVmotionIncompatible {}
 impl Extends<VmConfigFault> for StorageVmotionIncompatible {}
 impl Extends<VimFault> for StorageVmotionIncompatible {}
@@ -2562,12 +2462,10 @@ pub struct SwapDatastoreNotWritableOnHost {
 
 impl DataType for SwapDatastoreNotWritableOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SwapDatastoreNotWritableOnHost",
-            Some(DatastoreNotWritableOnHost::INFO),
-            &[],
-            || Box::new(SwapDatastoreNotWritableOnHost::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SwapDatastoreNotWritableOnHost", Some(DatastoreNotWritableOnHost::INFO), &[], || {
+                Box::new(SwapDatastoreNotWritableOnHost::default())
+            });
         &INFO
     };
 }

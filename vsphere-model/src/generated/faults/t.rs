@@ -78,12 +78,10 @@ pub struct TaskInProgress {
 
 impl DataType for TaskInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TaskInProgress",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("task", Type::Ref)],
-            || Box::new(TaskInProgress::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("TaskInProgress", Some(VimFault::INFO), &[FieldInfo::req("task", Type::Ref)], || {
+                Box::new(TaskInProgress::default())
+            });
         &INFO
     };
 }
@@ -129,9 +127,7 @@ pub struct Timedout {
 
 impl DataType for Timedout {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("Timedout", Some(VimFault::INFO), &[], || {
-            Box::new(Timedout::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("Timedout", Some(VimFault::INFO), &[], || Box::new(Timedout::default()));
         &INFO
     };
 }
@@ -171,12 +167,9 @@ pub struct TooManyConcurrentNativeClones {
 
 impl DataType for TooManyConcurrentNativeClones {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManyConcurrentNativeClones",
-            Some(FileFault::INFO),
-            &[],
-            || Box::new(TooManyConcurrentNativeClones::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManyConcurrentNativeClones", Some(FileFault::INFO), &[], || {
+            Box::new(TooManyConcurrentNativeClones::default())
+        });
         &INFO
     };
 }
@@ -217,12 +210,9 @@ pub struct TooManyConsecutiveOverrides {
 
 impl DataType for TooManyConsecutiveOverrides {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManyConsecutiveOverrides",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(TooManyConsecutiveOverrides::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManyConsecutiveOverrides", Some(VimFault::INFO), &[], || {
+            Box::new(TooManyConsecutiveOverrides::default())
+        });
         &INFO
     };
 }
@@ -263,9 +253,7 @@ pub struct TooManyDevices {
 impl DataType for TooManyDevices {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TooManyDevices", Some(InvalidVmConfig::INFO), &[], || {
-                Box::new(TooManyDevices::default())
-            });
+            TypeInfo::new("TooManyDevices", Some(InvalidVmConfig::INFO), &[], || Box::new(TooManyDevices::default()));
         &INFO
     };
 }
@@ -314,10 +302,7 @@ impl DataType for TooManyDisksOnLegacyHost {
         static INFO: TypeInfo = TypeInfo::new(
             "TooManyDisksOnLegacyHost",
             Some(MigrationFault::INFO),
-            &[
-                FieldInfo::req("diskCount", Type::Int),
-                FieldInfo::req("timeoutDanger", Type::Boolean),
-            ],
+            &[FieldInfo::req("diskCount", Type::Int), FieldInfo::req("timeoutDanger", Type::Boolean)],
             || Box::new(TooManyDisksOnLegacyHost::default()),
         );
         &INFO
@@ -368,12 +353,9 @@ pub struct TooManyGuestLogons {
 
 impl DataType for TooManyGuestLogons {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManyGuestLogons",
-            Some(GuestOperationsFault::INFO),
-            &[],
-            || Box::new(TooManyGuestLogons::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManyGuestLogons", Some(GuestOperationsFault::INFO), &[], || {
+            Box::new(TooManyGuestLogons::default())
+        });
         &INFO
     };
 }
@@ -415,9 +397,7 @@ pub struct TooManyHosts {
 impl DataType for TooManyHosts {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TooManyHosts", Some(HostConnectFault::INFO), &[], || {
-                Box::new(TooManyHosts::default())
-            });
+            TypeInfo::new("TooManyHosts", Some(HostConnectFault::INFO), &[], || Box::new(TooManyHosts::default()));
         &INFO
     };
 }
@@ -458,12 +438,9 @@ pub struct TooManyNativeCloneLevels {
 
 impl DataType for TooManyNativeCloneLevels {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManyNativeCloneLevels",
-            Some(FileFault::INFO),
-            &[],
-            || Box::new(TooManyNativeCloneLevels::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManyNativeCloneLevels", Some(FileFault::INFO), &[], || {
+            Box::new(TooManyNativeCloneLevels::default())
+        });
         &INFO
     };
 }
@@ -504,12 +481,9 @@ pub struct TooManyNativeClonesOnFile {
 
 impl DataType for TooManyNativeClonesOnFile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManyNativeClonesOnFile",
-            Some(FileFault::INFO),
-            &[],
-            || Box::new(TooManyNativeClonesOnFile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManyNativeClonesOnFile", Some(FileFault::INFO), &[], || {
+            Box::new(TooManyNativeClonesOnFile::default())
+        });
         &INFO
     };
 }
@@ -550,12 +524,9 @@ pub struct TooManySnapshotLevels {
 
 impl DataType for TooManySnapshotLevels {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManySnapshotLevels",
-            Some(SnapshotFault::INFO),
-            &[],
-            || Box::new(TooManySnapshotLevels::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManySnapshotLevels", Some(SnapshotFault::INFO), &[], || {
+            Box::new(TooManySnapshotLevels::default())
+        });
         &INFO
     };
 }
@@ -596,12 +567,9 @@ pub struct ToolsAlreadyUpgraded {
 
 impl DataType for ToolsAlreadyUpgraded {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsAlreadyUpgraded",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsAlreadyUpgraded::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ToolsAlreadyUpgraded", Some(VmToolsUpgradeFault::INFO), &[], || {
+            Box::new(ToolsAlreadyUpgraded::default())
+        });
         &INFO
     };
 }
@@ -642,12 +610,10 @@ pub struct ToolsAutoUpgradeNotSupported {
 
 impl DataType for ToolsAutoUpgradeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsAutoUpgradeNotSupported",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsAutoUpgradeNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ToolsAutoUpgradeNotSupported", Some(VmToolsUpgradeFault::INFO), &[], || {
+                Box::new(ToolsAutoUpgradeNotSupported::default())
+            });
         &INFO
     };
 }
@@ -688,12 +654,9 @@ pub struct ToolsImageCopyFailed {
 
 impl DataType for ToolsImageCopyFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsImageCopyFailed",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsImageCopyFailed::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ToolsImageCopyFailed", Some(VmToolsUpgradeFault::INFO), &[], || {
+            Box::new(ToolsImageCopyFailed::default())
+        });
         &INFO
     };
 }
@@ -734,12 +697,9 @@ pub struct ToolsImageNotAvailable {
 
 impl DataType for ToolsImageNotAvailable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsImageNotAvailable",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsImageNotAvailable::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ToolsImageNotAvailable", Some(VmToolsUpgradeFault::INFO), &[], || {
+            Box::new(ToolsImageNotAvailable::default())
+        });
         &INFO
     };
 }
@@ -780,12 +740,10 @@ pub struct ToolsImageSignatureCheckFailed {
 
 impl DataType for ToolsImageSignatureCheckFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsImageSignatureCheckFailed",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsImageSignatureCheckFailed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ToolsImageSignatureCheckFailed", Some(VmToolsUpgradeFault::INFO), &[], || {
+                Box::new(ToolsImageSignatureCheckFailed::default())
+            });
         &INFO
     };
 }
@@ -826,12 +784,9 @@ pub struct ToolsInstallationInProgress {
 
 impl DataType for ToolsInstallationInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsInstallationInProgress",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(ToolsInstallationInProgress::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ToolsInstallationInProgress", Some(MigrationFault::INFO), &[], || {
+            Box::new(ToolsInstallationInProgress::default())
+        });
         &INFO
     };
 }
@@ -873,9 +828,7 @@ pub struct ToolsUnavailable {
 impl DataType for ToolsUnavailable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ToolsUnavailable", Some(VimFault::INFO), &[], || {
-                Box::new(ToolsUnavailable::default())
-            });
+            TypeInfo::new("ToolsUnavailable", Some(VimFault::INFO), &[], || Box::new(ToolsUnavailable::default()));
         &INFO
     };
 }
@@ -915,12 +868,9 @@ pub struct ToolsUpgradeCancelled {
 
 impl DataType for ToolsUpgradeCancelled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsUpgradeCancelled",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsUpgradeCancelled::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ToolsUpgradeCancelled", Some(VmToolsUpgradeFault::INFO), &[], || {
+            Box::new(ToolsUpgradeCancelled::default())
+        });
         &INFO
     };
 }

@@ -74,12 +74,9 @@ pub struct UncommittedUndoableDisk {
 
 impl DataType for UncommittedUndoableDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UncommittedUndoableDisk",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(UncommittedUndoableDisk::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("UncommittedUndoableDisk", Some(MigrationFault::INFO), &[], || {
+            Box::new(UncommittedUndoableDisk::default())
+        });
         &INFO
     };
 }
@@ -174,12 +171,10 @@ pub struct UnexpectedCustomizationFault {
 
 impl DataType for UnexpectedCustomizationFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UnexpectedCustomizationFault",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(UnexpectedCustomizationFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UnexpectedCustomizationFault", Some(CustomizationFault::INFO), &[], || {
+                Box::new(UnexpectedCustomizationFault::default())
+            });
         &INFO
     };
 }
@@ -273,12 +268,10 @@ pub struct UnsharedSwapVMotionNotSupported {
 
 impl DataType for UnsharedSwapVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UnsharedSwapVMotionNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[],
-            || Box::new(UnsharedSwapVMotionNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UnsharedSwapVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
+                Box::new(UnsharedSwapVMotionNotSupported::default())
+            });
         &INFO
     };
 }
@@ -305,10 +298,7 @@ impl DataObject for UnsharedSwapVMotionNotSupported {
     }
 }
 
-inherit!(
-    UnsharedSwapVMotionNotSupported,
-    MigrationFeatureNotSupported
-);
+inherit!(UnsharedSwapVMotionNotSupported, MigrationFeatureNotSupported);
 impl Extends<MigrationFeatureNotSupported> for UnsharedSwapVMotionNotSupported {}
 impl Extends<MigrationFault> for UnsharedSwapVMotionNotSupported {}
 impl Extends<VimFault> for UnsharedSwapVMotionNotSupported {}
@@ -485,12 +475,9 @@ pub struct UnsupportedVmxLocation {
 
 impl DataType for UnsupportedVmxLocation {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UnsupportedVmxLocation",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(UnsupportedVmxLocation::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("UnsupportedVmxLocation", Some(VmConfigFault::INFO), &[], || {
+            Box::new(UnsupportedVmxLocation::default())
+        });
         &INFO
     };
 }
@@ -538,10 +525,7 @@ impl DataType for UserNotFound {
         static INFO: TypeInfo = TypeInfo::new(
             "UserNotFound",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("principal", Type::String),
-                FieldInfo::req("unresolved", Type::Boolean),
-            ],
+            &[FieldInfo::req("principal", Type::String), FieldInfo::req("unresolved", Type::Boolean)],
             || Box::new(UserNotFound::default()),
         );
         &INFO
@@ -598,10 +582,7 @@ impl DataType for UnSupportedDatastoreForVFlash {
         static INFO: TypeInfo = TypeInfo::new(
             "UnSupportedDatastoreForVFlash",
             Some(UnsupportedDatastore::INFO),
-            &[
-                FieldInfo::req("datastoreName", Type::String),
-                FieldInfo::req("type", Type::String),
-            ],
+            &[FieldInfo::req("datastoreName", Type::String), FieldInfo::req("type", Type::String)],
             || Box::new(UnSupportedDatastoreForVFlash::default()),
         );
         &INFO
@@ -653,12 +634,10 @@ pub struct UnconfiguredPropertyValue {
 
 impl DataType for UnconfiguredPropertyValue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UnconfiguredPropertyValue",
-            Some(InvalidPropertyValue::INFO),
-            &[],
-            || Box::new(UnconfiguredPropertyValue::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UnconfiguredPropertyValue", Some(InvalidPropertyValue::INFO), &[], || {
+                Box::new(UnconfiguredPropertyValue::default())
+            });
         &INFO
     };
 }
@@ -701,12 +680,10 @@ pub struct UnusedVirtualDiskBlocksNotScrubbed {
 
 impl DataType for UnusedVirtualDiskBlocksNotScrubbed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UnusedVirtualDiskBlocksNotScrubbed",
-            Some(DeviceBackingNotSupported::INFO),
-            &[],
-            || Box::new(UnusedVirtualDiskBlocksNotScrubbed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UnusedVirtualDiskBlocksNotScrubbed", Some(DeviceBackingNotSupported::INFO), &[], || {
+                Box::new(UnusedVirtualDiskBlocksNotScrubbed::default())
+            });
         &INFO
     };
 }
@@ -733,10 +710,7 @@ impl DataObject for UnusedVirtualDiskBlocksNotScrubbed {
     }
 }
 
-inherit!(
-    UnusedVirtualDiskBlocksNotScrubbed,
-    DeviceBackingNotSupported
-);
+inherit!(UnusedVirtualDiskBlocksNotScrubbed, DeviceBackingNotSupported);
 impl Extends<DeviceBackingNotSupported> for UnusedVirtualDiskBlocksNotScrubbed {}
 impl Extends<DeviceNotSupported> for UnusedVirtualDiskBlocksNotScrubbed {}
 impl Extends<VirtualHardwareCompatibilityIssue> for UnusedVirtualDiskBlocksNotScrubbed {}

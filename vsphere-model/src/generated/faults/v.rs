@@ -11,12 +11,9 @@ pub struct VAppOperationInProgress {
 
 impl DataType for VAppOperationInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VAppOperationInProgress",
-            Some(RuntimeFault::INFO),
-            &[],
-            || Box::new(VAppOperationInProgress::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VAppOperationInProgress", Some(RuntimeFault::INFO), &[], || {
+            Box::new(VAppOperationInProgress::default())
+        });
         &INFO
     };
 }
@@ -56,9 +53,8 @@ pub struct VimFault {
 
 impl DataType for VimFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VimFault", Some(MethodFault::INFO), &[], || {
-            Box::new(VimFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VimFault", Some(MethodFault::INFO), &[], || Box::new(VimFault::default()));
         &INFO
     };
 }
@@ -97,9 +93,8 @@ pub struct VmConfigFault {
 
 impl DataType for VmConfigFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmConfigFault", Some(VimFault::INFO), &[], || {
-            Box::new(VmConfigFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmConfigFault", Some(VimFault::INFO), &[], || Box::new(VmConfigFault::default()));
         &INFO
     };
 }
@@ -144,10 +139,7 @@ impl DataType for VmConfigIncompatibleForFaultTolerance {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigIncompatibleForFaultTolerance",
             Some(VmConfigFault::INFO),
-            &[FieldInfo::opt(
-                "fault",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmConfigIncompatibleForFaultTolerance::default()),
         );
         &INFO
@@ -204,10 +196,7 @@ impl DataType for VmConfigIncompatibleForRecordReplay {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigIncompatibleForRecordReplay",
             Some(VmConfigFault::INFO),
-            &[FieldInfo::opt(
-                "fault",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmConfigIncompatibleForRecordReplay::default()),
         );
         &INFO
@@ -259,10 +248,9 @@ pub struct VmFaultToleranceIssue {
 
 impl DataType for VmFaultToleranceIssue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmFaultToleranceIssue", Some(VimFault::INFO), &[], || {
-                Box::new(VmFaultToleranceIssue::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmFaultToleranceIssue", Some(VimFault::INFO), &[], || {
+            Box::new(VmFaultToleranceIssue::default())
+        });
         &INFO
     };
 }
@@ -370,10 +358,7 @@ impl DataType for VmHostAffinityRuleViolation {
         static INFO: TypeInfo = TypeInfo::new(
             "VmHostAffinityRuleViolation",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("hostName", Type::String),
-            ],
+            &[FieldInfo::req("vmName", Type::String), FieldInfo::req("hostName", Type::String)],
             || Box::new(VmHostAffinityRuleViolation::default()),
         );
         &INFO
@@ -478,10 +463,9 @@ pub struct VmMetadataManagerFault {
 
 impl DataType for VmMetadataManagerFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmMetadataManagerFault", Some(VimFault::INFO), &[], || {
-                Box::new(VmMetadataManagerFault::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmMetadataManagerFault", Some(VimFault::INFO), &[], || {
+            Box::new(VmMetadataManagerFault::default())
+        });
         &INFO
     };
 }
@@ -521,12 +505,10 @@ pub struct VmMonitorIncompatibleForFaultTolerance {
 
 impl DataType for VmMonitorIncompatibleForFaultTolerance {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmMonitorIncompatibleForFaultTolerance",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(VmMonitorIncompatibleForFaultTolerance::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmMonitorIncompatibleForFaultTolerance", Some(VimFault::INFO), &[], || {
+                Box::new(VmMonitorIncompatibleForFaultTolerance::default())
+            });
         &INFO
     };
 }
@@ -565,13 +547,13 @@ pub struct VmToolsUpgradeFault {
 }
 
 impl DataType for VmToolsUpgradeFault {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmToolsUpgradeFault", Some(VimFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("VmToolsUpgradeFault", Some(VimFault::INFO), &[], || {
                 Box::new(VmToolsUpgradeFault::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for VmToolsUpgradeFault {
@@ -728,9 +710,8 @@ pub struct VsanFault {
 
 impl DataType for VsanFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VsanFault", Some(VimFault::INFO), &[], || {
-            Box::new(VsanFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VsanFault", Some(VimFault::INFO), &[], || Box::new(VsanFault::default()));
         &INFO
     };
 }
@@ -770,9 +751,8 @@ pub struct VAppConfigFault {
 
 impl DataType for VAppConfigFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VAppConfigFault", Some(VimFault::INFO), &[], || {
-            Box::new(VAppConfigFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VAppConfigFault", Some(VimFault::INFO), &[], || Box::new(VAppConfigFault::default()));
         &INFO
     };
 }
@@ -813,9 +793,7 @@ pub struct VAppNotRunning {
 impl DataType for VAppNotRunning {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VAppNotRunning", Some(VmConfigFault::INFO), &[], || {
-                Box::new(VAppNotRunning::default())
-            });
+            TypeInfo::new("VAppNotRunning", Some(VmConfigFault::INFO), &[], || Box::new(VAppNotRunning::default()));
         &INFO
     };
 }
@@ -932,12 +910,9 @@ pub struct VAppTaskInProgress {
 
 impl DataType for VAppTaskInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VAppTaskInProgress",
-            Some(TaskInProgress::INFO),
-            &[],
-            || Box::new(VAppTaskInProgress::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VAppTaskInProgress", Some(TaskInProgress::INFO), &[], || {
+            Box::new(VAppTaskInProgress::default())
+        });
         &INFO
     };
 }
@@ -978,12 +953,10 @@ pub struct VFlashCacheHotConfigNotSupported {
 
 impl DataType for VFlashCacheHotConfigNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VFlashCacheHotConfigNotSupported",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(VFlashCacheHotConfigNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VFlashCacheHotConfigNotSupported", Some(VmConfigFault::INFO), &[], || {
+                Box::new(VFlashCacheHotConfigNotSupported::default())
+            });
         &INFO
     };
 }
@@ -1165,12 +1138,10 @@ pub struct VMotionAcrossNetworkNotSupported {
 
 impl DataType for VMotionAcrossNetworkNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionAcrossNetworkNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[],
-            || Box::new(VMotionAcrossNetworkNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VMotionAcrossNetworkNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
+                Box::new(VMotionAcrossNetworkNotSupported::default())
+            });
         &INFO
     };
 }
@@ -1197,10 +1168,7 @@ impl DataObject for VMotionAcrossNetworkNotSupported {
     }
 }
 
-inherit!(
-    VMotionAcrossNetworkNotSupported,
-    MigrationFeatureNotSupported
-);
+inherit!(VMotionAcrossNetworkNotSupported, MigrationFeatureNotSupported);
 impl Extends<MigrationFeatureNotSupported> for VMotionAcrossNetworkNotSupported {}
 impl Extends<MigrationFault> for VMotionAcrossNetworkNotSupported {}
 impl Extends<VimFault> for VMotionAcrossNetworkNotSupported {}
@@ -1391,12 +1359,9 @@ pub struct VMotionNotConfigured {
 
 impl DataType for VMotionNotConfigured {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionNotConfigured",
-            Some(VMotionInterfaceIssue::INFO),
-            &[],
-            || Box::new(VMotionNotConfigured::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMotionNotConfigured", Some(VMotionInterfaceIssue::INFO), &[], || {
+            Box::new(VMotionNotConfigured::default())
+        });
         &INFO
     };
 }
@@ -1438,12 +1403,9 @@ pub struct VMotionNotLicensed {
 
 impl DataType for VMotionNotLicensed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionNotLicensed",
-            Some(VMotionInterfaceIssue::INFO),
-            &[],
-            || Box::new(VMotionNotLicensed::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMotionNotLicensed", Some(VMotionInterfaceIssue::INFO), &[], || {
+            Box::new(VMotionNotLicensed::default())
+        });
         &INFO
     };
 }
@@ -1485,12 +1447,9 @@ pub struct VMotionNotSupported {
 
 impl DataType for VMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionNotSupported",
-            Some(VMotionInterfaceIssue::INFO),
-            &[],
-            || Box::new(VMotionNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMotionNotSupported", Some(VMotionInterfaceIssue::INFO), &[], || {
+            Box::new(VMotionNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1532,12 +1491,9 @@ pub struct VMotionProtocolIncompatible {
 
 impl DataType for VMotionProtocolIncompatible {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionProtocolIncompatible",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(VMotionProtocolIncompatible::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMotionProtocolIncompatible", Some(MigrationFault::INFO), &[], || {
+            Box::new(VMotionProtocolIncompatible::default())
+        });
         &INFO
     };
 }
@@ -1578,12 +1534,10 @@ pub struct VirtualHardwareCompatibilityIssue {
 
 impl DataType for VirtualHardwareCompatibilityIssue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualHardwareCompatibilityIssue",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(VirtualHardwareCompatibilityIssue::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualHardwareCompatibilityIssue", Some(VmConfigFault::INFO), &[], || {
+                Box::new(VirtualHardwareCompatibilityIssue::default())
+            });
         &INFO
     };
 }
@@ -1631,10 +1585,7 @@ impl DataType for VirtualHardwareVersionNotSupported {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualHardwareVersionNotSupported",
             Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("host", Type::Ref),
-            ],
+            &[FieldInfo::req("hostName", Type::String), FieldInfo::req("host", Type::Ref)],
             || Box::new(VirtualHardwareVersionNotSupported::default()),
         );
         &INFO
@@ -1671,10 +1622,7 @@ impl DataObject for VirtualHardwareVersionNotSupported {
     }
 }
 
-inherit!(
-    VirtualHardwareVersionNotSupported,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(VirtualHardwareVersionNotSupported, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for VirtualHardwareVersionNotSupported {}
 impl Extends<VmConfigFault> for VirtualHardwareVersionNotSupported {}
 impl Extends<VimFault> for VirtualHardwareVersionNotSupported {}
@@ -1897,10 +1845,7 @@ impl DataType for VmFaultToleranceInvalidFileBacking {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceInvalidFileBacking",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::opt("backingType", Type::String),
-                FieldInfo::opt("backingFilename", Type::String),
-            ],
+            &[FieldInfo::opt("backingType", Type::String), FieldInfo::opt("backingFilename", Type::String)],
             || Box::new(VmFaultToleranceInvalidFileBacking::default()),
         );
         &INFO
@@ -1958,10 +1903,7 @@ impl DataType for VmFaultToleranceTooManyFtVcpusOnHost {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceTooManyFtVcpusOnHost",
             Some(InsufficientResourcesFault::INFO),
-            &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::req("maxNumFtVcpus", Type::Int),
-            ],
+            &[FieldInfo::opt("hostName", Type::String), FieldInfo::req("maxNumFtVcpus", Type::Int)],
             || Box::new(VmFaultToleranceTooManyFtVcpusOnHost::default()),
         );
         &INFO
@@ -1998,10 +1940,7 @@ impl DataObject for VmFaultToleranceTooManyFtVcpusOnHost {
     }
 }
 
-inherit!(
-    VmFaultToleranceTooManyFtVcpusOnHost,
-    InsufficientResourcesFault
-);
+inherit!(VmFaultToleranceTooManyFtVcpusOnHost, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for VmFaultToleranceTooManyFtVcpusOnHost {}
 impl Extends<VimFault> for VmFaultToleranceTooManyFtVcpusOnHost {}
 impl Extends<MethodFault> for VmFaultToleranceTooManyFtVcpusOnHost {}
@@ -2022,10 +1961,7 @@ impl DataType for VmFaultToleranceTooManyVMsOnHost {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceTooManyVMsOnHost",
             Some(InsufficientResourcesFault::INFO),
-            &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::req("maxNumFtVms", Type::Int),
-            ],
+            &[FieldInfo::opt("hostName", Type::String), FieldInfo::req("maxNumFtVms", Type::Int)],
             || Box::new(VmFaultToleranceTooManyVMsOnHost::default()),
         );
         &INFO
@@ -2075,13 +2011,13 @@ pub struct VmPowerOnDisabled {
 }
 
 impl DataType for VmPowerOnDisabled {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmPowerOnDisabled", Some(InvalidState::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("VmPowerOnDisabled", Some(InvalidState::INFO), &[], || {
                 Box::new(VmPowerOnDisabled::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for VmPowerOnDisabled {
@@ -2127,10 +2063,7 @@ impl DataType for VmSmpFaultToleranceTooManyVMsOnHost {
         static INFO: TypeInfo = TypeInfo::new(
             "VmSmpFaultToleranceTooManyVMsOnHost",
             Some(InsufficientResourcesFault::INFO),
-            &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::req("maxNumSmpFtVms", Type::Int),
-            ],
+            &[FieldInfo::opt("hostName", Type::String), FieldInfo::req("maxNumSmpFtVms", Type::Int)],
             || Box::new(VmSmpFaultToleranceTooManyVMsOnHost::default()),
         );
         &INFO
@@ -2167,10 +2100,7 @@ impl DataObject for VmSmpFaultToleranceTooManyVMsOnHost {
     }
 }
 
-inherit!(
-    VmSmpFaultToleranceTooManyVMsOnHost,
-    InsufficientResourcesFault
-);
+inherit!(VmSmpFaultToleranceTooManyVMsOnHost, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for VmSmpFaultToleranceTooManyVMsOnHost {}
 impl Extends<VimFault> for VmSmpFaultToleranceTooManyVMsOnHost {}
 impl Extends<MethodFault> for VmSmpFaultToleranceTooManyVMsOnHost {}
@@ -2310,12 +2240,9 @@ pub struct VmotionInterfaceNotEnabled {
 
 impl DataType for VmotionInterfaceNotEnabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmotionInterfaceNotEnabled",
-            Some(HostPowerOpFailed::INFO),
-            &[],
-            || Box::new(VmotionInterfaceNotEnabled::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmotionInterfaceNotEnabled", Some(HostPowerOpFailed::INFO), &[], || {
+            Box::new(VmotionInterfaceNotEnabled::default())
+        });
         &INFO
     };
 }
@@ -2356,12 +2283,9 @@ pub struct VolumeEditorError {
 
 impl DataType for VolumeEditorError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VolumeEditorError",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(VolumeEditorError::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VolumeEditorError", Some(CustomizationFault::INFO), &[], || {
+            Box::new(VolumeEditorError::default())
+        });
         &INFO
     };
 }
@@ -2409,10 +2333,7 @@ impl DataType for VsanClusterUuidMismatch {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanClusterUuidMismatch",
             Some(CannotMoveVsanEnabledHost::INFO),
-            &[
-                FieldInfo::req("hostClusterUuid", Type::String),
-                FieldInfo::req("destinationClusterUuid", Type::String),
-            ],
+            &[FieldInfo::req("hostClusterUuid", Type::String), FieldInfo::req("destinationClusterUuid", Type::String)],
             || Box::new(VsanClusterUuidMismatch::default()),
         );
         &INFO
@@ -2466,12 +2387,10 @@ pub struct VsanDiskFault {
 
 impl DataType for VsanDiskFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VsanDiskFault",
-            Some(VsanFault::INFO),
-            &[FieldInfo::opt("device", Type::String)],
-            || Box::new(VsanDiskFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VsanDiskFault", Some(VsanFault::INFO), &[FieldInfo::opt("device", Type::String)], || {
+                Box::new(VsanDiskFault::default())
+            });
         &INFO
     };
 }
@@ -2518,12 +2437,9 @@ pub struct VsanIncompatibleDiskMapping {
 
 impl DataType for VsanIncompatibleDiskMapping {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VsanIncompatibleDiskMapping",
-            Some(VsanDiskFault::INFO),
-            &[],
-            || Box::new(VsanIncompatibleDiskMapping::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VsanIncompatibleDiskMapping", Some(VsanDiskFault::INFO), &[], || {
+            Box::new(VsanIncompatibleDiskMapping::default())
+        });
         &INFO
     };
 }
@@ -2932,10 +2848,7 @@ impl DataType for VspanPromiscuousPortNotSupported {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanPromiscuousPortNotSupported",
             Some(DvsFault::INFO),
-            &[
-                FieldInfo::req("vspanSessionKey", Type::String),
-                FieldInfo::req("portKey", Type::String),
-            ],
+            &[FieldInfo::req("vspanSessionKey", Type::String), FieldInfo::req("portKey", Type::String)],
             || Box::new(VspanPromiscuousPortNotSupported::default()),
         );
         &INFO
@@ -2993,10 +2906,7 @@ impl DataType for VspanSameSessionPortConflict {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanSameSessionPortConflict",
             Some(DvsFault::INFO),
-            &[
-                FieldInfo::req("vspanSessionKey", Type::String),
-                FieldInfo::req("portKey", Type::String),
-            ],
+            &[FieldInfo::req("vspanSessionKey", Type::String), FieldInfo::req("portKey", Type::String)],
             || Box::new(VspanSameSessionPortConflict::default()),
         );
         &INFO
@@ -3047,12 +2957,9 @@ pub struct VMINotSupported {
 
 impl DataType for VMINotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMINotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(VMINotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMINotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(VMINotSupported::default())
+        });
         &INFO
     };
 }
@@ -3095,12 +3002,9 @@ pub struct VMOnConflictDVPort {
 
 impl DataType for VMOnConflictDVPort {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMOnConflictDVPort",
-            Some(CannotAccessNetwork::INFO),
-            &[],
-            || Box::new(VMOnConflictDVPort::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMOnConflictDVPort", Some(CannotAccessNetwork::INFO), &[], || {
+            Box::new(VMOnConflictDVPort::default())
+        });
         &INFO
     };
 }
@@ -3144,12 +3048,9 @@ pub struct VMOnVirtualIntranet {
 
 impl DataType for VMOnVirtualIntranet {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMOnVirtualIntranet",
-            Some(CannotAccessNetwork::INFO),
-            &[],
-            || Box::new(VMOnVirtualIntranet::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMOnVirtualIntranet", Some(CannotAccessNetwork::INFO), &[], || {
+            Box::new(VMOnVirtualIntranet::default())
+        });
         &INFO
     };
 }
@@ -3249,12 +3150,10 @@ pub struct VirtualEthernetCardNotSupported {
 
 impl DataType for VirtualEthernetCardNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualEthernetCardNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(VirtualEthernetCardNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualEthernetCardNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+                Box::new(VirtualEthernetCardNotSupported::default())
+            });
         &INFO
     };
 }
@@ -3297,12 +3196,9 @@ pub struct VmfsAlreadyMounted {
 
 impl DataType for VmfsAlreadyMounted {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmfsAlreadyMounted",
-            Some(VmfsMountFault::INFO),
-            &[],
-            || Box::new(VmfsAlreadyMounted::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmfsAlreadyMounted", Some(VmfsMountFault::INFO), &[], || {
+            Box::new(VmfsAlreadyMounted::default())
+        });
         &INFO
     };
 }
@@ -3344,12 +3240,9 @@ pub struct VmfsAmbiguousMount {
 
 impl DataType for VmfsAmbiguousMount {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmfsAmbiguousMount",
-            Some(VmfsMountFault::INFO),
-            &[],
-            || Box::new(VmfsAmbiguousMount::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmfsAmbiguousMount", Some(VmfsMountFault::INFO), &[], || {
+            Box::new(VmfsAmbiguousMount::default())
+        });
         &INFO
     };
 }
@@ -3391,12 +3284,10 @@ pub struct VirtualDiskBlocksNotFullyProvisioned {
 
 impl DataType for VirtualDiskBlocksNotFullyProvisioned {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualDiskBlocksNotFullyProvisioned",
-            Some(DeviceBackingNotSupported::INFO),
-            &[],
-            || Box::new(VirtualDiskBlocksNotFullyProvisioned::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualDiskBlocksNotFullyProvisioned", Some(DeviceBackingNotSupported::INFO), &[], || {
+                Box::new(VirtualDiskBlocksNotFullyProvisioned::default())
+            });
         &INFO
     };
 }
@@ -3423,10 +3314,7 @@ impl DataObject for VirtualDiskBlocksNotFullyProvisioned {
     }
 }
 
-inherit!(
-    VirtualDiskBlocksNotFullyProvisioned,
-    DeviceBackingNotSupported
-);
+inherit!(VirtualDiskBlocksNotFullyProvisioned, DeviceBackingNotSupported);
 impl Extends<DeviceBackingNotSupported> for VirtualDiskBlocksNotFullyProvisioned {}
 impl Extends<DeviceNotSupported> for VirtualDiskBlocksNotFullyProvisioned {}
 impl Extends<VirtualHardwareCompatibilityIssue> for VirtualDiskBlocksNotFullyProvisioned {}

@@ -37,11 +37,7 @@ impl CryptoManager {
 
     /// `RemoveKeys`, since 6.5; needs `Cryptographer.ManageKeys`.
     pub fn remove_keys(&self, keys: &[CryptoKeyId], force: bool) -> Request<Vec<CryptoKeyResult>> {
-        Request::new(
-            self,
-            &method::REMOVE_KEYS,
-            &[Value::List(&keys), leaf(&force)],
-        )
+        Request::new(self, &method::REMOVE_KEYS, &[Value::List(&keys), leaf(&force)])
     }
 
     /// `ListKeys`, since 6.5; needs `Cryptographer.ManageKeys`.
@@ -71,10 +67,7 @@ pub mod method {
         name: "AddKeys",
         owner: "CryptoManager",
         params: &[FieldInfo::list("keys", Type::Data(CryptoKeyPlain::INFO))],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(CryptoKeyResult::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(CryptoKeyResult::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 
@@ -82,10 +75,7 @@ pub mod method {
     pub static REMOVE_KEY: Method = Method {
         name: "RemoveKey",
         owner: "CryptoManager",
-        params: &[
-            FieldInfo::req("key", Type::Data(CryptoKeyId::INFO)),
-            FieldInfo::req("force", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("key", Type::Data(CryptoKeyId::INFO)), FieldInfo::req("force", Type::Boolean)],
         result: None,
         privilege: Some("Cryptographer.ManageKeys"),
     };
@@ -94,14 +84,8 @@ pub mod method {
     pub static REMOVE_KEYS: Method = Method {
         name: "RemoveKeys",
         owner: "CryptoManager",
-        params: &[
-            FieldInfo::list("keys", Type::Data(CryptoKeyId::INFO)),
-            FieldInfo::req("force", Type::Boolean),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(CryptoKeyResult::INFO),
-        )),
+        params: &[FieldInfo::list("keys", Type::Data(CryptoKeyId::INFO)), FieldInfo::req("force", Type::Boolean)],
+        result: Some(FieldInfo::list("returnval", Type::Data(CryptoKeyResult::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 

@@ -45,20 +45,12 @@ impl CustomFieldsManager {
     ///
     /// Faults: `DuplicateName`.
     pub fn rename_custom_field_def(&self, key: i32, name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::RENAME_CUSTOM_FIELD_DEF,
-            &[leaf(&key), Value::String(name)],
-        )
+        Request::new(self, &method::RENAME_CUSTOM_FIELD_DEF, &[leaf(&key), Value::String(name)])
     }
 
     /// `SetField`, since 2.0.
     pub fn set_field(&self, entity: &ManagedObjectReference, key: i32, value: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_FIELD,
-            &[leaf(entity), leaf(&key), Value::String(value)],
-        )
+        Request::new(self, &method::SET_FIELD, &[leaf(entity), leaf(&key), Value::String(value)])
     }
 }
 
@@ -79,10 +71,7 @@ pub mod method {
             FieldInfo::opt("fieldDefPolicy", Type::Data(PrivilegePolicyDef::INFO)),
             FieldInfo::opt("fieldPolicy", Type::Data(PrivilegePolicyDef::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(CustomFieldDef::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(CustomFieldDef::INFO))),
         privilege: Some("Global.ManageCustomFields"),
     };
 
@@ -99,10 +88,7 @@ pub mod method {
     pub static RENAME_CUSTOM_FIELD_DEF: Method = Method {
         name: "RenameCustomFieldDef",
         owner: "CustomFieldsManager",
-        params: &[
-            FieldInfo::req("key", Type::Int),
-            FieldInfo::req("name", Type::String),
-        ],
+        params: &[FieldInfo::req("key", Type::Int), FieldInfo::req("name", Type::String)],
         result: None,
         privilege: Some("Global.ManageCustomFields"),
     };

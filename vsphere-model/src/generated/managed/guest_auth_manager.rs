@@ -22,11 +22,7 @@ impl GuestAuthManager {
         vm: &ManagedObjectReference,
         auth: &Poly<GuestAuthentication>,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::VALIDATE_CREDENTIALS_IN_GUEST,
-            &[leaf(vm), leaf(auth)],
-        )
+        Request::new(self, &method::VALIDATE_CREDENTIALS_IN_GUEST, &[leaf(vm), leaf(auth)])
     }
 
     /// `AcquireCredentialsInGuest`, since 5.0.
@@ -53,11 +49,7 @@ impl GuestAuthManager {
         vm: &ManagedObjectReference,
         auth: &Poly<GuestAuthentication>,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::RELEASE_CREDENTIALS_IN_GUEST,
-            &[leaf(vm), leaf(auth)],
-        )
+        Request::new(self, &method::RELEASE_CREDENTIALS_IN_GUEST, &[leaf(vm), leaf(auth)])
     }
 }
 
@@ -69,10 +61,7 @@ pub mod method {
     pub static VALIDATE_CREDENTIALS_IN_GUEST: Method = Method {
         name: "ValidateCredentialsInGuest",
         owner: "GuestAuthManager",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-        ],
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
         result: None,
         privilege: None,
     };
@@ -86,10 +75,7 @@ pub mod method {
             FieldInfo::req("requestedAuth", Type::Data(GuestAuthentication::INFO)),
             FieldInfo::opt("sessionID", Type::Long),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(GuestAuthentication::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(GuestAuthentication::INFO))),
         privilege: None,
     };
 
@@ -97,10 +83,7 @@ pub mod method {
     pub static RELEASE_CREDENTIALS_IN_GUEST: Method = Method {
         name: "ReleaseCredentialsInGuest",
         owner: "GuestAuthManager",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-        ],
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
         result: None,
         privilege: None,
     };

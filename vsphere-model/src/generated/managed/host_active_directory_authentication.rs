@@ -11,11 +11,7 @@ pub struct HostActiveDirectoryAuthentication {
     base: HostDirectoryStore,
 }
 
-managed_object!(
-    HostActiveDirectoryAuthentication,
-    HostDirectoryStore,
-    "HostActiveDirectoryAuthentication"
-);
+managed_object!(HostActiveDirectoryAuthentication, HostDirectoryStore, "HostActiveDirectoryAuthentication");
 
 impl HostActiveDirectoryAuthentication {
     /// `JoinDomain_Task`, since 4.1; needs `Host.Config.AuthenticationStore`.
@@ -30,27 +26,15 @@ impl HostActiveDirectoryAuthentication {
         Request::new(
             self,
             &method::JOIN_DOMAIN_TASK,
-            &[
-                Value::String(domain_name),
-                Value::String(user_name),
-                Value::String(password),
-            ],
+            &[Value::String(domain_name), Value::String(user_name), Value::String(password)],
         )
     }
 
     /// `JoinDomainWithCAM_Task`, since 5.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `ActiveDirectoryFault`, `HostConfigFault`, `InvalidState`, `TaskInProgress`.
-    pub fn join_domain_with_cam_task(
-        &self,
-        domain_name: &str,
-        cam_server: &str,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::JOIN_DOMAIN_WITH_CAM_TASK,
-            &[Value::String(domain_name), Value::String(cam_server)],
-        )
+    pub fn join_domain_with_cam_task(&self, domain_name: &str, cam_server: &str) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::JOIN_DOMAIN_WITH_CAM_TASK, &[Value::String(domain_name), Value::String(cam_server)])
     }
 
     /// `ImportCertificateForCAM_Task`, since 5.0; needs `Host.Config.AuthenticationStore`.
@@ -86,41 +70,25 @@ impl HostActiveDirectoryAuthentication {
     ///
     /// Faults: `HostConfigFault`.
     pub fn install_smart_card_trust_anchor(&self, cert: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::INSTALL_SMART_CARD_TRUST_ANCHOR,
-            &[Value::String(cert)],
-        )
+        Request::new(self, &method::INSTALL_SMART_CARD_TRUST_ANCHOR, &[Value::String(cert)])
     }
 
     /// `ReplaceSmartCardTrustAnchors`, since 6.0; needs `Host.Config.AuthenticationStore`.
     pub fn replace_smart_card_trust_anchors(&self, certs: &[String]) -> Request<()> {
-        Request::new(
-            self,
-            &method::REPLACE_SMART_CARD_TRUST_ANCHORS,
-            &[Value::List(&certs)],
-        )
+        Request::new(self, &method::REPLACE_SMART_CARD_TRUST_ANCHORS, &[Value::List(&certs)])
     }
 
     /// `RemoveSmartCardTrustAnchor`, since 6.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `HostConfigFault`.
     pub fn remove_smart_card_trust_anchor(&self, issuer: &str, serial: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_SMART_CARD_TRUST_ANCHOR,
-            &[Value::String(issuer), Value::String(serial)],
-        )
+        Request::new(self, &method::REMOVE_SMART_CARD_TRUST_ANCHOR, &[Value::String(issuer), Value::String(serial)])
     }
 
     /// `RemoveSmartCardTrustAnchorByFingerprint`, since 6.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn remove_smart_card_trust_anchor_by_fingerprint(
-        &self,
-        fingerprint: &str,
-        digest: &str,
-    ) -> Request<()> {
+    pub fn remove_smart_card_trust_anchor_by_fingerprint(&self, fingerprint: &str, digest: &str) -> Request<()> {
         Request::new(
             self,
             &method::REMOVE_SMART_CARD_TRUST_ANCHOR_BY_FINGERPRINT,
@@ -132,11 +100,7 @@ impl HostActiveDirectoryAuthentication {
     ///
     /// Faults: `HostConfigFault`.
     pub fn remove_smart_card_trust_anchor_certificate(&self, certificate: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_SMART_CARD_TRUST_ANCHOR_CERTIFICATE,
-            &[Value::String(certificate)],
-        )
+        Request::new(self, &method::REMOVE_SMART_CARD_TRUST_ANCHOR_CERTIFICATE, &[Value::String(certificate)])
     }
 
     /// `ListSmartCardTrustAnchors`, since 6.0; needs `Host.Config.AuthenticationStore`.
@@ -155,8 +119,7 @@ impl HostActiveDirectoryAuthentication {
 }
 
 /// The property `info` of `HostAuthenticationStore`.
-pub const INFO: Property<HostActiveDirectoryAuthentication, Poly<HostAuthenticationStoreInfo>> =
-    Property::new("info");
+pub const INFO: Property<HostActiveDirectoryAuthentication, Poly<HostAuthenticationStoreInfo>> = Property::new("info");
 
 /// The methods, described.
 pub mod method {
@@ -179,10 +142,7 @@ pub mod method {
     pub static JOIN_DOMAIN_WITH_CAM_TASK: Method = Method {
         name: "JoinDomainWithCAM_Task",
         owner: "HostActiveDirectoryAuthentication",
-        params: &[
-            FieldInfo::req("domainName", Type::String),
-            FieldInfo::req("camServer", Type::String),
-        ],
+        params: &[FieldInfo::req("domainName", Type::String), FieldInfo::req("camServer", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AuthenticationStore"),
     };
@@ -191,10 +151,7 @@ pub mod method {
     pub static IMPORT_CERTIFICATE_FOR_CAM_TASK: Method = Method {
         name: "ImportCertificateForCAM_Task",
         owner: "HostActiveDirectoryAuthentication",
-        params: &[
-            FieldInfo::req("certPath", Type::String),
-            FieldInfo::req("camServer", Type::String),
-        ],
+        params: &[FieldInfo::req("certPath", Type::String), FieldInfo::req("camServer", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AuthenticationStore"),
     };
@@ -239,10 +196,7 @@ pub mod method {
     pub static REMOVE_SMART_CARD_TRUST_ANCHOR: Method = Method {
         name: "RemoveSmartCardTrustAnchor",
         owner: "HostActiveDirectoryAuthentication",
-        params: &[
-            FieldInfo::req("issuer", Type::String),
-            FieldInfo::req("serial", Type::String),
-        ],
+        params: &[FieldInfo::req("issuer", Type::String), FieldInfo::req("serial", Type::String)],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
     };
@@ -251,10 +205,7 @@ pub mod method {
     pub static REMOVE_SMART_CARD_TRUST_ANCHOR_BY_FINGERPRINT: Method = Method {
         name: "RemoveSmartCardTrustAnchorByFingerprint",
         owner: "HostActiveDirectoryAuthentication",
-        params: &[
-            FieldInfo::req("fingerprint", Type::String),
-            FieldInfo::req("digest", Type::String),
-        ],
+        params: &[FieldInfo::req("fingerprint", Type::String), FieldInfo::req("digest", Type::String)],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
     };

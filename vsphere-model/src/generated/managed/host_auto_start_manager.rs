@@ -31,8 +31,7 @@ impl HostAutoStartManager {
 }
 
 /// The property `config`.
-pub const CONFIG: Property<HostAutoStartManager, HostAutoStartManagerConfig> =
-    Property::new("config");
+pub const CONFIG: Property<HostAutoStartManager, HostAutoStartManagerConfig> = Property::new("config");
 
 /// The methods, described.
 pub mod method {
@@ -42,10 +41,7 @@ pub mod method {
     pub static RECONFIGURE_AUTOSTART: Method = Method {
         name: "ReconfigureAutostart",
         owner: "HostAutoStartManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(HostAutoStartManagerConfig::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(HostAutoStartManagerConfig::INFO))],
         result: None,
         privilege: Some("Host.Config.AutoStart"),
     };

@@ -28,11 +28,7 @@ impl HostPatchManager {
         Request::new(
             self,
             &method::CHECK_HOST_PATCH_TASK,
-            &[
-                Value::List(&meta_urls),
-                Value::List(&bundle_urls),
-                spec.map_or(Value::Unset, leaf),
-            ],
+            &[Value::List(&meta_urls), Value::List(&bundle_urls), spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -46,11 +42,7 @@ impl HostPatchManager {
         repository: &HostPatchManagerLocator,
         update_id: &[String],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::SCAN_HOST_PATCH_TASK,
-            &[leaf(repository), Value::List(&update_id)],
-        )
+        Request::new(self, &method::SCAN_HOST_PATCH_TASK, &[leaf(repository), Value::List(&update_id)])
     }
 
     /// `ScanHostPatchV2_Task`, since 4.0; needs `System.Read`.
@@ -67,11 +59,7 @@ impl HostPatchManager {
         Request::new(
             self,
             &method::SCAN_HOST_PATCH_V2_TASK,
-            &[
-                Value::List(&meta_urls),
-                Value::List(&bundle_urls),
-                spec.map_or(Value::Unset, leaf),
-            ],
+            &[Value::List(&meta_urls), Value::List(&bundle_urls), spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -165,11 +153,7 @@ impl HostPatchManager {
         &self,
         spec: Option<&HostPatchManagerPatchManagerOperationSpec>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::QUERY_HOST_PATCH_TASK,
-            &[spec.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_HOST_PATCH_TASK, &[spec.map_or(Value::Unset, leaf)])
     }
 }
 
@@ -184,10 +168,7 @@ pub mod method {
         params: &[
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
@@ -212,10 +193,7 @@ pub mod method {
         params: &[
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
@@ -229,10 +207,7 @@ pub mod method {
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
             FieldInfo::list("vibUrls", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
@@ -259,10 +234,7 @@ pub mod method {
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
             FieldInfo::list("vibUrls", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
@@ -274,10 +246,7 @@ pub mod method {
         owner: "HostPatchManager",
         params: &[
             FieldInfo::list("bulletinIds", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
@@ -287,10 +256,7 @@ pub mod method {
     pub static QUERY_HOST_PATCH_TASK: Method = Method {
         name: "QueryHostPatch_Task",
         owner: "HostPatchManager",
-        params: &[FieldInfo::opt(
-            "spec",
-            Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-        )],
+        params: &[FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
     };

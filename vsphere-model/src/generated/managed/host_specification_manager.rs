@@ -22,11 +22,7 @@ impl HostSpecificationManager {
         host: &ManagedObjectReference,
         host_spec: &HostSpecification,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_HOST_SPECIFICATION,
-            &[leaf(host), leaf(host_spec)],
-        )
+        Request::new(self, &method::UPDATE_HOST_SPECIFICATION, &[leaf(host), leaf(host_spec)])
     }
 
     /// `UpdateHostSubSpecification`, since 6.5; needs `Profile.Edit`.
@@ -37,11 +33,7 @@ impl HostSpecificationManager {
         host: &ManagedObjectReference,
         host_sub_spec: &HostSubSpecification,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_HOST_SUB_SPECIFICATION,
-            &[leaf(host), leaf(host_sub_spec)],
-        )
+        Request::new(self, &method::UPDATE_HOST_SUB_SPECIFICATION, &[leaf(host), leaf(host_sub_spec)])
     }
 
     /// `RetrieveHostSpecification`, since 6.5; needs `System.View`.
@@ -52,26 +44,14 @@ impl HostSpecificationManager {
         host: &ManagedObjectReference,
         from_host: bool,
     ) -> Request<HostSpecification> {
-        Request::new(
-            self,
-            &method::RETRIEVE_HOST_SPECIFICATION,
-            &[leaf(host), leaf(&from_host)],
-        )
+        Request::new(self, &method::RETRIEVE_HOST_SPECIFICATION, &[leaf(host), leaf(&from_host)])
     }
 
     /// `DeleteHostSubSpecification`, since 6.5; needs `System.View`.
     ///
     /// Faults: `HostSpecificationOperationFailed`.
-    pub fn delete_host_sub_specification(
-        &self,
-        host: &ManagedObjectReference,
-        sub_spec_name: &str,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::DELETE_HOST_SUB_SPECIFICATION,
-            &[leaf(host), Value::String(sub_spec_name)],
-        )
+    pub fn delete_host_sub_specification(&self, host: &ManagedObjectReference, sub_spec_name: &str) -> Request<()> {
+        Request::new(self, &method::DELETE_HOST_SUB_SPECIFICATION, &[leaf(host), Value::String(sub_spec_name)])
     }
 
     /// `DeleteHostSpecification`, since 6.5; needs `System.View`.
@@ -90,10 +70,7 @@ impl HostSpecificationManager {
         Request::new(
             self,
             &method::HOST_SPEC_GET_UPDATED_HOSTS,
-            &[
-                start_change_id.map_or(Value::Unset, Value::String),
-                end_change_id.map_or(Value::Unset, Value::String),
-            ],
+            &[start_change_id.map_or(Value::Unset, Value::String), end_change_id.map_or(Value::Unset, Value::String)],
         )
     }
 }
@@ -106,10 +83,7 @@ pub mod method {
     pub static UPDATE_HOST_SPECIFICATION: Method = Method {
         name: "UpdateHostSpecification",
         owner: "HostSpecificationManager",
-        params: &[
-            FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("hostSpec", Type::Data(HostSpecification::INFO)),
-        ],
+        params: &[FieldInfo::req("host", Type::Ref), FieldInfo::req("hostSpec", Type::Data(HostSpecification::INFO))],
         result: None,
         privilege: Some("Profile.Edit"),
     };
@@ -130,14 +104,8 @@ pub mod method {
     pub static RETRIEVE_HOST_SPECIFICATION: Method = Method {
         name: "RetrieveHostSpecification",
         owner: "HostSpecificationManager",
-        params: &[
-            FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("fromHost", Type::Boolean),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostSpecification::INFO),
-        )),
+        params: &[FieldInfo::req("host", Type::Ref), FieldInfo::req("fromHost", Type::Boolean)],
+        result: Some(FieldInfo::req("returnval", Type::Data(HostSpecification::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -145,10 +113,7 @@ pub mod method {
     pub static DELETE_HOST_SUB_SPECIFICATION: Method = Method {
         name: "DeleteHostSubSpecification",
         owner: "HostSpecificationManager",
-        params: &[
-            FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("subSpecName", Type::String),
-        ],
+        params: &[FieldInfo::req("host", Type::Ref), FieldInfo::req("subSpecName", Type::String)],
         result: None,
         privilege: Some("System.View"),
     };
@@ -166,10 +131,7 @@ pub mod method {
     pub static HOST_SPEC_GET_UPDATED_HOSTS: Method = Method {
         name: "HostSpecGetUpdatedHosts",
         owner: "HostSpecificationManager",
-        params: &[
-            FieldInfo::opt("startChangeID", Type::String),
-            FieldInfo::opt("endChangeID", Type::String),
-        ],
+        params: &[FieldInfo::opt("startChangeID", Type::String), FieldInfo::opt("endChangeID", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };

@@ -11,11 +11,7 @@ pub struct HostVStorageObjectManager {
     base: VStorageObjectManagerBase,
 }
 
-managed_object!(
-    HostVStorageObjectManager,
-    VStorageObjectManagerBase,
-    "HostVStorageObjectManager"
-);
+managed_object!(HostVStorageObjectManager, VStorageObjectManagerBase, "HostVStorageObjectManager");
 
 impl HostVStorageObjectManager {
     /// `HostCreateDisk_Task`, since 6.5; needs `System.View`.
@@ -58,11 +54,7 @@ impl HostVStorageObjectManager {
         datastore: &ManagedObjectReference,
         new_capacity_in_mb: i64,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::HOST_EXTEND_DISK_TASK,
-            &[leaf(id), leaf(datastore), leaf(&new_capacity_in_mb)],
-        )
+        Request::new(self, &method::HOST_EXTEND_DISK_TASK, &[leaf(id), leaf(datastore), leaf(&new_capacity_in_mb)])
     }
 
     /// `HostInflateDisk_Task`, since 6.5; needs `System.View`.
@@ -73,27 +65,14 @@ impl HostVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::HOST_INFLATE_DISK_TASK,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::HOST_INFLATE_DISK_TASK, &[leaf(id), leaf(datastore)])
     }
 
     /// `HostRenameVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
-    pub fn host_rename_v_storage_object(
-        &self,
-        id: &ID,
-        datastore: &ManagedObjectReference,
-        name: &str,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::HOST_RENAME_V_STORAGE_OBJECT,
-            &[leaf(id), leaf(datastore), Value::String(name)],
-        )
+    pub fn host_rename_v_storage_object(&self, id: &ID, datastore: &ManagedObjectReference, name: &str) -> Request<()> {
+        Request::new(self, &method::HOST_RENAME_V_STORAGE_OBJECT, &[leaf(id), leaf(datastore), Value::String(name)])
     }
 
     /// `HostRetrieveVStorageInfrastructureObjectPolicy`, since 6.7; needs `System.View`.
@@ -103,11 +82,7 @@ impl HostVStorageObjectManager {
         &self,
         datastore: &ManagedObjectReference,
     ) -> Request<Vec<VslmInfrastructureObjectPolicy>> {
-        Request::new(
-            self,
-            &method::HOST_RETRIEVE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY,
-            &[leaf(datastore)],
-        )
+        Request::new(self, &method::HOST_RETRIEVE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY, &[leaf(datastore)])
     }
 
     /// `HostDeleteVStorageObject_Task`, since 6.5; needs `System.View`.
@@ -150,25 +125,14 @@ impl HostVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<VStorageObjectStateInfo> {
-        Request::new(
-            self,
-            &method::HOST_RETRIEVE_V_STORAGE_OBJECT_STATE,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::HOST_RETRIEVE_V_STORAGE_OBJECT_STATE, &[leaf(id), leaf(datastore)])
     }
 
     /// `HostListVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`.
-    pub fn host_list_v_storage_object(
-        &self,
-        datastore: &ManagedObjectReference,
-    ) -> Request<Vec<ID>> {
-        Request::new(
-            self,
-            &method::HOST_LIST_V_STORAGE_OBJECT,
-            &[leaf(datastore)],
-        )
+    pub fn host_list_v_storage_object(&self, datastore: &ManagedObjectReference) -> Request<Vec<ID>> {
+        Request::new(self, &method::HOST_LIST_V_STORAGE_OBJECT, &[leaf(datastore)])
     }
 
     /// `HostCloneVStorageObject_Task`, since 6.5; needs `System.View`.
@@ -182,11 +146,7 @@ impl HostVStorageObjectManager {
         datastore: &ManagedObjectReference,
         spec: &VslmCloneSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::HOST_CLONE_V_STORAGE_OBJECT_TASK,
-            &[leaf(id), leaf(datastore), leaf(spec)],
-        )
+        Request::new(self, &method::HOST_CLONE_V_STORAGE_OBJECT_TASK, &[leaf(id), leaf(datastore), leaf(spec)])
     }
 
     /// `HostRelocateVStorageObject_Task`, since 6.5; needs `System.View`.
@@ -204,12 +164,7 @@ impl HostVStorageObjectManager {
         Request::new(
             self,
             &method::HOST_RELOCATE_V_STORAGE_OBJECT_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                leaf(spec),
-                optional(&is_lc_parent_attached),
-            ],
+            &[leaf(id), leaf(datastore), leaf(spec), optional(&is_lc_parent_attached)],
         )
     }
 
@@ -317,11 +272,7 @@ impl HostVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<VStorageObjectSnapshotInfo> {
-        Request::new(
-            self,
-            &method::HOST_V_STORAGE_OBJECT_RETRIEVE_SNAPSHOT_INFO,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::HOST_V_STORAGE_OBJECT_RETRIEVE_SNAPSHOT_INFO, &[leaf(id), leaf(datastore)])
     }
 
     /// `HostVStorageObjectCreateDiskFromSnapshot_Task`, since 6.7; needs `System.View`.
@@ -372,11 +323,7 @@ impl HostVStorageObjectManager {
         datastore: &ManagedObjectReference,
         snapshot_id: &ID,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::HOST_V_STORAGE_OBJECT_REVERT_TASK,
-            &[leaf(id), leaf(datastore), leaf(snapshot_id)],
-        )
+        Request::new(self, &method::HOST_V_STORAGE_OBJECT_REVERT_TASK, &[leaf(id), leaf(datastore), leaf(snapshot_id)])
     }
 
     /// `HostUpdateVStorageObjectMetadata_Task`, since 6.7.2; needs `System.View`.
@@ -392,12 +339,7 @@ impl HostVStorageObjectManager {
         Request::new(
             self,
             &method::HOST_UPDATE_V_STORAGE_OBJECT_METADATA_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                Value::List(&metadata),
-                Value::List(&delete_keys),
-            ],
+            &[leaf(id), leaf(datastore), Value::List(&metadata), Value::List(&delete_keys)],
         )
     }
 
@@ -436,12 +378,7 @@ impl HostVStorageObjectManager {
         Request::new(
             self,
             &method::HOST_RETRIEVE_V_STORAGE_OBJECT_METADATA_VALUE,
-            &[
-                leaf(id),
-                leaf(datastore),
-                snapshot_id.map_or(Value::Unset, leaf),
-                Value::String(key),
-            ],
+            &[leaf(id), leaf(datastore), snapshot_id.map_or(Value::Unset, leaf), Value::String(key)],
         )
     }
 
@@ -478,30 +415,18 @@ impl HostVStorageObjectManager {
         Request::new(
             self,
             &method::HOST_UPDATE_V_STORAGE_OBJECT_METADATA_EX_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                Value::List(&metadata),
-                Value::List(&delete_keys),
-            ],
+            &[leaf(id), leaf(datastore), Value::List(&metadata), Value::List(&delete_keys)],
         )
     }
 
     /// `HostSetVirtualDiskUuid_Task`, since 8.0.3.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
-    pub fn host_set_virtual_disk_uuid_task(
-        &self,
-        name: &str,
-        uuid: Option<&str>,
-    ) -> Request<ManagedObjectReference> {
+    pub fn host_set_virtual_disk_uuid_task(&self, name: &str, uuid: Option<&str>) -> Request<ManagedObjectReference> {
         Request::new(
             self,
             &method::HOST_SET_VIRTUAL_DISK_UUID_TASK,
-            &[
-                Value::String(name),
-                uuid.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(name), uuid.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -509,11 +434,7 @@ impl HostVStorageObjectManager {
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
     pub fn host_query_virtual_disk_uuid(&self, name: &str) -> Request<String> {
-        Request::new(
-            self,
-            &method::HOST_QUERY_VIRTUAL_DISK_UUID,
-            &[Value::String(name)],
-        )
+        Request::new(self, &method::HOST_QUERY_VIRTUAL_DISK_UUID, &[Value::String(name)])
     }
 }
 
@@ -540,10 +461,7 @@ pub mod method {
             FieldInfo::opt("modifyControlFlags", Type::Boolean),
             FieldInfo::opt("id", Type::Data(ID::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObject::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -564,10 +482,7 @@ pub mod method {
     pub static HOST_INFLATE_DISK_TASK: Method = Method {
         name: "HostInflateDisk_Task",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -590,10 +505,7 @@ pub mod method {
         name: "HostRetrieveVStorageInfrastructureObjectPolicy",
         owner: "HostVStorageObjectManager",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VslmInfrastructureObjectPolicy::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VslmInfrastructureObjectPolicy::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -619,10 +531,7 @@ pub mod method {
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::list("diskInfoFlags", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObject::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -630,14 +539,8 @@ pub mod method {
     pub static HOST_RETRIEVE_V_STORAGE_OBJECT_STATE: Method = Method {
         name: "HostRetrieveVStorageObjectState",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObjectStateInfo::INFO),
-        )),
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectStateInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -707,10 +610,7 @@ pub mod method {
     pub static HOST_RECONCILE_DATASTORE_INVENTORY_TASK: Method = Method {
         name: "HostReconcileDatastoreInventory_Task",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::opt("deepCleansing", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -719,10 +619,7 @@ pub mod method {
     pub static HOST_SCHEDULE_RECONCILE_DATASTORE_INVENTORY: Method = Method {
         name: "HostScheduleReconcileDatastoreInventory",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::opt("deepCleansing", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: None,
         privilege: Some("System.View"),
     };
@@ -757,14 +654,8 @@ pub mod method {
     pub static HOST_V_STORAGE_OBJECT_RETRIEVE_SNAPSHOT_INFO: Method = Method {
         name: "HostVStorageObjectRetrieveSnapshotInfo",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObjectSnapshotInfo::INFO),
-        )),
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectSnapshotInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -875,10 +766,7 @@ pub mod method {
     pub static HOST_SET_VIRTUAL_DISK_UUID_TASK: Method = Method {
         name: "HostSetVirtualDiskUuid_Task",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("uuid", Type::String),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("uuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };

@@ -28,11 +28,7 @@ impl IoFilterManager {
         Request::new(
             self,
             &method::INSTALL_IO_FILTER_TASK,
-            &[
-                Value::String(vib_url),
-                leaf(comp_res),
-                vib_ssl_trust.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(vib_url), leaf(comp_res), vib_ssl_trust.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -44,11 +40,7 @@ impl IoFilterManager {
         filter_id: &str,
         comp_res: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UNINSTALL_IO_FILTER_TASK,
-            &[Value::String(filter_id), leaf(comp_res)],
-        )
+        Request::new(self, &method::UNINSTALL_IO_FILTER_TASK, &[Value::String(filter_id), leaf(comp_res)])
     }
 
     /// `UpgradeIoFilter_Task`, since 6.0.
@@ -83,18 +75,11 @@ impl IoFilterManager {
         filter_id: &str,
         comp_res: &ManagedObjectReference,
     ) -> Request<IoFilterQueryIssueResult> {
-        Request::new(
-            self,
-            &method::QUERY_IO_FILTER_ISSUES,
-            &[Value::String(filter_id), leaf(comp_res)],
-        )
+        Request::new(self, &method::QUERY_IO_FILTER_ISSUES, &[Value::String(filter_id), leaf(comp_res)])
     }
 
     /// `QueryIoFilterInfo`, since 6.0; needs `System.View`.
-    pub fn query_io_filter_info(
-        &self,
-        comp_res: &ManagedObjectReference,
-    ) -> Request<Vec<ClusterIoFilterInfo>> {
+    pub fn query_io_filter_info(&self, comp_res: &ManagedObjectReference) -> Request<Vec<ClusterIoFilterInfo>> {
         Request::new(self, &method::QUERY_IO_FILTER_INFO, &[leaf(comp_res)])
     }
 
@@ -106,11 +91,7 @@ impl IoFilterManager {
         filter_id: &str,
         host: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RESOLVE_INSTALLATION_ERRORS_ON_HOST_TASK,
-            &[Value::String(filter_id), leaf(host)],
-        )
+        Request::new(self, &method::RESOLVE_INSTALLATION_ERRORS_ON_HOST_TASK, &[Value::String(filter_id), leaf(host)])
     }
 
     /// `ResolveInstallationErrorsOnCluster_Task`, since 6.0.
@@ -136,11 +117,7 @@ impl IoFilterManager {
         filter_id: &str,
         comp_res: &ManagedObjectReference,
     ) -> Request<Vec<VirtualDiskId>> {
-        Request::new(
-            self,
-            &method::QUERY_DISKS_USING_FILTER,
-            &[Value::String(filter_id), leaf(comp_res)],
-        )
+        Request::new(self, &method::QUERY_DISKS_USING_FILTER, &[Value::String(filter_id), leaf(comp_res)])
     }
 
     /// `InitiateTransitionToVLCM_Task`, since 9.0.0.0.
@@ -150,11 +127,7 @@ impl IoFilterManager {
         &self,
         cluster: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::INITIATE_TRANSITION_TO_VLCM_TASK,
-            &[leaf(cluster)],
-        )
+        Request::new(self, &method::INITIATE_TRANSITION_TO_VLCM_TASK, &[leaf(cluster)])
     }
 }
 
@@ -179,10 +152,7 @@ pub mod method {
     pub static UNINSTALL_IO_FILTER_TASK: Method = Method {
         name: "UninstallIoFilter_Task",
         owner: "IoFilterManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::req("compRes", Type::Ref),
-        ],
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -205,14 +175,8 @@ pub mod method {
     pub static QUERY_IO_FILTER_ISSUES: Method = Method {
         name: "QueryIoFilterIssues",
         owner: "IoFilterManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::req("compRes", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(IoFilterQueryIssueResult::INFO),
-        )),
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(IoFilterQueryIssueResult::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -221,10 +185,7 @@ pub mod method {
         name: "QueryIoFilterInfo",
         owner: "IoFilterManager",
         params: &[FieldInfo::req("compRes", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ClusterIoFilterInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(ClusterIoFilterInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -232,10 +193,7 @@ pub mod method {
     pub static RESOLVE_INSTALLATION_ERRORS_ON_HOST_TASK: Method = Method {
         name: "ResolveInstallationErrorsOnHost_Task",
         owner: "IoFilterManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::req("host", Type::Ref),
-        ],
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -244,10 +202,7 @@ pub mod method {
     pub static RESOLVE_INSTALLATION_ERRORS_ON_CLUSTER_TASK: Method = Method {
         name: "ResolveInstallationErrorsOnCluster_Task",
         owner: "IoFilterManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::req("cluster", Type::Ref),
-        ],
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("cluster", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -256,14 +211,8 @@ pub mod method {
     pub static QUERY_DISKS_USING_FILTER: Method = Method {
         name: "QueryDisksUsingFilter",
         owner: "IoFilterManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::req("compRes", Type::Ref),
-        ],
-        result: Some(FieldInfo::list_req(
-            "returnval",
-            Type::Data(VirtualDiskId::INFO),
-        )),
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
+        result: Some(FieldInfo::list_req("returnval", Type::Data(VirtualDiskId::INFO))),
         privilege: Some("System.View"),
     };
 

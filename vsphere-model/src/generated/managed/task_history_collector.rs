@@ -11,11 +11,7 @@ pub struct TaskHistoryCollector {
     base: HistoryCollector,
 }
 
-managed_object!(
-    TaskHistoryCollector,
-    HistoryCollector,
-    "TaskHistoryCollector"
-);
+managed_object!(TaskHistoryCollector, HistoryCollector, "TaskHistoryCollector");
 
 impl TaskHistoryCollector {
     /// `ReadNextTasks`, since 2.0.

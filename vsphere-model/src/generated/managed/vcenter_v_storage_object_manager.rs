@@ -11,11 +11,7 @@ pub struct VcenterVStorageObjectManager {
     base: VStorageObjectManagerBase,
 }
 
-managed_object!(
-    VcenterVStorageObjectManager,
-    VStorageObjectManagerBase,
-    "VcenterVStorageObjectManager"
-);
+managed_object!(VcenterVStorageObjectManager, VStorageObjectManagerBase, "VcenterVStorageObjectManager");
 
 impl VcenterVStorageObjectManager {
     /// `CreateDisk_Task`, since 6.5; needs `System.View`.
@@ -30,20 +26,11 @@ impl VcenterVStorageObjectManager {
     /// `RegisterDisk`, since 6.5; needs `System.View`.
     ///
     /// Faults: `AlreadyExists`, `FileFault`, `InvalidDatastore`.
-    pub fn register_disk(
-        &self,
-        path: &str,
-        name: Option<&str>,
-        id: Option<&ID>,
-    ) -> Request<VStorageObject> {
+    pub fn register_disk(&self, path: &str, name: Option<&str>, id: Option<&ID>) -> Request<VStorageObject> {
         Request::new(
             self,
             &method::REGISTER_DISK,
-            &[
-                Value::String(path),
-                name.map_or(Value::Unset, Value::String),
-                id.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(path), name.map_or(Value::Unset, Value::String), id.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -56,42 +43,21 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         new_capacity_in_mb: i64,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::EXTEND_DISK_TASK,
-            &[leaf(id), leaf(datastore), leaf(&new_capacity_in_mb)],
-        )
+        Request::new(self, &method::EXTEND_DISK_TASK, &[leaf(id), leaf(datastore), leaf(&new_capacity_in_mb)])
     }
 
     /// `InflateDisk_Task`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
-    pub fn inflate_disk_task(
-        &self,
-        id: &ID,
-        datastore: &ManagedObjectReference,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::INFLATE_DISK_TASK,
-            &[leaf(id), leaf(datastore)],
-        )
+    pub fn inflate_disk_task(&self, id: &ID, datastore: &ManagedObjectReference) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::INFLATE_DISK_TASK, &[leaf(id), leaf(datastore)])
     }
 
     /// `RenameVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
-    pub fn rename_v_storage_object(
-        &self,
-        id: &ID,
-        datastore: &ManagedObjectReference,
-        name: &str,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::RENAME_V_STORAGE_OBJECT,
-            &[leaf(id), leaf(datastore), Value::String(name)],
-        )
+    pub fn rename_v_storage_object(&self, id: &ID, datastore: &ManagedObjectReference, name: &str) -> Request<()> {
+        Request::new(self, &method::RENAME_V_STORAGE_OBJECT, &[leaf(id), leaf(datastore), Value::String(name)])
     }
 
     /// `UpdateVStorageObjectPolicy_Task`, since 6.7; needs `System.View`.
@@ -123,12 +89,7 @@ impl VcenterVStorageObjectManager {
         Request::new(
             self,
             &method::UPDATE_V_STORAGE_OBJECT_CRYPTO_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                Value::List(&profile),
-                disks_crypto.map_or(Value::Unset, leaf),
-            ],
+            &[leaf(id), leaf(datastore), Value::List(&profile), disks_crypto.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -139,11 +100,7 @@ impl VcenterVStorageObjectManager {
         &self,
         spec: &VslmInfrastructureObjectPolicySpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UPDATE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY_TASK,
-            &[leaf(spec)],
-        )
+        Request::new(self, &method::UPDATE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY_TASK, &[leaf(spec)])
     }
 
     /// `RetrieveVStorageInfrastructureObjectPolicy`, since 6.7; needs `System.View`.
@@ -153,11 +110,7 @@ impl VcenterVStorageObjectManager {
         &self,
         datastore: &ManagedObjectReference,
     ) -> Request<Vec<VslmInfrastructureObjectPolicy>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY,
-            &[leaf(datastore)],
-        )
+        Request::new(self, &method::RETRIEVE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY, &[leaf(datastore)])
     }
 
     /// `DeleteVStorageObject_Task`, since 6.5; needs `System.View`.
@@ -168,11 +121,7 @@ impl VcenterVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DELETE_V_STORAGE_OBJECT_TASK,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::DELETE_V_STORAGE_OBJECT_TASK, &[leaf(id), leaf(datastore)])
     }
 
     /// `RetrieveVStorageObject`, since 6.5; needs `System.View`.
@@ -199,11 +148,7 @@ impl VcenterVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<VStorageObjectStateInfo> {
-        Request::new(
-            self,
-            &method::RETRIEVE_V_STORAGE_OBJECT_STATE,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::RETRIEVE_V_STORAGE_OBJECT_STATE, &[leaf(id), leaf(datastore)])
     }
 
     /// `RetrieveVStorageObjectAssociations`, since 6.7; needs `System.View`.
@@ -211,11 +156,7 @@ impl VcenterVStorageObjectManager {
         &self,
         ids: &[RetrieveVStorageObjSpec],
     ) -> Request<Vec<VStorageObjectAssociations>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_V_STORAGE_OBJECT_ASSOCIATIONS,
-            &[Value::List(&ids)],
-        )
+        Request::new(self, &method::RETRIEVE_V_STORAGE_OBJECT_ASSOCIATIONS, &[Value::List(&ids)])
     }
 
     /// `ListVStorageObject`, since 6.5; needs `System.View`.
@@ -236,11 +177,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         spec: &VslmCloneSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CLONE_V_STORAGE_OBJECT_TASK,
-            &[leaf(id), leaf(datastore), leaf(spec)],
-        )
+        Request::new(self, &method::CLONE_V_STORAGE_OBJECT_TASK, &[leaf(id), leaf(datastore), leaf(spec)])
     }
 
     /// `RelocateVStorageObject_Task`, since 6.5; needs `System.View`.
@@ -254,11 +191,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         spec: &VslmRelocateSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RELOCATE_V_STORAGE_OBJECT_TASK,
-            &[leaf(id), leaf(datastore), leaf(spec)],
-        )
+        Request::new(self, &method::RELOCATE_V_STORAGE_OBJECT_TASK, &[leaf(id), leaf(datastore), leaf(spec)])
     }
 
     /// `SetVStorageObjectControlFlags`, since 6.7; needs `System.View`.
@@ -296,12 +229,7 @@ impl VcenterVStorageObjectManager {
     /// `AttachTagToVStorageObject`, since 6.5; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
-    pub fn attach_tag_to_v_storage_object(
-        &self,
-        id: &ID,
-        category: &str,
-        tag: &str,
-    ) -> Request<()> {
+    pub fn attach_tag_to_v_storage_object(&self, id: &ID, category: &str, tag: &str) -> Request<()> {
         Request::new(
             self,
             &method::ATTACH_TAG_TO_V_STORAGE_OBJECT,
@@ -312,12 +240,7 @@ impl VcenterVStorageObjectManager {
     /// `DetachTagFromVStorageObject`, since 6.5; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
-    pub fn detach_tag_from_v_storage_object(
-        &self,
-        id: &ID,
-        category: &str,
-        tag: &str,
-    ) -> Request<()> {
+    pub fn detach_tag_from_v_storage_object(&self, id: &ID, category: &str, tag: &str) -> Request<()> {
         Request::new(
             self,
             &method::DETACH_TAG_FROM_V_STORAGE_OBJECT,
@@ -328,11 +251,7 @@ impl VcenterVStorageObjectManager {
     /// `ListVStorageObjectsAttachedToTag`, since 6.5; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
-    pub fn list_v_storage_objects_attached_to_tag(
-        &self,
-        category: &str,
-        tag: &str,
-    ) -> Request<Vec<ID>> {
+    pub fn list_v_storage_objects_attached_to_tag(&self, category: &str, tag: &str) -> Request<Vec<ID>> {
         Request::new(
             self,
             &method::LIST_V_STORAGE_OBJECTS_ATTACHED_TO_TAG,
@@ -344,11 +263,7 @@ impl VcenterVStorageObjectManager {
     ///
     /// Faults: `NotFound`.
     pub fn list_tags_attached_to_v_storage_object(&self, id: &ID) -> Request<Vec<VslmTagEntry>> {
-        Request::new(
-            self,
-            &method::LIST_TAGS_ATTACHED_TO_V_STORAGE_OBJECT,
-            &[leaf(id)],
-        )
+        Request::new(self, &method::LIST_TAGS_ATTACHED_TO_V_STORAGE_OBJECT, &[leaf(id)])
     }
 
     /// `ReconcileDatastoreInventory_Task`, since 6.5; needs `System.View`.
@@ -359,11 +274,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         deep_cleansing: Option<bool>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RECONCILE_DATASTORE_INVENTORY_TASK,
-            &[leaf(datastore), optional(&deep_cleansing)],
-        )
+        Request::new(self, &method::RECONCILE_DATASTORE_INVENTORY_TASK, &[leaf(datastore), optional(&deep_cleansing)])
     }
 
     /// `ScheduleReconcileDatastoreInventory`, since 6.5; needs `System.View`.
@@ -408,11 +319,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         snapshot_id: &ID,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DELETE_SNAPSHOT_TASK,
-            &[leaf(id), leaf(datastore), leaf(snapshot_id)],
-        )
+        Request::new(self, &method::DELETE_SNAPSHOT_TASK, &[leaf(id), leaf(datastore), leaf(snapshot_id)])
     }
 
     /// `RetrieveSnapshotInfo`, since 6.7; needs `System.View`.
@@ -423,11 +330,7 @@ impl VcenterVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<VStorageObjectSnapshotInfo> {
-        Request::new(
-            self,
-            &method::RETRIEVE_SNAPSHOT_INFO,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::RETRIEVE_SNAPSHOT_INFO, &[leaf(id), leaf(datastore)])
     }
 
     /// `CreateDiskFromSnapshot_Task`, since 6.7; needs `System.View`.
@@ -476,11 +379,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         snapshot_id: &ID,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::REVERT_V_STORAGE_OBJECT_TASK,
-            &[leaf(id), leaf(datastore), leaf(snapshot_id)],
-        )
+        Request::new(self, &method::REVERT_V_STORAGE_OBJECT_TASK, &[leaf(id), leaf(datastore), leaf(snapshot_id)])
     }
 
     /// `RetrieveSnapshotDetails`, since 6.7; needs `System.View`.
@@ -492,11 +391,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         snapshot_id: &ID,
     ) -> Request<VStorageObjectSnapshotDetails> {
-        Request::new(
-            self,
-            &method::RETRIEVE_SNAPSHOT_DETAILS,
-            &[leaf(id), leaf(datastore), leaf(snapshot_id)],
-        )
+        Request::new(self, &method::RETRIEVE_SNAPSHOT_DETAILS, &[leaf(id), leaf(datastore), leaf(snapshot_id)])
     }
 
     /// `VstorageObjectVCenterQueryChangedDiskAreas`, since 6.7; needs `System.View`.
@@ -513,13 +408,7 @@ impl VcenterVStorageObjectManager {
         Request::new(
             self,
             &method::VSTORAGE_OBJECT_V_CENTER_QUERY_CHANGED_DISK_AREAS,
-            &[
-                leaf(id),
-                leaf(datastore),
-                leaf(snapshot_id),
-                leaf(&start_offset),
-                Value::String(change_id),
-            ],
+            &[leaf(id), leaf(datastore), leaf(snapshot_id), leaf(&start_offset), Value::String(change_id)],
         )
     }
 
@@ -533,11 +422,7 @@ impl VcenterVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DELETE_V_STORAGE_OBJECT_EX_TASK,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::DELETE_V_STORAGE_OBJECT_EX_TASK, &[leaf(id), leaf(datastore)])
     }
 
     /// `VCenterUpdateVStorageObjectMetadataEx_Task`, since 7.0.2.0; needs `System.View`.
@@ -555,12 +440,7 @@ impl VcenterVStorageObjectManager {
         Request::new(
             self,
             &method::V_CENTER_UPDATE_V_STORAGE_OBJECT_METADATA_EX_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                Value::List(&metadata),
-                Value::List(&delete_keys),
-            ],
+            &[leaf(id), leaf(datastore), Value::List(&metadata), Value::List(&delete_keys)],
         )
     }
 
@@ -576,11 +456,7 @@ impl VcenterVStorageObjectManager {
         Request::new(
             self,
             &method::SET_VIRTUAL_DISK_UUID_EX_TASK,
-            &[
-                Value::String(name),
-                datacenter.map_or(Value::Unset, leaf),
-                uuid.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(name), datacenter.map_or(Value::Unset, leaf), uuid.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -608,11 +484,7 @@ impl VcenterVStorageObjectManager {
         &self,
         spec: &VStorageObjectReconcileSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RECONCILE_DATASTORE_INVENTORY_EX_TASK,
-            &[leaf(spec)],
-        )
+        Request::new(self, &method::RECONCILE_DATASTORE_INVENTORY_EX_TASK, &[leaf(spec)])
     }
 }
 
@@ -638,10 +510,7 @@ pub mod method {
             FieldInfo::opt("name", Type::String),
             FieldInfo::opt("id", Type::Data(ID::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObject::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -662,10 +531,7 @@ pub mod method {
     pub static INFLATE_DISK_TASK: Method = Method {
         name: "InflateDisk_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -714,10 +580,7 @@ pub mod method {
     pub static UPDATE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY_TASK: Method = Method {
         name: "UpdateVStorageInfrastructureObjectPolicy_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(VslmInfrastructureObjectPolicySpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(VslmInfrastructureObjectPolicySpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -727,10 +590,7 @@ pub mod method {
         name: "RetrieveVStorageInfrastructureObjectPolicy",
         owner: "VcenterVStorageObjectManager",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VslmInfrastructureObjectPolicy::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VslmInfrastructureObjectPolicy::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -738,10 +598,7 @@ pub mod method {
     pub static DELETE_V_STORAGE_OBJECT_TASK: Method = Method {
         name: "DeleteVStorageObject_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -755,10 +612,7 @@ pub mod method {
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::list("diskInfoFlags", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObject::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -766,14 +620,8 @@ pub mod method {
     pub static RETRIEVE_V_STORAGE_OBJECT_STATE: Method = Method {
         name: "RetrieveVStorageObjectState",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObjectStateInfo::INFO),
-        )),
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectStateInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -781,14 +629,8 @@ pub mod method {
     pub static RETRIEVE_V_STORAGE_OBJECT_ASSOCIATIONS: Method = Method {
         name: "RetrieveVStorageObjectAssociations",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::list(
-            "ids",
-            Type::Data(RetrieveVStorageObjSpec::INFO),
-        )],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VStorageObjectAssociations::INFO),
-        )),
+        params: &[FieldInfo::list("ids", Type::Data(RetrieveVStorageObjSpec::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(VStorageObjectAssociations::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -883,10 +725,7 @@ pub mod method {
     pub static LIST_V_STORAGE_OBJECTS_ATTACHED_TO_TAG: Method = Method {
         name: "ListVStorageObjectsAttachedToTag",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("category", Type::String),
-            FieldInfo::req("tag", Type::String),
-        ],
+        params: &[FieldInfo::req("category", Type::String), FieldInfo::req("tag", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(ID::INFO))),
         privilege: Some("System.Read"),
     };
@@ -904,10 +743,7 @@ pub mod method {
     pub static RECONCILE_DATASTORE_INVENTORY_TASK: Method = Method {
         name: "ReconcileDatastoreInventory_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::opt("deepCleansing", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -916,10 +752,7 @@ pub mod method {
     pub static SCHEDULE_RECONCILE_DATASTORE_INVENTORY: Method = Method {
         name: "ScheduleReconcileDatastoreInventory",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::opt("deepCleansing", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: None,
         privilege: Some("System.View"),
     };
@@ -954,14 +787,8 @@ pub mod method {
     pub static RETRIEVE_SNAPSHOT_INFO: Method = Method {
         name: "RetrieveSnapshotInfo",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObjectSnapshotInfo::INFO),
-        )),
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectSnapshotInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -1007,10 +834,7 @@ pub mod method {
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObjectSnapshotDetails::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectSnapshotDetails::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -1025,10 +849,7 @@ pub mod method {
             FieldInfo::req("startOffset", Type::Long),
             FieldInfo::req("changeId", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(DiskChangeInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(DiskChangeInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -1036,10 +857,7 @@ pub mod method {
     pub static DELETE_V_STORAGE_OBJECT_EX_TASK: Method = Method {
         name: "DeleteVStorageObjectEx_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -1075,10 +893,7 @@ pub mod method {
     pub static QUERY_VIRTUAL_DISK_UUID_EX: Method = Method {
         name: "QueryVirtualDiskUuidEx",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
     };
@@ -1087,10 +902,7 @@ pub mod method {
     pub static RECONCILE_DATASTORE_INVENTORY_EX_TASK: Method = Method {
         name: "ReconcileDatastoreInventoryEx_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(VStorageObjectReconcileSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(VStorageObjectReconcileSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };

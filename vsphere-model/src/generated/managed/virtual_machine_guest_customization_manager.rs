@@ -11,11 +11,7 @@ pub struct VirtualMachineGuestCustomizationManager {
     base: Handle,
 }
 
-managed_object!(
-    VirtualMachineGuestCustomizationManager,
-    Handle,
-    "VirtualMachineGuestCustomizationManager"
-);
+managed_object!(VirtualMachineGuestCustomizationManager, Handle, "VirtualMachineGuestCustomizationManager");
 
 impl VirtualMachineGuestCustomizationManager {
     /// `CustomizeGuest_Task`, since 6.8.7; needs `VirtualMachine.Provisioning.Customize`.
@@ -31,12 +27,7 @@ impl VirtualMachineGuestCustomizationManager {
         Request::new(
             self,
             &method::CUSTOMIZE_GUEST_TASK,
-            &[
-                leaf(vm),
-                leaf(auth),
-                leaf(spec),
-                Value::List(&config_params),
-            ],
+            &[leaf(vm), leaf(auth), leaf(spec), Value::List(&config_params)],
         )
     }
 
@@ -48,11 +39,7 @@ impl VirtualMachineGuestCustomizationManager {
         vm: &ManagedObjectReference,
         auth: &Poly<GuestAuthentication>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::START_GUEST_NETWORK_TASK,
-            &[leaf(vm), leaf(auth)],
-        )
+        Request::new(self, &method::START_GUEST_NETWORK_TASK, &[leaf(vm), leaf(auth)])
     }
 
     /// `AbortCustomization_Task`, since 6.8.7; needs `VirtualMachine.Provisioning.Customize`.
@@ -63,11 +50,7 @@ impl VirtualMachineGuestCustomizationManager {
         vm: &ManagedObjectReference,
         auth: &Poly<GuestAuthentication>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::ABORT_CUSTOMIZATION_TASK,
-            &[leaf(vm), leaf(auth)],
-        )
+        Request::new(self, &method::ABORT_CUSTOMIZATION_TASK, &[leaf(vm), leaf(auth)])
     }
 }
 
@@ -93,10 +76,7 @@ pub mod method {
     pub static START_GUEST_NETWORK_TASK: Method = Method {
         name: "StartGuestNetwork_Task",
         owner: "VirtualMachineGuestCustomizationManager",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-        ],
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
     };
@@ -105,10 +85,7 @@ pub mod method {
     pub static ABORT_CUSTOMIZATION_TASK: Method = Method {
         name: "AbortCustomization_Task",
         owner: "VirtualMachineGuestCustomizationManager",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-        ],
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
     };
