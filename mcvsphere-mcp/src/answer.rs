@@ -24,18 +24,13 @@ pub(crate) struct Answer {
 impl Answer {
     /// One object.
     pub(crate) fn object(report: &impl Serialize) -> Result<Self> {
-        Ok(Self {
-            data: to_value(report)?,
-            failed: false,
-        })
+        Ok(Self { data: to_value(report)?, failed: false })
     }
 
     /// A page of a list, of whose items only some fields are wanted.
     pub(crate) fn list(page: &impl Serialize, fields: Option<Vec<impl Serialize>>) -> Result<Self> {
         let mut data = to_value(page)?;
-        if let (Some(fields), Some(items)) =
-            (fields, data.get_mut("items").and_then(Value::as_array_mut))
-        {
+        if let (Some(fields), Some(items)) = (fields, data.get_mut("items").and_then(Value::as_array_mut)) {
             let fields: Vec<Value> = fields.iter().map(to_value).collect::<Result<_>>()?;
             let mut items: Vec<_> = items.iter_mut().filter_map(Value::as_object_mut).collect();
             for field in fields.iter().filter_map(Value::as_str) {
@@ -48,36 +43,22 @@ impl Answer {
                 **item = chosen(item, &fields);
             }
         }
-        Ok(Self {
-            data,
-            failed: false,
-        })
+        Ok(Self { data, failed: false })
     }
 
     /// A report for each object of a change, which has an `error` where that object's change failed. The call has failed
     /// when all have; when there is one object, its error is the call's.
     pub(crate) fn reports(reports: &[impl Serialize]) -> Result<Self> {
         let reports: Vec<Value> = reports.iter().map(to_value).collect::<Result<_>>()?;
-        let error = |report: &Value| {
-            report
-                .get("error")
-                .filter(|error| !error.is_null())
-                .cloned()
-        };
+        let error = |report: &Value| report.get("error").filter(|error| !error.is_null()).cloned();
         if let [only] = reports.as_slice()
             && let Some(error) = error(only)
         {
             return Err(ToolError::from_report(&error));
         }
-        let failures = reports
-            .iter()
-            .filter(|report| error(report).is_some())
-            .count();
+        let failures = reports.iter().filter(|report| error(report).is_some()).count();
         let failed = failures > 0 && failures == reports.len();
-        Ok(Self {
-            data: json!({ "results": reports, "failed": failures }),
-            failed,
-        })
+        Ok(Self { data: json!({ "results": reports, "failed": failures }), failed })
     }
 }
 
@@ -92,24 +73,18 @@ fn unknown_field(field: &str, known: &[&String]) -> ToolError {
             names.push(name);
         }
     }
-    ToolError::invalid_argument(format!(
-        "`fields`: there is no `{field}`, only {}",
-        names.join(", ")
-    ))
+    ToolError::invalid_argument(format!("`fields`: there is no `{field}`, only {}", names.join(", ")))
 }
 
 /// The chosen fields of an item, in the order in which they were asked for.
 fn chosen(item: &Map<String, Value>, fields: &[Value]) -> Map<String, Value> {
     let names = fields.iter().filter_map(Value::as_str);
-    names
-        .map(|name| (name.to_owned(), item.get(name).cloned().unwrap_or_default()))
-        .collect()
+    names.map(|name| (name.to_owned(), item.get(name).cloned().unwrap_or_default())).collect()
 }
 
 impl IntoCallToolResult for Answer {
     fn into_call_tool_result(self) -> std::result::Result<CallToolResponse, ErrorData> {
-        let mut result =
-            CallToolResult::success(vec![ContentBlock::text(render::text(&self.data))]);
+        let mut result = CallToolResult::success(vec![ContentBlock::text(render::text(&self.data))]);
         result.is_error = Some(self.failed);
         result.structured_content = Some(self.data);
         Ok(result.into())
@@ -124,15 +99,9 @@ mod tests {
     fn only_the_chosen_fields_stay() {
         let page = json!({ "items": [{ "name": "a", "id": "vm-1", "ip": null }], "total": 1 });
         let answer = Answer::list(&page, Some(vec!["id", "ip"])).unwrap();
-        assert_eq!(
-            answer.data,
-            json!({ "items": [{ "id": "vm-1", "ip": null }], "total": 1 })
-        );
+        assert_eq!(answer.data, json!({ "items": [{ "id": "vm-1", "ip": null }], "total": 1 }));
         let error = Answer::list(&page, Some(vec!["size"])).unwrap_err();
-        assert!(
-            format!("{error:?}").contains("no `size`, only name, id, ip"),
-            "{error:?}"
-        );
+        assert!(format!("{error:?}").contains("no `size`, only name, id, ip"), "{error:?}");
     }
 
     #[test]

@@ -32,38 +32,27 @@ pub(crate) fn page_size(limit: Option<usize>) -> Result<usize> {
     match limit {
         None => Ok(DEFAULT_LIMIT),
         Some(limit) if (1..=LARGEST_LIMIT).contains(&limit) => Ok(limit),
-        Some(limit) => Err(ToolError::invalid_argument(format!(
-            "`limit` is {limit}, but must be from 1 to {LARGEST_LIMIT}"
-        ))),
+        Some(limit) => {
+            Err(ToolError::invalid_argument(format!("`limit` is {limit}, but must be from 1 to {LARGEST_LIMIT}")))
+        }
     }
 }
 
 impl<T: DeserializeOwned> FromContextPart<ToolCallContext<'_, Server>> for Parameters<T> {
-    fn from_context_part(
-        context: &mut ToolCallContext<'_, Server>,
-    ) -> std::result::Result<Self, ErrorData> {
+    fn from_context_part(context: &mut ToolCallContext<'_, Server>) -> std::result::Result<Self, ErrorData> {
         let arguments = Value::Object(context.arguments.take().unwrap_or_default());
-        serde_path_to_error::deserialize(arguments)
-            .map(Self)
-            .map_err(|error| {
-                let known = context.service.argument_names(&context.name);
-                let message = explain(
-                    &error.path().to_string(),
-                    &error.inner().to_string(),
-                    &known,
-                );
-                // The choke point makes a result of it that the model can read.
-                ErrorData::invalid_params(message, None)
-            })
+        serde_path_to_error::deserialize(arguments).map(Self).map_err(|error| {
+            let known = context.service.argument_names(&context.name);
+            let message = explain(&error.path().to_string(), &error.inner().to_string(), &known);
+            // The choke point makes a result of it that the model can read.
+            ErrorData::invalid_params(message, None)
+        })
     }
 }
 
 /// Turns serde's words into ones for a caller.
 fn explain(path: &str, error: &str, known: &[String]) -> String {
-    if let Some(name) = error
-        .strip_prefix("unknown field `")
-        .and_then(|rest| rest.split('`').next())
-    {
+    if let Some(name) = error.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
         let takes = match known {
             [] => "it takes none".to_owned(),
             names => format!("it takes {}", names.join(", ")),
@@ -73,24 +62,14 @@ fn explain(path: &str, error: &str, known: &[String]) -> String {
             None => format!("unknown argument `{name}`: {takes}"),
         };
     }
-    if let Some(name) = error
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.split('`').next())
-    {
+    if let Some(name) = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         return format!("the argument `{name}` is missing");
     }
-    if path == "." {
-        error.to_owned()
-    } else {
-        format!("`{path}`: {error}")
-    }
+    if path == "." { error.to_owned() } else { format!("`{path}`: {error}") }
 }
 
 /// The name that someone who wrote `name` may have meant.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a String>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
@@ -117,27 +96,13 @@ mod tests {
     fn errors_name_the_argument() {
         let known = ["filter".to_owned(), "power_state".to_owned()];
         assert_eq!(
-            explain(
-                "pwr_state",
-                "unknown field `pwr_state`, expected one of …",
-                &known
-            ),
+            explain("pwr_state", "unknown field `pwr_state`, expected one of …", &known),
             "unknown argument `pwr_state`, did you mean `power_state`? it takes filter, power_state"
         );
+        assert_eq!(explain("x", "unknown field `x`, there are no fields", &[]), "unknown argument `x`: it takes none");
+        assert_eq!(explain(".", "missing field `vm`", &known), "the argument `vm` is missing");
         assert_eq!(
-            explain("x", "unknown field `x`, there are no fields", &[]),
-            "unknown argument `x`: it takes none"
-        );
-        assert_eq!(
-            explain(".", "missing field `vm`", &known),
-            "the argument `vm` is missing"
-        );
-        assert_eq!(
-            explain(
-                "limit",
-                "invalid type: string \"a\", expected usize",
-                &known
-            ),
+            explain("limit", "invalid type: string \"a\", expected usize", &known),
             "`limit`: invalid type: string \"a\", expected usize"
         );
     }

@@ -20,10 +20,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(
-        request: &CallToolRequestParams,
-        context: &RequestContext<RoleServer>,
-    ) -> Self {
+    pub(crate) fn new(request: &CallToolRequestParams, context: &RequestContext<RoleServer>) -> Self {
         let arguments = request.arguments.clone().unwrap_or_default();
         let client = context.client_info();
         Self {
@@ -57,11 +54,7 @@ fn redacted(value: Value) -> Value {
         Value::Object(object) => object
             .into_iter()
             .map(|(key, value)| {
-                let value = if is_secret(&key) {
-                    Value::from("***")
-                } else {
-                    redacted(value)
-                };
+                let value = if is_secret(&key) { Value::from("***") } else { redacted(value) };
                 (key, value)
             })
             .collect(),
@@ -79,18 +72,9 @@ const LONGEST: usize = 200;
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
-    [
-        "password",
-        "passwd",
-        "secret",
-        "token",
-        "credential",
-        "private_key",
-        "environment",
-        "content",
-    ]
-    .iter()
-    .any(|word| name.contains(word))
+    ["password", "passwd", "secret", "token", "credential", "private_key", "environment", "content"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 #[cfg(test)]

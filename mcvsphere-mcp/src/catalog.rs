@@ -34,49 +34,31 @@ impl Catalog {
         for route in router.map.values_mut() {
             let tool = &mut route.attr;
             let name = tool.name.to_string();
-            let problem = |text: String| CatalogError {
-                tool: name.clone(),
-                problem: text,
-            };
+            let problem = |text: String| CatalogError { tool: name.clone(), problem: text };
             let its = facts_of(tool).map_err(problem)?;
             settle_annotations(tool, its.permission).map_err(problem)?;
-            if tool
-                .description
-                .as_ref()
-                .is_none_or(|text| text.trim().is_empty())
-            {
+            if tool.description.as_ref().is_none_or(|text| text.trim().is_empty()) {
                 return Err(problem("it has no description".to_owned()));
             }
             schema::clean(tool);
             for alias in &its.aliases {
                 if let Some(other) = aliases.insert(alias.clone(), name.clone()) {
-                    return Err(problem(format!(
-                        "its older name `{alias}` is also that of `{other}`"
-                    )));
+                    return Err(problem(format!("its older name `{alias}` is also that of `{other}`")));
                 }
             }
             facts.insert(name, its);
         }
         if let Some((alias, tool)) = aliases.iter().find(|(alias, _)| facts.contains_key(*alias)) {
             let problem = format!("its older name `{alias}` is the name of another tool");
-            return Err(CatalogError {
-                tool: tool.clone(),
-                problem,
-            });
+            return Err(CatalogError { tool: tool.clone(), problem });
         }
-        Ok(Self {
-            router,
-            facts,
-            aliases,
-        })
+        Ok(Self { router, facts, aliases })
     }
 
     /// The tool's present name and its facts, for a present or an older name.
     pub(crate) fn resolve(&self, name: &str) -> Option<(&str, &Facts)> {
         let name = self.aliases.get(name).map_or(name, String::as_str);
-        self.facts
-            .get_key_value(name)
-            .map(|(name, facts)| (name.as_str(), facts))
+        self.facts.get_key_value(name).map(|(name, facts)| (name.as_str(), facts))
     }
 
     /// The present name that someone who wrote `name` may have meant.
@@ -141,9 +123,7 @@ fn settle_annotations(tool: &mut Tool, permission: Permission) -> Result<(), Str
         }
     } else if hints.destructive_hint.is_none() || hints.idempotent_hint.is_none() {
         // MCP takes a tool without the hint as destructive: whoever adds a tool has to decide.
-        return Err(
-            "it changes something: say whether it is destructive and idempotent".to_owned(),
-        );
+        return Err("it changes something: say whether it is destructive and idempotent".to_owned());
     }
     hints.read_only_hint = Some(read_only);
     // One vSphere is a closed world; MCP takes a tool without this hint as reaching an open one.

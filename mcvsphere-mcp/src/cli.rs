@@ -11,8 +11,7 @@ use clap::{Parser, Subcommand};
 use rmcp::{
     RoleClient, ServiceExt,
     model::{
-        CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, Implementation,
-        JsonObject, Tool,
+        CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, Implementation, JsonObject, Tool,
     },
     service::{RunningService, ServerInitializeError, ServiceError},
     transport::io::stdio_pipes,
@@ -89,9 +88,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = Settings::new(&cli.settings, |name| std::env::var(name).ok())?;
     start_log(&settings, cli.command.is_none())?;
     let server = Server::new(&settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         match cli.command {
             None => serve(server).await,
@@ -118,11 +115,7 @@ async fn serve(server: Server) -> anyhow::Result<ExitCode> {
 
 async fn serve_until_closed(server: Server) -> anyhow::Result<()> {
     match server.serve(stdio_pipes()).await {
-        Ok(service) => service
-            .waiting()
-            .await
-            .map(drop)
-            .context("the server's task failed"),
+        Ok(service) => service.waiting().await.map(drop).context("the server's task failed"),
         // A client that leaves before it says anything has done nothing wrong.
         Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
         Err(error) => Err(error).context("no MCP client on standard input"),
@@ -151,10 +144,7 @@ async fn tools(server: Server, command: Tools) -> anyhow::Result<ExitCode> {
         let server = server.clone();
         async move { server.serve(theirs).await.map(|service| service.waiting()) }
     });
-    let client = identity()
-        .serve(ours)
-        .await
-        .context("the server in this process does not answer")?;
+    let client = identity().serve(ours).await.context("the server in this process does not answer")?;
     let code = carry_out(&client, command).await;
     let _ = client.cancel().await;
     // It ends with its client; the time-out only guards the user's terminal against a fault.
@@ -178,24 +168,12 @@ async fn carry_out(client: &Client, command: Tools) -> anyhow::Result<ExitCode> 
         Tools::List { json: false } => print(&overview(&all))?,
         Tools::Describe { name, json } => {
             let tool = find(&all, &name)?;
-            print(&if json {
-                pretty(&json!(tool))?
-            } else {
-                description(tool)
-            })?;
+            print(&if json { pretty(&json!(tool))? } else { description(tool) })?;
         }
-        Tools::Call {
-            name,
-            arguments,
-            json,
-        } => {
+        Tools::Call { name, arguments, json } => {
             // An older name is not in the list; the server knows it.
-            let schema = all
-                .iter()
-                .find(|tool| tool.name == name)
-                .map(|tool| &*tool.input_schema);
-            let request = CallToolRequestParams::new(name.clone())
-                .with_arguments(parse_arguments(&arguments, schema)?);
+            let schema = all.iter().find(|tool| tool.name == name).map(|tool| &*tool.input_schema);
+            let request = CallToolRequestParams::new(name.clone()).with_arguments(parse_arguments(&arguments, schema)?);
             let result = client.call_tool(request).await.map_err(plain)?;
             return print_result(&result, json);
         }
@@ -216,10 +194,7 @@ fn print_result(result: &CallToolResult, json: bool) -> anyhow::Result<ExitCode>
         Some(content) if json => pretty(content)?,
         _ => {
             let texts = result.content.iter().filter_map(|block| block.as_text());
-            texts
-                .map(|block| block.text.as_str())
-                .collect::<Vec<_>>()
-                .join("\n")
+            texts.map(|block| block.text.as_str()).collect::<Vec<_>>().join("\n")
         }
     };
     let failed = result.is_error == Some(true);
@@ -228,11 +203,7 @@ fn print_result(result: &CallToolResult, json: bool) -> anyhow::Result<ExitCode>
     } else {
         print(&text)?;
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn overview(tools: &[Tool]) -> String {
@@ -252,22 +223,16 @@ fn description(tool: &Tool) -> String {
     let hint = |get: fn(&rmcp::model::ToolAnnotations) -> Option<bool>| hints.and_then(get);
     let required = tool.input_schema.get("required").and_then(Value::as_array);
     let no_properties = JsonObject::new();
-    let properties = tool
-        .input_schema
-        .get("properties")
-        .and_then(Value::as_object);
-    let arguments = properties
-        .unwrap_or(&no_properties)
-        .iter()
-        .map(|(name, schema)| {
-            let is_required = required.is_some_and(|names| names.iter().any(|it| it == name));
-            json!({
-                "argument": name,
-                "type": type_of(schema),
-                "required": if is_required { "yes" } else { "no" },
-                "meaning": schema.get("description"),
-            })
-        });
+    let properties = tool.input_schema.get("properties").and_then(Value::as_object);
+    let arguments = properties.unwrap_or(&no_properties).iter().map(|(name, schema)| {
+        let is_required = required.is_some_and(|names| names.iter().any(|it| it == name));
+        json!({
+            "argument": name,
+            "type": type_of(schema),
+            "required": if is_required { "yes" } else { "no" },
+            "meaning": schema.get("description"),
+        })
+    });
     let facts = json!({
         "tool": tool.name,
         "title": hints.and_then(|it| it.title.clone()),
@@ -285,16 +250,9 @@ fn description(tool: &Tool) -> String {
 /// A type as a person would write it: `integer`, `powered_on|powered_off`, `list of string`.
 fn type_of(schema: &Value) -> String {
     if let Some(values) = schema.get("enum").and_then(Value::as_array) {
-        return values
-            .iter()
-            .filter_map(Value::as_str)
-            .collect::<Vec<_>>()
-            .join("|");
+        return values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("|");
     }
-    match (
-        schema.get("type").and_then(Value::as_str),
-        schema.get("items"),
-    ) {
+    match (schema.get("type").and_then(Value::as_str), schema.get("items")) {
         (Some("array"), Some(items)) => format!("list of {}", type_of(items)),
         (name, _) => name.unwrap_or("any").to_owned(),
     }
@@ -320,9 +278,7 @@ fn parse_arguments(pairs: &[String], schema: Option<&JsonObject>) -> anyhow::Res
     let properties = schema.and_then(|schema| schema.get("properties"));
     let mut arguments = JsonObject::new();
     for pair in pairs {
-        let (key, text) = pair
-            .split_once('=')
-            .with_context(|| format!("`{pair}` is not key=value"))?;
+        let (key, text) = pair.split_once('=').with_context(|| format!("`{pair}` is not key=value"))?;
         let property = properties.and_then(|properties| properties.get(key));
         let value = parse_value(text, property).map_err(|why| anyhow!("`{key}`: {why}"))?;
         if arguments.insert(key.to_owned(), value).is_some() {
@@ -334,26 +290,20 @@ fn parse_arguments(pairs: &[String], schema: Option<&JsonObject>) -> anyhow::Res
 
 fn parse_value(text: &str, schema: Option<&Value>) -> Result<Value, String> {
     let json = || serde_json::from_str::<Value>(text).ok();
-    let expected = schema
-        .and_then(|schema| schema.get("type"))
-        .and_then(Value::as_str);
+    let expected = schema.and_then(|schema| schema.get("type")).and_then(Value::as_str);
     match expected {
-        Some("integer" | "number") => json()
-            .filter(Value::is_number)
-            .ok_or_else(|| format!("must be a number, not {text:?}")),
-        Some("boolean") => json()
-            .filter(Value::is_boolean)
-            .ok_or_else(|| format!("must be true or false, not {text:?}")),
-        Some("object") => json()
-            .filter(Value::is_object)
-            .ok_or_else(|| "must be a JSON object".to_owned()),
+        Some("integer" | "number") => {
+            json().filter(Value::is_number).ok_or_else(|| format!("must be a number, not {text:?}"))
+        }
+        Some("boolean") => {
+            json().filter(Value::is_boolean).ok_or_else(|| format!("must be true or false, not {text:?}"))
+        }
+        Some("object") => json().filter(Value::is_object).ok_or_else(|| "must be a JSON object".to_owned()),
         Some("array") => match json() {
             Some(list @ Value::Array(_)) => Ok(list),
             _ => {
                 let items = schema.and_then(|schema| schema.get("items"));
-                text.split(',')
-                    .map(|item| parse_value(item.trim(), items))
-                    .collect()
+                text.split(',').map(|item| parse_value(item.trim(), items)).collect()
             }
         },
         _ => Ok(Value::from(text)),

@@ -24,11 +24,7 @@ impl ToolError {
     /// An error with a code of the list that `vsphere_ops::Error` draws from, or one of the front end's own:
     /// `unknown_tool`, `cancelled`, `deadline`, `internal`.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            candidates: Value::Null,
-        }
+        Self { code: code.into(), message: message.into(), candidates: Value::Null }
     }
 
     /// An argument that the tool cannot take.
@@ -73,21 +69,10 @@ impl From<vsphere_ops::Error> for ToolError {
             Some(step) => format!("{error}; {step}"),
             None => error.to_string(),
         };
-        let candidates: Vec<Value> = error
-            .candidates()
-            .iter()
-            .map(|candidate| json!({ "path": candidate.path, "id": candidate.id }))
-            .collect();
-        let candidates = if candidates.is_empty() {
-            Value::Null
-        } else {
-            Value::Array(candidates)
-        };
-        Self {
-            code: code.into(),
-            message,
-            candidates,
-        }
+        let candidates: Vec<Value> =
+            error.candidates().iter().map(|candidate| json!({ "path": candidate.path, "id": candidate.id })).collect();
+        let candidates = if candidates.is_empty() { Value::Null } else { Value::Array(candidates) };
+        Self { code: code.into(), message, candidates }
     }
 }
 
@@ -97,9 +82,7 @@ fn next_step(code: &str) -> Option<&'static str> {
         "not_found" => Some("the list tools show what there is"),
         "ambiguous" => Some("call again with the path or the id of one candidate"),
         "auth" => Some("check VCENTER_USER and VCENTER_PASSWORD"),
-        "connection" => {
-            Some("check VCENTER_HOST, and for certificates VCENTER_CA_FILE, VCENTER_THUMBPRINT")
-        }
+        "connection" => Some("check VCENTER_HOST, and for certificates VCENTER_CA_FILE, VCENTER_THUMBPRINT"),
         _ => None,
     }
 }

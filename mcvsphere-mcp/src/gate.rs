@@ -26,10 +26,7 @@ impl Server {
         let mut record = audit::Record::new(&request, &context);
         let Some((name, facts)) = self.catalog().resolve(&request.name) else {
             record.finish("unknown_tool", started.elapsed());
-            return Err(ErrorData::invalid_params(
-                self.unknown_tool(&request.name),
-                None,
-            ));
+            return Err(ErrorData::invalid_params(self.unknown_tool(&request.name), None));
         };
         record.permission = Some(facts.permission);
         request.name = name.to_owned().into();
@@ -86,11 +83,9 @@ impl Server {
 /// What the audit says of an answer: `ok`, or the error's code.
 fn outcome(response: &CallToolResponse) -> &str {
     match response {
-        CallToolResponse::Complete(result) if result.is_error == Some(true) => result
-            .structured_content
-            .as_ref()
-            .and_then(|content| content.get("code")?.as_str())
-            .unwrap_or("error"),
+        CallToolResponse::Complete(result) if result.is_error == Some(true) => {
+            result.structured_content.as_ref().and_then(|content| content.get("code")?.as_str()).unwrap_or("error")
+        }
         CallToolResponse::Complete(_) => "ok",
         CallToolResponse::InputRequired(_) => "input_required",
         CallToolResponse::Task(_) => "task",

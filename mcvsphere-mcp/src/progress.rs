@@ -22,18 +22,12 @@ impl Reporter {
     /// A reporter for a call on so many objects, each of which counts alike.
     pub(crate) fn new(context: &RequestContext<RoleServer>, objects: usize) -> Self {
         let Some(token) = context.meta.get_progress_token() else {
-            return Self {
-                reports: None,
-                sending: None,
-            };
+            return Self { reports: None, sending: None };
         };
         // Unbounded, because the sender must not wait; a task reports a hundred steps at most.
         let (reports, received) = unbounded_channel();
         let sending = tokio::spawn(send(context.peer.clone(), token, received, objects));
-        Self {
-            reports: Some(reports),
-            sending: Some(sending),
-        }
+        Self { reports: Some(reports), sending: Some(sending) }
     }
 
     /// Notes that the work on an object has come so far, in percent.
@@ -70,9 +64,7 @@ async fn send(
             continue;
         }
         sent = progress;
-        let step = ProgressNotificationParam::new(token.clone(), progress)
-            .with_total(100.0)
-            .with_message(message);
+        let step = ProgressNotificationParam::new(token.clone(), progress).with_total(100.0).with_message(message);
         if peer.notify_progress(step).await.is_err() {
             return;
         }

@@ -43,13 +43,8 @@ fn lines(object: &Map<String, Value>, indent: usize, out: &mut String) {
 
 /// A table where the items are flat objects, else each item for itself.
 fn list(items: &[Value], indent: usize, out: &mut String) {
-    let flat: Option<Vec<&Map<String, Value>>> = items
-        .iter()
-        .map(|item| {
-            item.as_object()
-                .filter(|object| object.values().all(is_plain))
-        })
-        .collect();
+    let flat: Option<Vec<&Map<String, Value>>> =
+        items.iter().map(|item| item.as_object().filter(|object| object.values().all(is_plain))).collect();
     match flat {
         Some(rows) if !rows.is_empty() => table(&rows, indent, out),
         _ => {
@@ -87,20 +82,9 @@ fn table(rows: &[&Map<String, Value>], indent: usize, out: &mut String) {
     }
     let mut cells: Vec<Vec<String>> = vec![columns.iter().map(|name| escaped(name)).collect()];
     for row in rows {
-        cells.push(
-            columns
-                .iter()
-                .map(|name| row.get(*name).map_or("-".to_owned(), cell))
-                .collect(),
-        );
+        cells.push(columns.iter().map(|name| row.get(*name).map_or("-".to_owned(), cell)).collect());
     }
-    let width = |column: usize| {
-        cells
-            .iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or_default()
-    };
+    let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     for row in &cells {
         let mut line = " ".repeat(indent);
@@ -118,14 +102,10 @@ fn cell(value: &Value) -> String {
         Value::String(text) if text.is_empty() => "\"\"".to_owned(),
         Value::String(text) => escaped(text),
         Value::Array(items) if items.is_empty() => "-".to_owned(),
-        Value::Array(items) if is_plain(value) => {
-            items.iter().map(cell).collect::<Vec<_>>().join(", ")
-        }
+        Value::Array(items) if is_plain(value) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         Value::Object(object) if object.is_empty() => "-".to_owned(),
         Value::Object(object) if is_plain(value) => {
-            let facts = object
-                .iter()
-                .map(|(key, value)| format!("{}: {}", escaped(key), cell(value)));
+            let facts = object.iter().map(|(key, value)| format!("{}: {}", escaped(key), cell(value)));
             facts.collect::<Vec<_>>().join("; ")
         }
         other => other.to_string(),
@@ -137,11 +117,7 @@ fn cell(value: &Value) -> String {
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
-            out.extend(c.escape_default())
-        } else {
-            out.push(c)
-        }
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
 }
@@ -161,10 +137,7 @@ mod tests {
             ],
             "total": 2
         });
-        assert_eq!(
-            text(&page),
-            "name          cpu  ip\nweb-1         2    -\na longer one  16   10.0.0.1\ntotal: 2"
-        );
+        assert_eq!(text(&page), "name          cpu  ip\nweb-1         2    -\na longer one  16   10.0.0.1\ntotal: 2");
     }
 
     #[test]
@@ -187,10 +160,7 @@ mod tests {
             { "vm": "a", "error": null },
             { "vm": "b", "error": { "code": "not_found", "message": "no b" } }
         ]);
-        assert_eq!(
-            text(&reports),
-            "vm  error\na   -\nb   code: not_found; message: no b"
-        );
+        assert_eq!(text(&reports), "vm  error\na   -\nb   code: not_found; message: no b");
     }
 
     #[test]

@@ -25,10 +25,7 @@ fn cleaned(schema: &Arc<JsonObject>) -> Arc<JsonObject> {
 /// A text without the line breaks that only fit it into the source; paragraphs stay.
 fn unwrapped(text: &str) -> String {
     let paragraphs = text.trim().split("\n\n");
-    paragraphs
-        .map(|paragraph| paragraph.replace('\n', " "))
-        .collect::<Vec<_>>()
-        .join("\n\n")
+    paragraphs.map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
 }
 
 /// References deeper than this are a cycle; none of our arguments has one.
@@ -118,10 +115,7 @@ fn join_constants(object: &mut JsonObject) {
     let Some(Value::Array(choices)) = object.get("oneOf") else {
         return;
     };
-    let constants: Option<Vec<Value>> = choices
-        .iter()
-        .map(|choice| choice.get("const").cloned())
-        .collect();
+    let constants: Option<Vec<Value>> = choices.iter().map(|choice| choice.get("const").cloned()).collect();
     if let Some(constants) = constants {
         object.remove("oneOf");
         object.insert("type".to_owned(), Value::from("string"));

@@ -6,9 +6,8 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     handler::server::tool::ToolRouter,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult,
-        MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig,
-        Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, MetaObject,
+        PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -60,9 +59,7 @@ impl Server {
             vsphere: Vsphere::new(settings),
             call_timeout: settings.call_timeout(),
         };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Ends the session with vSphere, where there is one.
@@ -88,10 +85,7 @@ impl Server {
     /// Says in a result who made it, which rmcp does for `server/discover` alone.
     fn sign(&self, meta: &mut Option<MetaObject>) {
         let ServerConfig { server_info, .. } = self.get_info();
-        meta.get_or_insert_default().insert(
-            "io.modelcontextprotocol/serverInfo".to_owned(),
-            json!(server_info),
-        );
+        meta.get_or_insert_default().insert("io.modelcontextprotocol/serverInfo".to_owned(), json!(server_info));
     }
 
     /// The names of a tool's arguments.
@@ -107,9 +101,7 @@ impl Server {
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(
-                Implementation::new("mcvsphere", env!("CARGO_PKG_VERSION")).with_title("mcvsphere"),
-            )
+            .with_server_info(Implementation::new("mcvsphere", env!("CARGO_PKG_VERSION")).with_title("mcvsphere"))
             .with_instructions(INSTRUCTIONS)
     }
 
@@ -150,9 +142,7 @@ impl ServerHandler for Server {
 
 /// Whether the client speaks the revision in which each result stands for itself.
 fn is_stateless(context: &RequestContext<RoleServer>) -> bool {
-    context
-        .protocol_version()
-        .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
+    context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
 }
 
 #[cfg(test)]

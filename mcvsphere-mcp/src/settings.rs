@@ -70,15 +70,9 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError`] when a value is not one that the setting can have, or when two contradict each other.
-    pub fn new(
-        arguments: &SettingArgs,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, SettingsError> {
+    pub fn new(arguments: &SettingArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let get = |argument: &Option<String>, name: &str| {
-            argument
-                .clone()
-                .or_else(|| environment(name))
-                .filter(|value| !value.trim().is_empty())
+            argument.clone().or_else(|| environment(name)).filter(|value| !value.trim().is_empty())
         };
         let insecure = match get(&arguments.vcenter_insecure, "VCENTER_INSECURE") {
             Some(value) => boolean("VCENTER_INSECURE", &value)?,
@@ -95,9 +89,7 @@ impl Settings {
         Ok(Self {
             host: get(&arguments.vcenter_host, "VCENTER_HOST"),
             user: get(&arguments.vcenter_user, "VCENTER_USER"),
-            password: environment("VCENTER_PASSWORD")
-                .filter(|text| !text.is_empty())
-                .map(Secret),
+            password: environment("VCENTER_PASSWORD").filter(|text| !text.is_empty()).map(Secret),
             trust: trust(
                 insecure,
                 get(&arguments.vcenter_thumbprint, "VCENTER_THUMBPRINT"),
@@ -120,10 +112,7 @@ impl Settings {
         };
         let config = Config::new(needed(self.host.as_deref(), "VCENTER_HOST")?)
             .user(needed(self.user.as_deref(), "VCENTER_USER")?)
-            .password(needed(
-                self.password.as_ref().map(|it| it.0.as_str()),
-                "VCENTER_PASSWORD",
-            )?);
+            .password(needed(self.password.as_ref().map(|it| it.0.as_str()), "VCENTER_PASSWORD")?);
         Ok(match &self.trust {
             Trust::System => config,
             Trust::Anything => config.insecure(true),
@@ -152,10 +141,7 @@ pub struct SettingsError {
 
 impl SettingsError {
     fn new(setting: &'static str, problem: impl Into<String>) -> Self {
-        Self {
-            setting,
-            problem: problem.into(),
-        }
+        Self { setting, problem: problem.into() }
     }
 }
 
@@ -167,11 +153,7 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-fn trust(
-    insecure: bool,
-    thumbprint: Option<String>,
-    ca_file: Option<String>,
-) -> Result<Trust, SettingsError> {
+fn trust(insecure: bool, thumbprint: Option<String>, ca_file: Option<String>) -> Result<Trust, SettingsError> {
     match (insecure, thumbprint, ca_file) {
         (false, None, None) => Ok(Trust::System),
         (true, None, None) => Ok(Trust::Anything),
@@ -196,10 +178,7 @@ fn trust(
             "VCENTER_INSECURE",
             "contradicts VCENTER_THUMBPRINT and VCENTER_CA_FILE: set one of the three",
         )),
-        _ => Err(SettingsError::new(
-            "VCENTER_THUMBPRINT",
-            "contradicts VCENTER_CA_FILE: set one of the two",
-        )),
+        _ => Err(SettingsError::new("VCENTER_THUMBPRINT", "contradicts VCENTER_CA_FILE: set one of the two")),
     }
 }
 
@@ -207,10 +186,7 @@ fn boolean(setting: &'static str, value: &str) -> Result<bool, SettingsError> {
     match value.trim().to_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(SettingsError::new(
-            setting,
-            format!("must be true or false, not {value:?}"),
-        )),
+        _ => Err(SettingsError::new(setting, format!("must be true or false, not {value:?}"))),
     }
 }
 
@@ -220,12 +196,7 @@ fn seconds(setting: &'static str, value: &str) -> Result<u64, SettingsError> {
         .parse()
         .ok()
         .filter(|seconds| *seconds > 0)
-        .ok_or_else(|| {
-            SettingsError::new(
-                setting,
-                format!("must be a number of seconds, not {value:?}"),
-            )
-        })
+        .ok_or_else(|| SettingsError::new(setting, format!("must be a number of seconds, not {value:?}")))
 }
 
 fn level(setting: &'static str, value: &str) -> Result<tracing::Level, SettingsError> {
@@ -235,10 +206,7 @@ fn level(setting: &'static str, value: &str) -> Result<tracing::Level, SettingsE
         "info" => Ok(tracing::Level::INFO),
         "debug" => Ok(tracing::Level::DEBUG),
         "trace" => Ok(tracing::Level::TRACE),
-        _ => Err(SettingsError::new(
-            setting,
-            format!("must be error, warning, info, debug or trace, not {value:?}"),
-        )),
+        _ => Err(SettingsError::new(setting, format!("must be error, warning, info, debug or trace, not {value:?}"))),
     }
 }
 
@@ -250,24 +218,15 @@ mod tests {
         read_with(&SettingArgs::default(), environment)
     }
 
-    fn read_with(
-        arguments: &SettingArgs,
-        environment: &[(&str, &str)],
-    ) -> Result<Settings, SettingsError> {
+    fn read_with(arguments: &SettingArgs, environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         Settings::new(arguments, |name| {
-            environment
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
     }
 
     #[test]
     fn the_command_line_wins_over_the_environment() {
-        let arguments = SettingArgs {
-            vcenter_host: Some("b".to_owned()),
-            ..SettingArgs::default()
-        };
+        let arguments = SettingArgs { vcenter_host: Some("b".to_owned()), ..SettingArgs::default() };
         let settings = read_with(&arguments, &[("VCENTER_HOST", "a"), ("VCENTER_USER", "u")]);
         let settings = settings.unwrap();
         assert_eq!(settings.host.as_deref(), Some("b"));
@@ -293,21 +252,13 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_when_it_is_needed() {
-        let missing = |environment: &[(&str, &str)]| {
-            read(environment)
-                .unwrap()
-                .vsphere()
-                .err()
-                .map(|error| error.to_string())
-        };
+        let missing =
+            |environment: &[(&str, &str)]| read(environment).unwrap().vsphere().err().map(|error| error.to_string());
         assert_eq!(missing(&[]).as_deref(), Some("VCENTER_HOST is not set"));
         let host = ("VCENTER_HOST", "a");
         assert_eq!(missing(&[host]).as_deref(), Some("VCENTER_USER is not set"));
         let user = ("VCENTER_USER", "u");
-        assert_eq!(
-            missing(&[host, user]).as_deref(),
-            Some("VCENTER_PASSWORD is not set")
-        );
+        assert_eq!(missing(&[host, user]).as_deref(), Some("VCENTER_PASSWORD is not set"));
         assert_eq!(missing(&[host, user, ("VCENTER_PASSWORD", "p")]), None);
     }
 

@@ -19,13 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Vsphere {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let config = settings
-            .vsphere()
-            .map_err(|error| ToolError::new("config", error.to_string()));
-        Self {
-            config,
-            client: OnceCell::new(),
-        }
+        let config = settings.vsphere().map_err(|error| ToolError::new("config", error.to_string()));
+        Self { config, client: OnceCell::new() }
     }
 
     /// The connected client.

@@ -1,9 +1,6 @@
 //! The program `mcvsphere` on the command line, without a vCenter Server.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a panic in a test is its failure report"
-)]
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
 use std::process::{Command, Output, Stdio};
 
@@ -32,24 +29,12 @@ fn the_tools_are_listed_without_a_server() {
     let output = mcvsphere(&["tools", "list"], &[]);
     assert!(output.status.success());
     let text = stdout(&output);
-    let names: Vec<&str> = text
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
-    let expected = [
-        "get_vcenter_info",
-        "get_vm_info",
-        "list_hosts",
-        "list_vms",
-        "power_off_vm",
-        "power_on_vm",
-    ];
+    let names: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    let expected = ["get_vcenter_info", "get_vm_info", "list_hosts", "list_vms", "power_off_vm", "power_on_vm"];
     assert_eq!(names, expected);
     assert_eq!(stderr(&output), "");
 
-    let json: Value =
-        serde_json::from_slice(&mcvsphere(&["tools", "list", "--json"], &[]).stdout).unwrap();
+    let json: Value = serde_json::from_slice(&mcvsphere(&["tools", "list", "--json"], &[]).stdout).unwrap();
     assert_eq!(json[3]["name"], "list_vms");
 }
 
@@ -64,36 +49,18 @@ fn a_tool_is_described() {
 #[test]
 fn what_fails_has_exit_code_1_and_says_why() {
     for (arguments, why) in [
-        (
-            &["tools", "describe", "list_vm"][..],
-            "did you mean `list_vms`?",
-        ),
+        (&["tools", "describe", "list_vm"][..], "did you mean `list_vms`?"),
         (&["tools", "call", "list_vm"], "did you mean `list_vms`?"),
-        (
-            &["tools", "call", "list_vms", "limit=many"],
-            "`limit`: must be a number",
-        ),
-        (
-            &["tools", "call", "list_vms", "powerstate=on"],
-            "did you mean `power_state`?",
-        ),
-        (
-            &["tools", "call", "get_vcenter_info"],
-            "VCENTER_HOST is not set",
-        ),
-        (
-            &["tools", "list", "--log-level", "loud"],
-            "LOG_LEVEL must be",
-        ),
+        (&["tools", "call", "list_vms", "limit=many"], "`limit`: must be a number"),
+        (&["tools", "call", "list_vms", "powerstate=on"], "did you mean `power_state`?"),
+        (&["tools", "call", "get_vcenter_info"], "VCENTER_HOST is not set"),
+        (&["tools", "list", "--log-level", "loud"], "LOG_LEVEL must be"),
     ] {
         let output = mcvsphere(arguments, &[]);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert_eq!(stdout(&output), "", "{arguments:?}");
         let error = stderr(&output);
-        assert!(
-            error.starts_with("mcvsphere: ") && error.contains(why),
-            "{arguments:?}: {error}"
-        );
+        assert!(error.starts_with("mcvsphere: ") && error.contains(why), "{arguments:?}: {error}");
     }
 }
 
@@ -108,25 +75,13 @@ fn a_failure_as_json_is_on_standard_output() {
 #[test]
 fn a_call_is_audited_without_its_secrets() {
     let environment = [("LOG_LEVEL", "info")];
-    let arguments = [
-        "tools",
-        "call",
-        "get_vm_info",
-        "vm=web-1",
-        "password=hunter2",
-    ];
+    let arguments = ["tools", "call", "get_vm_info", "vm=web-1", "password=hunter2"];
     let error = stderr(&mcvsphere(&arguments, &environment));
-    let line = error
-        .lines()
-        .find(|line| line.contains("\"audit\""))
-        .unwrap();
+    let line = error.lines().find(|line| line.contains("\"audit\"")).unwrap();
     let audit: Value = serde_json::from_str(line).unwrap();
     assert_eq!(audit["tool"], "get_vm_info");
     assert_eq!(audit["outcome"], "invalid_argument");
-    assert!(
-        audit["arguments"].as_str().unwrap().contains("web-1"),
-        "{line}"
-    );
+    assert!(audit["arguments"].as_str().unwrap().contains("web-1"), "{line}");
     assert!(!error.contains("hunter2"), "{error}");
 }
 
@@ -141,8 +96,5 @@ fn a_client_that_leaves_ends_the_server() {
 #[test]
 fn the_version_is_told() {
     let text = stdout(&mcvsphere(&["--version"], &[]));
-    assert_eq!(
-        text.trim(),
-        concat!("mcvsphere ", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(text.trim(), concat!("mcvsphere ", env!("CARGO_PKG_VERSION")));
 }

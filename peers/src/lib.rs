@@ -33,9 +33,7 @@ pub async fn govc(url: &str, args: &[&str]) -> anyhow::Result<Value> {
     command.env("GOVC_URL", url).env("GOVC_INSECURE", "1");
     // A session kept on disk would outlive the server that gave it.
     command.env("GOVC_PERSIST_SESSION", "false");
-    let stdout = run(command)
-        .await
-        .with_context(|| format!("govc {}", args.join(" ")))?;
+    let stdout = run(command).await.with_context(|| format!("govc {}", args.join(" ")))?;
     serde_json::from_slice(&stdout).with_context(|| format!("govc {}: not JSON", args.join(" ")))
 }
 
@@ -48,14 +46,8 @@ fn program(variable: &str) -> anyhow::Result<PathBuf> {
 
 /// Runs a program to its end and returns what it printed.
 async fn run(mut command: Command) -> anyhow::Result<Vec<u8>> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output())
-        .await
-        .context("no end within a minute")??;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let output = timeout(PATIENCE, command.output()).await.context("no end within a minute")??;
     ensure!(
         output.status.success(),
         "{}\n{}{}",

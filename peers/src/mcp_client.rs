@@ -27,10 +27,7 @@ pub struct McpClient {
 impl McpClient {
     /// A client of this lifecycle.
     pub fn new(lifecycle: Lifecycle) -> Self {
-        Self {
-            lifecycle,
-            environment: Vec::new(),
-        }
+        Self { lifecycle, environment: Vec::new() }
     }
 
     /// A setting of the server.
@@ -52,11 +49,7 @@ impl McpClient {
             Lifecycle::Stateless => "2026-07-28",
         };
         let mut command = Command::new(program("PEERS_NODE")?);
-        command
-            .arg(script)
-            .arg(lifecycle)
-            .arg(server)
-            .arg(calls.to_string());
+        command.arg(script).arg(lifecycle).arg(server).arg(calls.to_string());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let stdout = run(command).await.context("official MCP client")?;
         serde_json::from_slice(&stdout).context("official MCP client: not JSON")

@@ -32,11 +32,7 @@ impl CountingProxy {
         let log = Log::default();
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, server, Arc::clone(&log)));
-        Ok(Self {
-            address,
-            log,
-            _accepting: accepting,
-        })
+        Ok(Self { address, log, _accepting: accepting })
     }
 
     /// The SDK URL for a client that is to be watched.
@@ -46,19 +42,13 @@ impl CountingProxy {
 
     /// All requests so far, in order: a SOAP operation's name (`Login`), else method and path (`GET /sdk/vimService`).
     pub fn requests(&self) -> Vec<String> {
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The requests after the last `Login`, without the `Logout` that ends the session.
     pub fn requests_after_login(&self) -> Vec<String> {
         let mut requests = self.requests();
-        let start = requests
-            .iter()
-            .rposition(|r| r == "Login")
-            .map_or(0, |login| login + 1);
+        let start = requests.iter().rposition(|r| r == "Login").map_or(0, |login| login + 1);
         requests.drain(..start);
         requests.retain(|r| r != "Logout");
         requests
@@ -86,11 +76,7 @@ async fn pass_on(client: TcpStream, server: SocketAddr, log: Log) -> io::Result<
     }
 }
 
-async fn watch(
-    mut from: tcp::OwnedReadHalf,
-    mut to: tcp::OwnedWriteHalf,
-    log: Log,
-) -> io::Result<()> {
+async fn watch(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, log: Log) -> io::Result<()> {
     let mut seen = Vec::new();
     let mut chunk = vec![0; 16 * 1024];
     loop {
@@ -101,9 +87,7 @@ async fn watch(
         seen.extend_from_slice(&chunk[..length]);
         // Noted before it is passed on: whoever has the answer finds the request in the log.
         while let Some((request, end)) = first_request(&seen) {
-            log.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(request);
+            log.lock().unwrap_or_else(PoisonError::into_inner).push(request);
             seen.drain(..end);
         }
         to.write_all(&chunk[..length]).await?;
@@ -117,22 +101,14 @@ fn first_request(bytes: &[u8]) -> Option<(String, usize)> {
     let header = |name: &str| {
         head.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name)
-                .then(|| value.trim().to_owned())
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
         })
     };
     let end = if header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
         // A SOAP envelope holds no line of a single zero, so the last chunk's mark is unambiguous here.
-        head_end
-            + bytes[head_end..]
-                .windows(5)
-                .position(|w| w == b"0\r\n\r\n")?
-            + 5
+        head_end + bytes[head_end..].windows(5).position(|w| w == b"0\r\n\r\n")? + 5
     } else {
-        head_end
-            + header("content-length")
-                .and_then(|v| v.parse().ok())
-                .unwrap_or(0)
+        head_end + header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0)
     };
     let body = String::from_utf8_lossy(bytes.get(head_end..end)?);
     let mut words = head.split(' ');
@@ -144,10 +120,7 @@ fn first_request(bytes: &[u8]) -> Option<(String, usize)> {
 /// The first element in a SOAP body.
 fn operation(envelope: &str) -> Option<&str> {
     let mut tags = envelope.split('<').skip(1).map(|tag| {
-        let name = tag
-            .split(['>', ' ', '/', '\n', '\r', '\t'])
-            .next()
-            .unwrap_or_default();
+        let name = tag.split(['>', ' ', '/', '\n', '\r', '\t']).next().unwrap_or_default();
         name.rsplit(':').next().unwrap_or_default()
     });
     tags.find(|name| *name == "Body")?;
@@ -176,10 +149,7 @@ mod tests {
 
     #[test]
     fn half_a_request_is_none() {
-        assert_eq!(
-            first_request(b"POST /sdk HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc"),
-            None
-        );
+        assert_eq!(first_request(b"POST /sdk HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc"), None);
         assert_eq!(first_request(b"POST /sdk HTTP/1.1\r\nContent-Le"), None);
     }
 

@@ -40,20 +40,12 @@ impl Vcsim {
                     return Ok(address);
                 }
             }
-            anyhow::bail!(
-                "vcsim {} ended without saying where it listens",
-                flags.join(" ")
-            )
+            anyhow::bail!("vcsim {} ended without saying where it listens", flags.join(" "))
         };
-        let address = timeout(PATIENCE, announced)
-            .await
-            .context("vcsim did not start within a minute")??;
+        let address = timeout(PATIENCE, announced).await.context("vcsim did not start within a minute")??;
         // It goes on talking, and would die of a pipe that nobody reads.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self {
-            address,
-            _child: child,
-        })
+        Ok(Self { address, _child: child })
     }
 
     /// Where it listens.

@@ -21,7 +21,13 @@
 mod macros;
 
 mod answer;
-#[allow(unused_imports, unused_qualifications, unreachable_pub, clippy::all, reason = "generated: what stands here is for the compiler and for rustdoc")]
+#[allow(
+    unused_imports,
+    unused_qualifications,
+    unreachable_pub,
+    clippy::all,
+    reason = "generated: what stands here is for the compiler and for rustdoc"
+)]
 mod generated;
 
 pub use answer::{Answer, read_answer};

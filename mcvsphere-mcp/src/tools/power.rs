@@ -6,8 +6,8 @@ use serde::Deserialize;
 use vsphere_ops::power::{self, Progress};
 
 use crate::{
-    Permission, Server, ToolError, Toolset, answer::Answer, arguments::Parameters, error::Result,
-    progress::Reporter, tool_meta,
+    Permission, Server, ToolError, Toolset, answer::Answer, arguments::Parameters, error::Result, progress::Reporter,
+    tool_meta,
 };
 
 #[tool_router(router = power_tools, vis = "pub(crate)")]
@@ -65,9 +65,7 @@ impl VmTargets {
         let mut vms = self.vms.unwrap_or_default();
         vms.extend(self.vm);
         if vms.is_empty() {
-            return Err(ToolError::invalid_argument(
-                "`vm` or `vms` is needed: which machines?",
-            ));
+            return Err(ToolError::invalid_argument("`vm` or `vms` is needed: which machines?"));
         }
         Ok(vms)
     }

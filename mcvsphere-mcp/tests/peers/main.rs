@@ -1,9 +1,6 @@
 //! mcvsphere against vcsim: the tools through the official MCP clients, their effects seen by govc.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a panic in a test is its failure report"
-)]
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
 use std::{
     path::Path,
@@ -27,10 +24,7 @@ fn client(lifecycle: Lifecycle, url: &str) -> McpClient {
 /// The power state that vSphere itself knows.
 async fn power_state(vcsim: &Vcsim, vm: &str) -> String {
     let info = govc(&vcsim.govc_url(), &["vm.info", vm]).await.unwrap();
-    info["virtualMachines"][0]["runtime"]["powerState"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    info["virtualMachines"][0]["runtime"]["powerState"].as_str().unwrap().to_owned()
 }
 
 /// The structured content of an answer, which must be good.
@@ -64,10 +58,7 @@ async fn six_tools(lifecycle: Lifecycle, protocol: &str) {
         { "name": "power_off_vm", "arguments": { "vms": ["DC0_H0_VM1", "no-such-vm"] } },
         { "name": "get_vm_info", "arguments": { "vm": "no-such-vm" } },
     ]);
-    let report = client(lifecycle, &vcsim.url())
-        .run(Path::new(MCVSPHERE), &calls)
-        .await
-        .unwrap();
+    let report = client(lifecycle, &vcsim.url()).run(Path::new(MCVSPHERE), &calls).await.unwrap();
     assert_eq!(report["protocol"], protocol);
     assert_eq!(report["server"]["name"], "mcvsphere");
     assert_eq!(report["tools"].as_array().unwrap().len(), 6);
@@ -80,11 +71,7 @@ async fn six_tools(lifecycle: Lifecycle, protocol: &str) {
     let hosts = good(&results[1]);
     assert_eq!(hosts["total"], 4, "{hosts:#}");
     let page = good(&results[2]);
-    assert_eq!(
-        (&page["returned"], &page["total"]),
-        (&json!(3), &json!(4)),
-        "{page:#}"
-    );
+    assert_eq!((&page["returned"], &page["total"]), (&json!(3), &json!(4)), "{page:#}");
     assert_eq!(page["truncated"], true);
     assert!(page["next_cursor"].is_string());
     // A client that passes on text alone misses nothing.
@@ -94,15 +81,9 @@ async fn six_tools(lifecycle: Lifecycle, protocol: &str) {
     }
 
     let first = &good(&results[3])["results"][0];
-    assert_eq!(
-        (&first["changed"], &first["power_state"]),
-        (&json!(true), &json!("powered_off"))
-    );
+    assert_eq!((&first["changed"], &first["power_state"]), (&json!(true), &json!("powered_off")));
     let again = &good(&results[4])["results"][0];
-    assert_eq!(
-        (&again["changed"], &again["id"]),
-        (&json!(false), &first["id"])
-    );
+    assert_eq!((&again["changed"], &again["id"]), (&json!(false), &first["id"]));
     let info = good(&results[5]);
     assert_eq!(info["power_state"], "powered_off", "{info:#}");
     assert_eq!(power_state(&vcsim, vm).await, "poweredOff");
@@ -114,17 +95,11 @@ async fn six_tools(lifecycle: Lifecycle, protocol: &str) {
 
     assert_eq!(results[7]["isError"], true);
     assert_eq!(results[7]["structuredContent"]["code"], "not_found");
-    assert!(
-        !report["progress"].as_array().unwrap().is_empty(),
-        "the power tools report progress"
-    );
+    assert!(!report["progress"].as_array().unwrap().is_empty(), "the power tools report progress");
 
     // A second server: it finds what the first one left, and undoes it.
     let calls = json!([{ "name": "power_on_vm", "arguments": { "vms": [vm, "DC0_H0_VM1"] } }]);
-    let report = client(lifecycle, &vcsim.url())
-        .run(Path::new(MCVSPHERE), &calls)
-        .await
-        .unwrap();
+    let report = client(lifecycle, &vcsim.url()).run(Path::new(MCVSPHERE), &calls).await.unwrap();
     assert_eq!(good(&report["results"][0])["failed"], 0);
     assert_eq!(power_state(&vcsim, vm).await, "poweredOn");
     assert_eq!(power_state(&vcsim, "DC0_H0_VM1").await, "poweredOn");
@@ -140,13 +115,7 @@ async fn peers_pages_of_list_vms_hold_each_machine_once() {
         let mut arguments = vec!["limit=50".to_owned(), "fields=name".to_owned()];
         arguments.extend(cursor.map(|cursor| format!("cursor={cursor}")));
         let page = call(&vcsim.url(), "list_vms", &arguments).await;
-        names.extend(
-            page["items"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|item| item["name"].clone()),
-        );
+        names.extend(page["items"].as_array().unwrap().iter().map(|item| item["name"].clone()));
         match page["next_cursor"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),
             None => break,
@@ -164,10 +133,7 @@ async fn peers_list_vms_on_1000_machines_sends_at_most_4_requests() {
     let vcsim = Vcsim::start(&["-vm", "500"]).await.unwrap();
     let proxy = CountingProxy::start(vcsim.address()).await.unwrap();
     let page = call(&proxy.url(), "list_vms", &["limit=1000".to_owned()]).await;
-    assert_eq!(
-        (&page["returned"], &page["total"]),
-        (&json!(1000), &json!(1000))
-    );
+    assert_eq!((&page["returned"], &page["total"]), (&json!(1000), &json!(1000)));
     let requests = after_the_only_login(&proxy);
     assert!((1..=4).contains(&requests.len()), "{:?}", proxy.requests());
 }
@@ -181,10 +147,7 @@ async fn peers_waiting_2_seconds_for_a_power_off_sends_at_most_8_requests() {
         let proxy = CountingProxy::start(vcsim.address()).await.unwrap();
         let started = Instant::now();
         let answer = call(&proxy.url(), "power_off_vm", &["vm=DC0_H0_VM0".to_owned()]).await;
-        assert!(
-            started.elapsed() >= Duration::from_secs(2),
-            "{delay} delayed nothing"
-        );
+        assert!(started.elapsed() >= Duration::from_secs(2), "{delay} delayed nothing");
         assert_eq!(answer["results"][0]["changed"], true);
         assert_eq!(power_state(&vcsim, "DC0_H0_VM0").await, "poweredOff");
         let requests = after_the_only_login(&proxy);
@@ -201,40 +164,24 @@ async fn peers_the_session_is_ended_with_the_server() {
     let client = client(Lifecycle::Older, &proxy.url());
     good(&client.run(Path::new(MCVSPHERE), &calls).await.unwrap()["results"][0]);
     let requests = proxy.requests();
-    assert_eq!(
-        requests.last().map(String::as_str),
-        Some("Logout"),
-        "{requests:?}"
-    );
+    assert_eq!(requests.last().map(String::as_str), Some("Logout"), "{requests:?}");
 }
 
 #[tokio::test]
 #[ignore = "needs vcsim: cargo xtask peers"]
 async fn peers_a_wrong_password_names_the_settings() {
-    let vcsim = Vcsim::start(&["-username", "user", "-password", "right"])
-        .await
-        .unwrap();
+    let vcsim = Vcsim::start(&["-username", "user", "-password", "right"]).await.unwrap();
     let output = command(&vcsim.url(), "get_vcenter_info", &[]).await;
     assert_eq!(output.status.code(), Some(1));
     let error: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(error["code"], "auth", "{error:#}");
-    assert!(
-        error["message"]
-            .as_str()
-            .unwrap()
-            .contains("VCENTER_PASSWORD"),
-        "{error:#}"
-    );
+    assert!(error["message"].as_str().unwrap().contains("VCENTER_PASSWORD"), "{error:#}");
 }
 
 /// What was sent between login and logout, of which there must be one.
 fn after_the_only_login(proxy: &CountingProxy) -> Vec<String> {
     let all = proxy.requests();
-    assert_eq!(
-        all.iter().filter(|request| *request == "Login").count(),
-        1,
-        "{all:?}"
-    );
+    assert_eq!(all.iter().filter(|request| *request == "Login").count(), 1, "{all:?}");
     proxy.requests_after_login()
 }
 

@@ -13,9 +13,7 @@ use rmcp::{
         router::tool::ToolRoute,
         tool::{ToolCallContext, ToolRouter},
     },
-    model::{
-        CallToolRequestParams, CallToolResult, MetaObject, ProtocolVersion, Tool, ToolAnnotations,
-    },
+    model::{CallToolRequestParams, CallToolResult, MetaObject, ProtocolVersion, Tool, ToolAnnotations},
     service::{ClientLifecycleMode, ClientServiceExt},
 };
 use serde_json::{Value, json};
@@ -23,16 +21,10 @@ use tokio::sync::oneshot;
 
 use crate::{connect, settings, settings_with};
 
-async fn call(
-    server: Server,
-    tool: &str,
-    arguments: Value,
-) -> Result<CallToolResult, ServiceError> {
+async fn call(server: Server, tool: &str, arguments: Value) -> Result<CallToolResult, ServiceError> {
     let client = connect(server).await;
     let arguments = arguments.as_object().unwrap().clone();
-    client
-        .call_tool(CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments))
-        .await
+    client.call_tool(CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments)).await
 }
 
 /// The code and the message of a call that must fail.
@@ -56,10 +48,7 @@ async fn a_wrong_argument_is_an_error_that_names_the_right_one() {
 
     let (code, message) = failure(server(), "list_vms", json!({ "power_state": "hot" })).await;
     assert_eq!(code, "invalid_argument");
-    assert!(
-        message.contains("`power_state`: unknown variant `hot`"),
-        "{message}"
-    );
+    assert!(message.contains("`power_state`: unknown variant `hot`"), "{message}");
 
     let (_, message) = failure(server(), "get_vcenter_info", json!({ "x": 1 })).await;
     assert!(message.contains("unknown argument `x`"), "{message}");
@@ -74,10 +63,7 @@ async fn a_wrong_argument_is_an_error_that_names_the_right_one() {
 #[tokio::test]
 async fn an_unknown_tool_is_a_protocol_error_that_names_the_nearest() {
     let error = call(server(), "list_vm", json!({})).await.unwrap_err();
-    assert!(
-        error.to_string().contains("did you mean `list_vms`?"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("did you mean `list_vms`?"), "{error}");
 }
 
 #[tokio::test]
@@ -93,23 +79,15 @@ async fn older_names_of_tools_and_arguments_are_taken() {
 async fn a_missing_setting_is_named_by_the_call_that_needs_it() {
     let server = Server::new(&settings_with(&[])).unwrap();
     let (code, message) = failure(server, "get_vcenter_info", json!({})).await;
-    assert_eq!(
-        (code.as_str(), message.as_str()),
-        ("config", "VCENTER_HOST is not set")
-    );
+    assert_eq!((code.as_str(), message.as_str()), ("config", "VCENTER_HOST is not set"));
 }
 
 #[tokio::test]
 async fn a_panic_is_answered_and_the_server_goes_on() {
-    let tools = router(sample(Some(meta()), Some(hints())), |_| {
-        Box::pin(async { panic!("a fault of ours") })
-    });
+    let tools = router(sample(Some(meta()), Some(hints())), |_| Box::pin(async { panic!("a fault of ours") }));
     let client = connect(Server::with_tools(&settings(), tools).unwrap()).await;
     for _ in 0..2 {
-        let result = client
-            .call_tool(CallToolRequestParams::new("sample"))
-            .await
-            .unwrap();
+        let result = client.call_tool(CallToolRequestParams::new("sample")).await.unwrap();
         assert_eq!(result.is_error, Some(true));
         assert_eq!(result.structured_content.unwrap()["code"], "internal");
     }
@@ -117,9 +95,7 @@ async fn a_panic_is_answered_and_the_server_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_takes_too_long_is_given_up() {
-    let tools = router(sample(Some(meta()), Some(hints())), |_| {
-        Box::pin(std::future::pending())
-    });
+    let tools = router(sample(Some(meta()), Some(hints())), |_| Box::pin(std::future::pending()));
     let settings = settings_with(&[("MCP_CALL_TIMEOUT", "30")]);
     let server = Server::with_tools(&settings, tools).unwrap();
     let (code, message) = failure(server, "sample", json!({})).await;
@@ -159,17 +135,12 @@ async fn both_lifecycles_are_served() {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     tokio::spawn(async move { server().serve(theirs).await.unwrap().waiting().await });
     let versions = vec![ProtocolVersion::V_2026_07_28];
-    let lifecycle = ClientLifecycleMode::Discover {
-        preferred_versions: versions,
-    };
+    let lifecycle = ClientLifecycleMode::Discover { preferred_versions: versions };
     let stateless = ().serve_with_lifecycle(ours, lifecycle).await.unwrap();
     let listed = stateless.list_tools(None).await.unwrap();
     assert_eq!(listed.tools.len(), 6);
     let meta = listed.meta.unwrap();
-    assert_eq!(
-        meta["io.modelcontextprotocol/serverInfo"]["name"],
-        "mcvsphere"
-    );
+    assert_eq!(meta["io.modelcontextprotocol/serverInfo"]["name"], "mcvsphere");
 }
 
 #[test]
@@ -177,46 +148,19 @@ fn a_tool_without_its_facts_is_refused_at_start() {
     let with_hints = |hints: ToolAnnotations| Some(hints);
     for (tool, problem) in [
         (sample(None, Some(hints())), "no permission"),
-        (
-            sample(Some(MetaObject::new()), Some(hints())),
-            "no permission",
-        ),
+        (sample(Some(MetaObject::new()), Some(hints())), "no permission"),
         (sample(Some(meta()), None), "no annotations"),
+        (sample(Some(meta()), with_hints(ToolAnnotations::new())), "no title"),
+        (sample(Some(meta()), with_hints(ToolAnnotations::with_title("Sample"))), "say whether it is destructive"),
+        (sample(Some(tool_meta(Toolset::Vm, Permission::ReadOnly, &[])), with_hints(hints())), "not its readOnlyHint"),
         (
-            sample(Some(meta()), with_hints(ToolAnnotations::new())),
-            "no title",
-        ),
-        (
-            sample(
-                Some(meta()),
-                with_hints(ToolAnnotations::with_title("Sample")),
-            ),
-            "say whether it is destructive",
-        ),
-        (
-            sample(
-                Some(tool_meta(Toolset::Vm, Permission::ReadOnly, &[])),
-                with_hints(hints()),
-            ),
-            "not its readOnlyHint",
-        ),
-        (
-            sample(
-                Some(tool_meta(Toolset::Vm, Permission::PowerOps, &["sample"])),
-                with_hints(hints()),
-            ),
+            sample(Some(tool_meta(Toolset::Vm, Permission::PowerOps, &["sample"])), with_hints(hints())),
             "name of another tool",
         ),
     ] {
         let tools = router(tool, |_| Box::pin(std::future::pending()));
-        let error = Server::with_tools(&settings(), tools)
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            error.starts_with("tool `sample`: ") && error.contains(problem),
-            "{error}"
-        );
+        let error = Server::with_tools(&settings(), tools).err().unwrap().to_string();
+        assert!(error.starts_with("tool `sample`: ") && error.contains(problem), "{error}");
     }
 }
 
@@ -225,9 +169,7 @@ fn meta() -> MetaObject {
 }
 
 fn hints() -> ToolAnnotations {
-    ToolAnnotations::with_title("Sample")
-        .destructive(true)
-        .idempotent(false)
+    ToolAnnotations::with_title("Sample").destructive(true).idempotent(false)
 }
 
 fn sample(meta: Option<MetaObject>, annotations: Option<ToolAnnotations>) -> Tool {

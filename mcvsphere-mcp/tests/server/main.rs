@@ -1,9 +1,6 @@
 //! The server as a client sees it, over a pipe in this process, with no vSphere behind it.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a panic in a test is its failure report"
-)]
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
 mod choke_point;
 mod snapshots;
@@ -13,19 +10,12 @@ use rmcp::{RoleClient, ServiceExt, service::RunningService};
 
 /// Settings for which no vCenter Server answers: nothing listens on port 1.
 fn settings() -> Settings {
-    settings_with(&[
-        ("VCENTER_HOST", "http://127.0.0.1:1"),
-        ("VCENTER_USER", "user"),
-        ("VCENTER_PASSWORD", "pass"),
-    ])
+    settings_with(&[("VCENTER_HOST", "http://127.0.0.1:1"), ("VCENTER_USER", "user"), ("VCENTER_PASSWORD", "pass")])
 }
 
 fn settings_with(environment: &[(&str, &str)]) -> Settings {
     Settings::new(&SettingArgs::default(), |name| {
-        environment
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| (*value).to_owned())
+        environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     })
     .unwrap()
 }

@@ -27,16 +27,11 @@ async fn each_tool_is_as_committed() {
             fs::write(folder.join(&file), &now).unwrap();
         }
         let committed = fs::read_to_string(folder.join(&file)).unwrap_or_default();
-        assert_eq!(
-            committed, now,
-            "{file} differs: UPDATE_SNAPSHOTS=1 writes it anew"
-        );
+        assert_eq!(committed, now, "{file} differs: UPDATE_SNAPSHOTS=1 writes it anew");
         expected.insert(file);
     }
-    let committed: BTreeSet<String> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let committed: BTreeSet<String> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(committed, expected, "a file for each tool, and no other");
 }
 
@@ -52,10 +47,7 @@ async fn names_and_hints_follow_the_conventions() {
         if !looks_only {
             assert!(hints["destructiveHint"].is_boolean(), "{name}");
         }
-        assert!(
-            tool["_meta"]["mcvsphere/aliases"].is_null(),
-            "{name}: older names are not listed"
-        );
+        assert!(tool["_meta"]["mcvsphere/aliases"].is_null(), "{name}: older names are not listed");
     }
 }
 
@@ -68,15 +60,8 @@ async fn schemas_are_clean_and_describe_each_argument() {
             assert!(!text.contains(noise), "{name} has {noise}: {text}");
         }
         assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{name}");
-        for (argument, schema) in tool["inputSchema"]["properties"]
-            .as_object()
-            .into_iter()
-            .flatten()
-        {
-            assert!(
-                schema["description"].is_string(),
-                "{name}: {argument} has no description"
-            );
+        for (argument, schema) in tool["inputSchema"]["properties"].as_object().into_iter().flatten() {
+            assert!(schema["description"].is_string(), "{name}: {argument} has no description");
         }
     }
 }

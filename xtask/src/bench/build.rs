@@ -21,16 +21,8 @@ struct Bars {
 }
 
 const BARS: [Bars; 2] = [
-    Bars {
-        profile: "debug",
-        cpu_seconds: 30.0,
-        peak_mb: Some(2048),
-    },
-    Bars {
-        profile: "release",
-        cpu_seconds: 70.0,
-        peak_mb: None,
-    },
+    Bars { profile: "debug", cpu_seconds: 30.0, peak_mb: Some(2048) },
+    Bars { profile: "release", cpu_seconds: 70.0, peak_mb: None },
 ];
 
 /// Measures both profiles.
@@ -38,17 +30,9 @@ pub(super) fn run() -> anyhow::Result<()> {
     for bars in BARS {
         let release = bars.profile == "release";
         let measured = measure(release)?;
-        say(&format!(
-            "{}_cpu_seconds: {:.1} (bar: at most {})",
-            bars.profile, measured.cpu_seconds, bars.cpu_seconds
-        ));
-        let bar = bars
-            .peak_mb
-            .map_or(String::new(), |mb| format!(" (bar: at most {mb})"));
-        say(&format!(
-            "{}_peak_mb: {}{bar}",
-            bars.profile, measured.peak_mb
-        ));
+        say(&format!("{}_cpu_seconds: {:.1} (bar: at most {})", bars.profile, measured.cpu_seconds, bars.cpu_seconds));
+        let bar = bars.peak_mb.map_or(String::new(), |mb| format!(" (bar: at most {mb})"));
+        say(&format!("{}_peak_mb: {}{bar}", bars.profile, measured.peak_mb));
     }
     Ok(())
 }
@@ -57,22 +41,13 @@ pub(super) fn run() -> anyhow::Result<()> {
 pub(super) fn once(release: bool) -> anyhow::Result<()> {
     let output = cargo("build", "vsphere-model", release).output()?;
     let log = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "vsphere-model does not build:\n{log}"
-    );
-    let crates = log
-        .lines()
-        .filter(|line| line.trim_start().starts_with("Compiling "))
-        .count();
+    ensure!(output.status.success(), "vsphere-model does not build:\n{log}");
+    let crates = log.lines().filter(|line| line.trim_start().starts_with("Compiling ")).count();
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let cpu = usage.user_time() + usage.system_time();
     // Linux counts the maximum in kilobytes.
     let peak_mb = usage.max_rss() / 1024;
-    say(&format!(
-        "{} {peak_mb} {crates}",
-        cpu.num_milliseconds() as f64 / 1000.0
-    ));
+    say(&format!("{} {peak_mb} {crates}", cpu.num_milliseconds() as f64 / 1000.0));
     Ok(())
 }
 
@@ -83,35 +58,19 @@ struct Measured {
 
 fn measure(release: bool) -> anyhow::Result<Measured> {
     let status = cargo("build", "vsphere-soap", release).status()?;
-    ensure!(
-        status.success(),
-        "the dependencies of vsphere-model do not build"
-    );
+    ensure!(status.success(), "the dependencies of vsphere-model do not build");
     // Twice at most: should vsphere-model have dependencies that vsphere-soap lacks, the first try builds them.
     for _ in 0..2 {
         let status = cargo("clean", "vsphere-model", release).status()?;
         ensure!(status.success(), "cargo clean failed");
         let mut child = Command::new(std::env::current_exe()?);
-        child
-            .args(["bench", "build-once"])
-            .args(release.then_some("--release"));
+        child.args(["bench", "build-once"]).args(release.then_some("--release"));
         let output = child.output()?;
         let answer = String::from_utf8_lossy(&output.stdout);
-        ensure!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut words = answer.split_whitespace();
-        let mut word = || {
-            words
-                .next()
-                .with_context(|| format!("no measurement in {answer:?}"))
-        };
-        let measured = Measured {
-            cpu_seconds: word()?.parse()?,
-            peak_mb: word()?.parse()?,
-        };
+        let mut word = || words.next().with_context(|| format!("no measurement in {answer:?}"));
+        let measured = Measured { cpu_seconds: word()?.parse()?, peak_mb: word()?.parse()? };
         if word()? == "1" {
             return Ok(measured);
         }
@@ -123,12 +82,8 @@ fn measure(release: bool) -> anyhow::Result<Measured> {
 fn cargo(verb: &str, package: &str, release: bool) -> Command {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let mut command = Command::new(env!("CARGO"));
-    command
-        .current_dir(&root)
-        .args([verb, "--package", package]);
+    command.current_dir(&root).args([verb, "--package", package]);
     command.args(release.then_some("--release"));
-    command
-        .arg("--target-dir")
-        .arg(root.join("target/bench-build"));
+    command.arg("--target-dir").arg(root.join("target/bench-build"));
     command
 }

@@ -46,10 +46,7 @@ fn govmomi(peers: &Path, command: &str) -> anyhow::Result<PathBuf> {
     let path = bin.join(command);
     if path.exists() {
         // A binary without a version, or none that go can read, is simply built anew.
-        let facts = output(
-            "go",
-            &[OsStr::new("version"), OsStr::new("-m"), path.as_os_str()],
-        );
+        let facts = output("go", &[OsStr::new("version"), OsStr::new("-m"), path.as_os_str()]);
         let pinned = format!("github.com/vmware/govmomi\t{GOVMOMI}\t");
         if facts.is_ok_and(|facts| facts.contains(&pinned)) {
             return Ok(path);
@@ -60,10 +57,7 @@ fn govmomi(peers: &Path, command: &str) -> anyhow::Result<PathBuf> {
     say(&format!("installing {command} {GOVMOMI}"));
     fs::create_dir_all(&bin)?;
     run(Command::new(go)
-        .args([
-            "install",
-            &format!("github.com/vmware/govmomi/{command}@{GOVMOMI}"),
-        ])
+        .args(["install", &format!("github.com/vmware/govmomi/{command}@{GOVMOMI}")])
         .env("GOBIN", &bin))?;
     Ok(path)
 }
@@ -81,9 +75,7 @@ fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
     }
     if !installed {
         say("installing the official MCP clients");
-        run(Command::new("npm")
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(&target))?;
+        run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&target))?;
         fs::write(target.join("installed.json"), lock)?;
     }
     Ok(target)
@@ -103,9 +95,7 @@ fn need(program: &str, package: &str, title: &str) -> anyhow::Result<PathBuf> {
                 .env("DEBIAN_FRONTEND", "noninteractive"))?;
             find(program).with_context(|| format!("{package} is installed but has no {program}"))
         }
-        _ => bail!(
-            "{program} is missing: install {title} (on Debian: `apt-get install {package}`) and run this again"
-        ),
+        _ => bail!("{program} is missing: install {title} (on Debian: `apt-get install {package}`) and run this again"),
     }
 }
 
@@ -128,28 +118,19 @@ fn at_least(program: &Path, ask: &[&str], oldest: (u32, u32), title: &str) -> an
 /// The first `major.minor` in `go version go1.26.8 linux/amd64` or `v20.20.2`.
 fn version(text: &str) -> Option<(u32, u32)> {
     text.split_whitespace().find_map(|word| {
-        let mut numbers = word
-            .trim_start_matches(|c: char| c.is_ascii_alphabetic())
-            .split('.');
+        let mut numbers = word.trim_start_matches(|c: char| c.is_ascii_alphabetic()).split('.');
         Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
     })
 }
 
 fn find(program: &str) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH")?;
-    std::env::split_paths(&paths)
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
+    std::env::split_paths(&paths).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 fn output(program: impl AsRef<OsStr>, args: &[impl AsRef<OsStr>]) -> anyhow::Result<String> {
     let output = Command::new(&program).args(args).output()?;
-    ensure!(
-        output.status.success(),
-        "{}: {}",
-        program.as_ref().display(),
-        output.status
-    );
+    ensure!(output.status.success(), "{}: {}", program.as_ref().display(), output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

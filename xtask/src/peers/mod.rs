@@ -40,18 +40,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     // Doctests are left out: `--ignored` would run the ones that are only meant to be read.
     cargo.args(["--lib", "--bins", "--tests", "--", "--ignored"]);
-    cargo
-        .arg(args.filter.as_deref().unwrap_or("peers_"))
-        .envs(peers);
+    cargo.arg(args.filter.as_deref().unwrap_or("peers_")).envs(peers);
     ensure!(cargo.status()?.success(), "a test against the peers failed");
     Ok(())
 }
 
 /// The workspace's root folder.
 fn root() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .canonicalize()
-        .unwrap_or_else(|_| PathBuf::from("."))
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize().unwrap_or_else(|_| PathBuf::from("."))
 }
 
 #[expect(clippy::print_stdout, reason = "a task for people and scripts prints")]
