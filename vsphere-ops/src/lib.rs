@@ -1,1 +1,46 @@
 //! Idiomatic async operations on VMware vSphere.
+//!
+//! ```no_run
+//! use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+//! use vsphere_ops::{Client, Config};
+//!
+//! # async fn run() -> vsphere_ops::Result<()> {
+//! let client = Client::connect(Config::from_env()?).await?;
+//! for (vm, (name, power)) in client.find::<VirtualMachine>("web-*").select((vm::NAME, vm::POWER_STATE)).await? {
+//!     println!("{vm} {name}: {power}"); // one round trip, only two properties leave the server
+//! }
+//! let web = client.get::<VirtualMachine>("/DC0/vm/prod/web-1").await?;
+//! web.power_on().await?.await?;
+//! client.logout().await
+//! # }
+//! ```
+//!
+//! Objects are found by name, inventory path or id; see [`Client::get`] and [`Client::find`]. A [`Mo`] is an object that
+//! was found: it derefs to the API's own handle, so that each of the API's methods is there, and adds the operations of
+//! this crate. What takes time on the server is a [`Task`].
+
+mod client;
+mod config;
+mod error;
+mod find;
+mod mo;
+pub mod name;
+mod page;
+pub mod power;
+mod read;
+mod task;
+mod view;
+
+pub mod host;
+pub mod vcenter;
+pub mod vm;
+
+pub use client::Client;
+pub use config::Config;
+pub use error::{Candidate, Error, ErrorKind, Result};
+pub use find::{Query, Selection};
+pub use mo::Mo;
+pub use page::Page;
+pub use read::{Missing, Rows, Select, Values};
+pub use task::{Progress, Task};
+pub use vsphere_model::{managed, types};

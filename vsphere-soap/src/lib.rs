@@ -7,5 +7,6 @@ pub mod fault;
 pub mod http;
 pub mod object;
 pub mod request;
+pub mod session;
 
 pub use error::{Error, ErrorKind, Result, Sent};

@@ -71,6 +71,8 @@ fn formatted(files: &Tree) -> anyhow::Result<Tree> {
     tree::write(scratch.path(), files, |_| false)?;
     let mut rustfmt = Command::new("rustfmt");
     rustfmt.args(["--edition", "2024", "--quiet"]).current_dir(scratch.path());
+    // The scratch directory is outside the workspace: name its style.
+    rustfmt.arg("--config-path").arg(workspace("rustfmt.toml"));
     rustfmt.args(files.keys().filter(|path| is_rust(path)));
     let done = rustfmt.output().context("cannot run rustfmt")?;
     if !done.status.success() {

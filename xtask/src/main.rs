@@ -1,11 +1,13 @@
 //! `cargo xtask`: generate, check, measure.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
+mod bench;
 mod codegen;
 mod companions;
 mod derive;
 mod emit;
 mod ir;
+mod peers;
 mod scratch;
 mod stats;
 mod tree;
@@ -25,16 +27,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure what a bar asks for and print it as `name: value` lines.
+    Bench(bench::Args),
     /// Derive the WSDL and its companions from the metadata of the pinned pyVmomi.
     Wsdl(derive::Args),
     /// Generate the bindings of vsphere-model from a WSDL.
     Codegen(codegen::Args),
+    /// Run the tests that need real servers and clients, installing these into `.peers` first.
+    Peers(peers::Args),
     /// Count what a WSDL describes.
     Stats(stats::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
+        Task::Bench(args) => bench::run(args),
+        Task::Peers(args) => peers::run(args),
         Task::Wsdl(args) => derive::run(&args),
         Task::Codegen(args) => codegen::run(&args),
         Task::Stats(args) => stats::run(&args),

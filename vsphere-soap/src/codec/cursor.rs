@@ -26,6 +26,11 @@ impl DecodeError {
     pub fn offset(&self) -> u64 {
         self.offset
     }
+
+    /// What is wrong, and where in the document, in bytes from its start.
+    pub fn into_parts(self) -> (String, u64) {
+        (self.message, self.offset)
+    }
 }
 
 impl fmt::Display for DecodeError {

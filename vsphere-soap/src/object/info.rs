@@ -59,14 +59,12 @@ impl TypeInfo {
 
     /// Whether the type is `other` or extends it, directly or not.
     pub fn is_a(&self, other: &TypeInfo) -> bool {
-        let mut at = Some(self);
-        while let Some(info) = at {
-            if std::ptr::eq(info, other) {
-                return true;
-            }
-            at = info.base;
-        }
-        false
+        self.lineage().any(|info| std::ptr::eq(info, other))
+    }
+
+    /// The type itself and what it extends, nearest first.
+    pub fn lineage(&self) -> impl Iterator<Item = &TypeInfo> {
+        std::iter::successors(Some(self), |info| info.base)
     }
 
     /// A new object of the type with nothing set.

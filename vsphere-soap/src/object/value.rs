@@ -54,7 +54,7 @@ impl Value<'_> {
 }
 
 /// Something that can stand in a list.
-pub trait Item {
+pub trait Item: Sync {
     /// A look at it.
     fn value(&self) -> Value<'_>;
 }
@@ -66,7 +66,7 @@ impl<T: DataObject> Item for T {
 }
 
 /// Several values, without their type.
-pub trait List {
+pub trait List: Sync {
     /// How many.
     fn count(&self) -> usize;
     /// The value at `index`; [`Value::Unset`] beyond the end.

@@ -16,9 +16,8 @@ pub(super) fn emit(shape: &Shape<'_>, house: &mut House) -> Result<()> {
         house.objects.insert(module, names::type_name(&object.name));
     }
     if !shape.api.loose.is_empty() {
-        let mut out =
-            String::from("//! Operations whose managed object no companion names: each takes the reference.\n\n");
-        out.push_str("use vsphere_soap::request::Handle;\n");
+        // Operations whose managed object no companion names: each takes the handle of its object.
+        let mut out = String::new();
         for method in &shape.api.loose {
             out.push_str(&function(shape, method, Receiver::Argument)?);
         }

@@ -243,9 +243,7 @@ pub struct Action {}
 
 impl DataType for Action {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("Action", Some(DynamicData::INFO), &[], || {
-            Box::new(Action::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("Action", Some(DynamicData::INFO), &[], || Box::new(Action::default()));
         &INFO
     };
 }
@@ -280,10 +278,7 @@ impl DataType for AndAlarmExpression {
         static INFO: TypeInfo = TypeInfo::new(
             "AndAlarmExpression",
             Some(AlarmExpression::INFO),
-            &[FieldInfo::list_req(
-                "expression",
-                Type::Data(AlarmExpression::INFO),
-            )],
+            &[FieldInfo::list_req("expression", Type::Data(AlarmExpression::INFO))],
             || Box::new(AndAlarmExpression::default()),
         );
         &INFO
@@ -412,10 +407,7 @@ impl DataType for AutoStartPowerInfo {
                 FieldInfo::req("key", Type::Ref),
                 FieldInfo::req("startOrder", Type::Int),
                 FieldInfo::req("startDelay", Type::Int),
-                FieldInfo::req(
-                    "waitForHeartbeat",
-                    Type::Enum(AutoStartWaitHeartbeatSetting::INFO),
-                ),
+                FieldInfo::req("waitForHeartbeat", Type::Enum(AutoStartWaitHeartbeatSetting::INFO)),
                 FieldInfo::req("startAction", Type::String),
                 FieldInfo::req("stopDelay", Type::Int),
                 FieldInfo::req("stopAction", Type::String),
@@ -610,12 +602,9 @@ pub struct ActiveDirectoryProfile {
 
 impl DataType for ActiveDirectoryProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ActiveDirectoryProfile",
-            Some(ApplyProfile::INFO),
-            &[],
-            || Box::new(ActiveDirectoryProfile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ActiveDirectoryProfile", Some(ApplyProfile::INFO), &[], || {
+            Box::new(ActiveDirectoryProfile::default())
+        });
         &INFO
     };
 }
@@ -662,10 +651,7 @@ impl DataType for AnswerFile {
             "AnswerFile",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "userInput",
-                    Type::Data(ProfileDeferredPolicyOptionParameter::INFO),
-                ),
+                FieldInfo::list("userInput", Type::Data(ProfileDeferredPolicyOptionParameter::INFO)),
                 FieldInfo::req("createdTime", Type::DateTime),
                 FieldInfo::req("modifiedTime", Type::DateTime),
             ],
@@ -821,10 +807,7 @@ impl DataType for AuthenticationProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "AuthenticationProfile",
             Some(ApplyProfile::INFO),
-            &[FieldInfo::opt(
-                "activeDirectory",
-                Type::Data(ActiveDirectoryProfile::INFO),
-            )],
+            &[FieldInfo::opt("activeDirectory", Type::Data(ActiveDirectoryProfile::INFO))],
             || Box::new(AuthenticationProfile::default()),
         );
         &INFO
@@ -1130,10 +1113,7 @@ impl DataType for AnswerFileOptionsCreateSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileOptionsCreateSpec",
             Some(AnswerFileCreateSpec::INFO),
-            &[FieldInfo::list(
-                "userInput",
-                Type::Data(ProfileDeferredPolicyOptionParameter::INFO),
-            )],
+            &[FieldInfo::list("userInput", Type::Data(ProfileDeferredPolicyOptionParameter::INFO))],
             || Box::new(AnswerFileOptionsCreateSpec::default()),
         );
         &INFO

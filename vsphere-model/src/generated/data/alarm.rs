@@ -12,9 +12,8 @@ pub struct AlarmAction {}
 
 impl DataType for AlarmAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("AlarmAction", Some(DynamicData::INFO), &[], || {
-            Box::new(AlarmAction::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("AlarmAction", Some(DynamicData::INFO), &[], || Box::new(AlarmAction::default()));
         &INFO
     };
 }
@@ -69,23 +68,11 @@ impl DataType for AlarmDescription {
                 FieldInfo::list_req("expr", Type::Data(TypeDescription::INFO)),
                 FieldInfo::list_req("stateOperator", Type::Data(ElementDescription::INFO)),
                 FieldInfo::list_req("metricOperator", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req(
-                    "hostSystemConnectionState",
-                    Type::Data(ElementDescription::INFO),
-                ),
-                FieldInfo::list_req(
-                    "virtualMachinePowerState",
-                    Type::Data(ElementDescription::INFO),
-                ),
-                FieldInfo::list(
-                    "datastoreConnectionState",
-                    Type::Data(ElementDescription::INFO),
-                ),
+                FieldInfo::list_req("hostSystemConnectionState", Type::Data(ElementDescription::INFO)),
+                FieldInfo::list_req("virtualMachinePowerState", Type::Data(ElementDescription::INFO)),
+                FieldInfo::list("datastoreConnectionState", Type::Data(ElementDescription::INFO)),
                 FieldInfo::list("hostSystemPowerState", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list(
-                    "virtualMachineGuestHeartbeatStatus",
-                    Type::Data(ElementDescription::INFO),
-                ),
+                FieldInfo::list("virtualMachineGuestHeartbeatStatus", Type::Data(ElementDescription::INFO)),
                 FieldInfo::list_req("entityStatus", Type::Data(ElementDescription::INFO)),
                 FieldInfo::list_req("action", Type::Data(TypeDescription::INFO)),
             ],
@@ -142,9 +129,7 @@ pub struct AlarmExpression {}
 impl DataType for AlarmExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("AlarmExpression", Some(DynamicData::INFO), &[], || {
-                Box::new(AlarmExpression::default())
-            });
+            TypeInfo::new("AlarmExpression", Some(DynamicData::INFO), &[], || Box::new(AlarmExpression::default()));
         &INFO
     };
 }
@@ -179,10 +164,7 @@ impl DataType for AlarmSetting {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmSetting",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("toleranceRange", Type::Int),
-                FieldInfo::req("reportingFrequency", Type::Int),
-            ],
+            &[FieldInfo::req("toleranceRange", Type::Int), FieldInfo::req("reportingFrequency", Type::Int)],
             || Box::new(AlarmSetting::default()),
         );
         &INFO
@@ -540,10 +522,7 @@ impl DataType for AlarmTriggeringAction {
             Some(AlarmAction::INFO),
             &[
                 FieldInfo::req("action", Type::Data(Action::INFO)),
-                FieldInfo::list(
-                    "transitionSpecs",
-                    Type::Data(AlarmTriggeringActionTransitionSpec::INFO),
-                ),
+                FieldInfo::list("transitionSpecs", Type::Data(AlarmTriggeringActionTransitionSpec::INFO)),
                 FieldInfo::req("green2yellow", Type::Boolean),
                 FieldInfo::req("yellow2red", Type::Boolean),
                 FieldInfo::req("red2yellow", Type::Boolean),

@@ -335,10 +335,7 @@ impl DataObject for BaseConfigInfoDiskFileBackingInfo {
     }
 }
 
-inherit!(
-    BaseConfigInfoDiskFileBackingInfo,
-    BaseConfigInfoFileBackingInfo
-);
+inherit!(BaseConfigInfoDiskFileBackingInfo, BaseConfigInfoFileBackingInfo);
 impl Extends<BaseConfigInfoFileBackingInfo> for BaseConfigInfoDiskFileBackingInfo {}
 impl Extends<BaseConfigInfoBackingInfo> for BaseConfigInfoDiskFileBackingInfo {}
 
@@ -358,10 +355,7 @@ impl DataType for BaseConfigInfoRawDiskMappingBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "BaseConfigInfoRawDiskMappingBackingInfo",
             Some(BaseConfigInfoFileBackingInfo::INFO),
-            &[
-                FieldInfo::req("lunUuid", Type::String),
-                FieldInfo::req("compatibilityMode", Type::String),
-            ],
+            &[FieldInfo::req("lunUuid", Type::String), FieldInfo::req("compatibilityMode", Type::String)],
             || Box::new(BaseConfigInfoRawDiskMappingBackingInfo::default()),
         );
         &INFO
@@ -398,10 +392,7 @@ impl DataObject for BaseConfigInfoRawDiskMappingBackingInfo {
     }
 }
 
-inherit!(
-    BaseConfigInfoRawDiskMappingBackingInfo,
-    BaseConfigInfoFileBackingInfo
-);
+inherit!(BaseConfigInfoRawDiskMappingBackingInfo, BaseConfigInfoFileBackingInfo);
 impl Extends<BaseConfigInfoFileBackingInfo> for BaseConfigInfoRawDiskMappingBackingInfo {}
 impl Extends<BaseConfigInfoBackingInfo> for BaseConfigInfoRawDiskMappingBackingInfo {}
 
@@ -473,10 +464,7 @@ impl DataType for BoolOption {
         static INFO: TypeInfo = TypeInfo::new(
             "BoolOption",
             Some(OptionType::INFO),
-            &[
-                FieldInfo::req("supported", Type::Boolean),
-                FieldInfo::req("defaultValue", Type::Boolean),
-            ],
+            &[FieldInfo::req("supported", Type::Boolean), FieldInfo::req("defaultValue", Type::Boolean)],
             || Box::new(BoolOption::default()),
         );
         &INFO

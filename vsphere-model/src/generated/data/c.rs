@@ -159,10 +159,7 @@ impl DataType for CustomFieldDef {
                 FieldInfo::req("type", Type::String),
                 FieldInfo::opt("managedObjectType", Type::String),
                 FieldInfo::opt("fieldDefPrivileges", Type::Data(PrivilegePolicyDef::INFO)),
-                FieldInfo::opt(
-                    "fieldInstancePrivileges",
-                    Type::Data(PrivilegePolicyDef::INFO),
-                ),
+                FieldInfo::opt("fieldInstancePrivileges", Type::Data(PrivilegePolicyDef::INFO)),
             ],
             || Box::new(CustomFieldDef::default()),
         );
@@ -217,12 +214,10 @@ pub struct CustomFieldValue {
 
 impl DataType for CustomFieldValue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomFieldValue",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::Int)],
-            || Box::new(CustomFieldValue::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomFieldValue", Some(DynamicData::INFO), &[FieldInfo::req("key", Type::Int)], || {
+                Box::new(CustomFieldValue::default())
+            });
         &INFO
     };
 }
@@ -317,10 +312,7 @@ impl DataType for CreateTaskAction {
         static INFO: TypeInfo = TypeInfo::new(
             "CreateTaskAction",
             Some(Action::INFO),
-            &[
-                FieldInfo::req("taskTypeId", Type::String),
-                FieldInfo::req("cancelable", Type::Boolean),
-            ],
+            &[FieldInfo::req("taskTypeId", Type::String), FieldInfo::req("cancelable", Type::Boolean)],
             || Box::new(CreateTaskAction::default()),
         );
         &INFO
@@ -594,10 +586,7 @@ impl DataType for ComplianceFailure {
                 FieldInfo::req("failureType", Type::String),
                 FieldInfo::req("message", Type::Data(LocalizableMessage::INFO)),
                 FieldInfo::opt("expressionName", Type::String),
-                FieldInfo::list(
-                    "failureValues",
-                    Type::Data(ComplianceFailureComplianceFailureValues::INFO),
-                ),
+                FieldInfo::list("failureValues", Type::Data(ComplianceFailureComplianceFailureValues::INFO)),
             ],
             || Box::new(ComplianceFailure::default()),
         );
@@ -963,14 +952,8 @@ impl DataType for ConfigTarget {
                 FieldInfo::list("datastore", Type::Data(VirtualMachineDatastoreInfo::INFO)),
                 FieldInfo::list("network", Type::Data(VirtualMachineNetworkInfo::INFO)),
                 FieldInfo::list("opaqueNetwork", Type::Data(OpaqueNetworkTargetInfo::INFO)),
-                FieldInfo::list(
-                    "distributedVirtualPortgroup",
-                    Type::Data(DistributedVirtualPortgroupInfo::INFO),
-                ),
-                FieldInfo::list(
-                    "distributedVirtualSwitch",
-                    Type::Data(DistributedVirtualSwitchInfo::INFO),
-                ),
+                FieldInfo::list("distributedVirtualPortgroup", Type::Data(DistributedVirtualPortgroupInfo::INFO)),
+                FieldInfo::list("distributedVirtualSwitch", Type::Data(DistributedVirtualSwitchInfo::INFO)),
                 FieldInfo::list("subnetInfo", Type::Data(SubnetInfo::INFO)),
                 FieldInfo::list("cdRom", Type::Data(VirtualMachineCdromInfo::INFO)),
                 FieldInfo::list("serial", Type::Data(VirtualMachineSerialInfo::INFO)),
@@ -978,62 +961,29 @@ impl DataType for ConfigTarget {
                 FieldInfo::list("sound", Type::Data(VirtualMachineSoundInfo::INFO)),
                 FieldInfo::list("usb", Type::Data(VirtualMachineUsbInfo::INFO)),
                 FieldInfo::list("floppy", Type::Data(VirtualMachineFloppyInfo::INFO)),
-                FieldInfo::list(
-                    "legacyNetworkInfo",
-                    Type::Data(VirtualMachineLegacyNetworkSwitchInfo::INFO),
-                ),
-                FieldInfo::list(
-                    "scsiPassthrough",
-                    Type::Data(VirtualMachineScsiPassthroughInfo::INFO),
-                ),
-                FieldInfo::list(
-                    "scsiDisk",
-                    Type::Data(VirtualMachineScsiDiskDeviceInfo::INFO),
-                ),
+                FieldInfo::list("legacyNetworkInfo", Type::Data(VirtualMachineLegacyNetworkSwitchInfo::INFO)),
+                FieldInfo::list("scsiPassthrough", Type::Data(VirtualMachineScsiPassthroughInfo::INFO)),
+                FieldInfo::list("scsiDisk", Type::Data(VirtualMachineScsiDiskDeviceInfo::INFO)),
                 FieldInfo::list("ideDisk", Type::Data(VirtualMachineIdeDiskDeviceInfo::INFO)),
                 FieldInfo::req("maxMemMBOptimalPerf", Type::Int),
                 FieldInfo::opt("supportedMaxMemMB", Type::Int),
                 FieldInfo::opt("resourcePool", Type::Data(ResourcePoolRuntimeInfo::INFO)),
                 FieldInfo::opt("autoVmotion", Type::Boolean),
-                FieldInfo::list(
-                    "pciPassthrough",
-                    Type::Data(VirtualMachinePciPassthroughInfo::INFO),
-                ),
+                FieldInfo::list("pciPassthrough", Type::Data(VirtualMachinePciPassthroughInfo::INFO)),
                 FieldInfo::list("sriov", Type::Data(VirtualMachineSriovInfo::INFO)),
-                FieldInfo::list(
-                    "vFlashModule",
-                    Type::Data(VirtualMachineVFlashModuleInfo::INFO),
-                ),
+                FieldInfo::list("vFlashModule", Type::Data(VirtualMachineVFlashModuleInfo::INFO)),
                 FieldInfo::list(
                     "sharedGpuPassthroughTypes",
                     Type::Data(VirtualMachinePciSharedGpuPassthroughInfo::INFO),
                 ),
                 FieldInfo::opt("availablePersistentMemoryReservationMB", Type::Long),
-                FieldInfo::list(
-                    "dynamicPassthrough",
-                    Type::Data(VirtualMachineDynamicPassthroughInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "sgxTargetInfo",
-                    Type::Data(VirtualMachineSgxTargetInfo::INFO),
-                ),
-                FieldInfo::list(
-                    "precisionClockInfo",
-                    Type::Data(VirtualMachinePrecisionClockInfo::INFO),
-                ),
+                FieldInfo::list("dynamicPassthrough", Type::Data(VirtualMachineDynamicPassthroughInfo::INFO)),
+                FieldInfo::opt("sgxTargetInfo", Type::Data(VirtualMachineSgxTargetInfo::INFO)),
+                FieldInfo::list("precisionClockInfo", Type::Data(VirtualMachinePrecisionClockInfo::INFO)),
                 FieldInfo::opt("sevSupported", Type::Boolean),
-                FieldInfo::list(
-                    "vgpuDeviceInfo",
-                    Type::Data(VirtualMachineVgpuDeviceInfo::INFO),
-                ),
-                FieldInfo::list(
-                    "vgpuProfileInfo",
-                    Type::Data(VirtualMachineVgpuProfileInfo::INFO),
-                ),
-                FieldInfo::list(
-                    "vendorDeviceGroupInfo",
-                    Type::Data(VirtualMachineVendorDeviceGroupInfo::INFO),
-                ),
+                FieldInfo::list("vgpuDeviceInfo", Type::Data(VirtualMachineVgpuDeviceInfo::INFO)),
+                FieldInfo::list("vgpuProfileInfo", Type::Data(VirtualMachineVgpuProfileInfo::INFO)),
+                FieldInfo::list("vendorDeviceGroupInfo", Type::Data(VirtualMachineVendorDeviceGroupInfo::INFO)),
                 FieldInfo::opt("maxSimultaneousThreads", Type::Int),
                 FieldInfo::list("dvxClassInfo", Type::Data(VirtualMachineDvxClassInfo::INFO)),
                 FieldInfo::opt("sevSnpSupported", Type::Boolean),
@@ -1360,10 +1310,7 @@ impl DataType for ComputeResourceHostSeedSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "ComputeResourceHostSeedSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "singleHostSpec",
-                Type::Data(ComputeResourceHostSeedSpecSingleHostSpec::INFO),
-            )],
+            &[FieldInfo::req("singleHostSpec", Type::Data(ComputeResourceHostSeedSpecSingleHostSpec::INFO))],
             || Box::new(ComputeResourceHostSeedSpec::default()),
         );
         &INFO
@@ -1478,10 +1425,7 @@ impl DataType for ComputeResourceConfigSpec {
                 FieldInfo::opt("desiredSoftwareSpec", Type::Data(DesiredSoftwareSpec::INFO)),
                 FieldInfo::opt("maximumHardwareVersionKey", Type::String),
                 FieldInfo::opt("enableConfigManager", Type::Boolean),
-                FieldInfo::opt(
-                    "hostSeedSpec",
-                    Type::Data(ComputeResourceHostSeedSpec::INFO),
-                ),
+                FieldInfo::opt("hostSeedSpec", Type::Data(ComputeResourceHostSeedSpec::INFO)),
                 FieldInfo::opt("softwareSpecId", Type::String),
                 FieldInfo::opt("networkBootMode", Type::String),
             ],
@@ -1602,10 +1546,7 @@ impl DataType for ConflictingConfigurationConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "ConflictingConfigurationConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("entity", Type::Ref),
-                FieldInfo::req("propertyPath", Type::String),
-            ],
+            &[FieldInfo::opt("entity", Type::Ref), FieldInfo::req("propertyPath", Type::String)],
             || Box::new(ConflictingConfigurationConfig::default()),
         );
         &INFO

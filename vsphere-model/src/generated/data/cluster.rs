@@ -30,10 +30,7 @@ impl DataType for ClusterIoFilterInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterIoFilterInfo",
             Some(IoFilterInfo::INFO),
-            &[
-                FieldInfo::req("opType", Type::String),
-                FieldInfo::opt("vibUrl", Type::String),
-            ],
+            &[FieldInfo::req("opType", Type::String), FieldInfo::opt("vibUrl", Type::String)],
             || Box::new(ClusterIoFilterInfo::default()),
         );
         &INFO
@@ -87,10 +84,7 @@ impl DataType for ClusterAction {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterAction",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("type", Type::String),
-                FieldInfo::opt("target", Type::Ref),
-            ],
+            &[FieldInfo::req("type", Type::String), FieldInfo::opt("target", Type::Ref)],
             || Box::new(ClusterAction::default()),
         );
         &INFO
@@ -135,10 +129,7 @@ impl DataType for ClusterActionHistory {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterActionHistory",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("action", Type::Data(ClusterAction::INFO)),
-                FieldInfo::req("time", Type::DateTime),
-            ],
+            &[FieldInfo::req("action", Type::Data(ClusterAction::INFO)), FieldInfo::req("time", Type::DateTime)],
             || Box::new(ClusterActionHistory::default()),
         );
         &INFO
@@ -183,10 +174,7 @@ impl DataType for ClusterAttemptedVmInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterAttemptedVmInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::opt("task", Type::Ref),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::opt("task", Type::Ref)],
             || Box::new(ClusterAttemptedVmInfo::default()),
         );
         &INFO
@@ -662,10 +650,7 @@ impl DataType for ClusterDrsFaultsFaultsByVm {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDrsFaultsFaultsByVm",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::list_req("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::opt("vm", Type::Ref), FieldInfo::list_req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(ClusterDrsFaultsFaultsByVm::default()),
         );
         &INFO
@@ -748,10 +733,7 @@ impl DataObject for ClusterDrsFaultsFaultsByVirtualDisk {
     }
 }
 
-inherit!(
-    ClusterDrsFaultsFaultsByVirtualDisk,
-    ClusterDrsFaultsFaultsByVm
-);
+inherit!(ClusterDrsFaultsFaultsByVirtualDisk, ClusterDrsFaultsFaultsByVm);
 impl Extends<ClusterDrsFaultsFaultsByVm> for ClusterDrsFaultsFaultsByVirtualDisk {}
 
 /// `ClusterDrsMigration`, since 2.0.
@@ -991,10 +973,7 @@ impl DataType for ClusterEVCManagerEVCState {
                 FieldInfo::list("guaranteedCPUFeatures", Type::Data(HostCpuIdInfo::INFO)),
                 FieldInfo::list("featureCapability", Type::Data(HostFeatureCapability::INFO)),
                 FieldInfo::list("featureMask", Type::Data(HostFeatureMask::INFO)),
-                FieldInfo::list(
-                    "featureRequirement",
-                    Type::Data(VirtualMachineFeatureRequirement::INFO),
-                ),
+                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
             ],
             || Box::new(ClusterEVCManagerEVCState::default()),
         );
@@ -1154,10 +1133,7 @@ impl DataType for ClusterFailoverHostAdmissionControlPolicy {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFailoverHostAdmissionControlPolicy",
             Some(ClusterDasAdmissionControlPolicy::INFO),
-            &[
-                FieldInfo::list("failoverHosts", Type::Ref),
-                FieldInfo::opt("failoverLevel", Type::Int),
-            ],
+            &[FieldInfo::list("failoverHosts", Type::Ref), FieldInfo::opt("failoverLevel", Type::Int)],
             || Box::new(ClusterFailoverHostAdmissionControlPolicy::default()),
         );
         &INFO
@@ -1194,10 +1170,7 @@ impl DataObject for ClusterFailoverHostAdmissionControlPolicy {
     }
 }
 
-inherit!(
-    ClusterFailoverHostAdmissionControlPolicy,
-    ClusterDasAdmissionControlPolicy
-);
+inherit!(ClusterFailoverHostAdmissionControlPolicy, ClusterDasAdmissionControlPolicy);
 impl Extends<ClusterDasAdmissionControlPolicy> for ClusterFailoverHostAdmissionControlPolicy {}
 
 /// `ClusterFailoverLevelAdmissionControlInfo`, since 4.0.
@@ -1249,10 +1222,7 @@ impl DataObject for ClusterFailoverLevelAdmissionControlInfo {
     }
 }
 
-inherit!(
-    ClusterFailoverLevelAdmissionControlInfo,
-    ClusterDasAdmissionControlInfo
-);
+inherit!(ClusterFailoverLevelAdmissionControlInfo, ClusterDasAdmissionControlInfo);
 impl Extends<ClusterDasAdmissionControlInfo> for ClusterFailoverLevelAdmissionControlInfo {}
 
 /// `ClusterFailoverLevelAdmissionControlPolicy`, since 4.0.
@@ -1311,10 +1281,7 @@ impl DataObject for ClusterFailoverLevelAdmissionControlPolicy {
     }
 }
 
-inherit!(
-    ClusterFailoverLevelAdmissionControlPolicy,
-    ClusterDasAdmissionControlPolicy
-);
+inherit!(ClusterFailoverLevelAdmissionControlPolicy, ClusterDasAdmissionControlPolicy);
 impl Extends<ClusterDasAdmissionControlPolicy> for ClusterFailoverLevelAdmissionControlPolicy {}
 
 /// `ClusterFailoverResourcesAdmissionControlInfo`, since 4.0.
@@ -1378,10 +1345,7 @@ impl DataObject for ClusterFailoverResourcesAdmissionControlInfo {
     }
 }
 
-inherit!(
-    ClusterFailoverResourcesAdmissionControlInfo,
-    ClusterDasAdmissionControlInfo
-);
+inherit!(ClusterFailoverResourcesAdmissionControlInfo, ClusterDasAdmissionControlInfo);
 impl Extends<ClusterDasAdmissionControlInfo> for ClusterFailoverResourcesAdmissionControlInfo {}
 
 /// `ClusterFailoverResourcesAdmissionControlPolicy`, since 4.0.
@@ -1460,10 +1424,7 @@ impl DataObject for ClusterFailoverResourcesAdmissionControlPolicy {
     }
 }
 
-inherit!(
-    ClusterFailoverResourcesAdmissionControlPolicy,
-    ClusterDasAdmissionControlPolicy
-);
+inherit!(ClusterFailoverResourcesAdmissionControlPolicy, ClusterDasAdmissionControlPolicy);
 impl Extends<ClusterDasAdmissionControlPolicy> for ClusterFailoverResourcesAdmissionControlPolicy {}
 
 /// `ClusterGroupInfo`, since 4.1.
@@ -1706,10 +1667,7 @@ impl DataType for ClusterHostRecommendation {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterHostRecommendation",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("rating", Type::Int),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("rating", Type::Int)],
             || Box::new(ClusterHostRecommendation::default()),
         );
         &INFO
@@ -1819,10 +1777,7 @@ impl DataType for ClusterInitialPlacementAction {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterInitialPlacementAction",
             Some(ClusterAction::INFO),
-            &[
-                FieldInfo::req("targetHost", Type::Ref),
-                FieldInfo::opt("pool", Type::Ref),
-            ],
+            &[FieldInfo::req("targetHost", Type::Ref), FieldInfo::opt("pool", Type::Ref)],
             || Box::new(ClusterInitialPlacementAction::default()),
         );
         &INFO
@@ -1876,10 +1831,7 @@ impl DataType for ClusterMigrationAction {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterMigrationAction",
             Some(ClusterAction::INFO),
-            &[FieldInfo::opt(
-                "drsMigration",
-                Type::Data(ClusterDrsMigration::INFO),
-            )],
+            &[FieldInfo::opt("drsMigration", Type::Data(ClusterDrsMigration::INFO))],
             || Box::new(ClusterMigrationAction::default()),
         );
         &INFO
@@ -1934,10 +1886,7 @@ impl DataType for ClusterNotAttemptedVmInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterNotAttemptedVmInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(ClusterNotAttemptedVmInfo::default()),
         );
         &INFO
@@ -1980,10 +1929,7 @@ impl DataType for ClusterOrchestrationInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterOrchestrationInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::opt(
-                "defaultVmReadiness",
-                Type::Data(ClusterVmReadiness::INFO),
-            )],
+            &[FieldInfo::opt("defaultVmReadiness", Type::Data(ClusterVmReadiness::INFO))],
             || Box::new(ClusterOrchestrationInfo::default()),
         );
         &INFO
@@ -2343,9 +2289,7 @@ pub struct ClusterSlotPolicy {}
 impl DataType for ClusterSlotPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ClusterSlotPolicy", Some(DynamicData::INFO), &[], || {
-                Box::new(ClusterSlotPolicy::default())
-            });
+            TypeInfo::new("ClusterSlotPolicy", Some(DynamicData::INFO), &[], || Box::new(ClusterSlotPolicy::default()));
         &INFO
     };
 }
@@ -2443,18 +2387,9 @@ impl DataType for ClusterSystemVMsConfigSpec {
             "ClusterSystemVMsConfigSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "allowedDatastores",
-                    Type::Data(ClusterDatastoreUpdateSpec::INFO),
-                ),
-                FieldInfo::list(
-                    "notAllowedDatastores",
-                    Type::Data(ClusterDatastoreUpdateSpec::INFO),
-                ),
-                FieldInfo::list(
-                    "dsTagCategoriesToExclude",
-                    Type::Data(ClusterTagCategoryUpdateSpec::INFO),
-                ),
+                FieldInfo::list("allowedDatastores", Type::Data(ClusterDatastoreUpdateSpec::INFO)),
+                FieldInfo::list("notAllowedDatastores", Type::Data(ClusterDatastoreUpdateSpec::INFO)),
+                FieldInfo::list("dsTagCategoriesToExclude", Type::Data(ClusterTagCategoryUpdateSpec::INFO)),
                 FieldInfo::opt("deploymentMode", Type::String),
             ],
             || Box::new(ClusterSystemVMsConfigSpec::default()),
@@ -2683,12 +2618,10 @@ pub struct ClusterVmGroup {
 
 impl DataType for ClusterVmGroup {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ClusterVmGroup",
-            Some(ClusterGroupInfo::INFO),
-            &[FieldInfo::list("vm", Type::Ref)],
-            || Box::new(ClusterVmGroup::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ClusterVmGroup", Some(ClusterGroupInfo::INFO), &[FieldInfo::list("vm", Type::Ref)], || {
+                Box::new(ClusterVmGroup::default())
+            });
         &INFO
     };
 }
@@ -2738,10 +2671,7 @@ impl DataType for ClusterVmOrchestrationInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterVmOrchestrationInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmReadiness", Type::Data(ClusterVmReadiness::INFO)),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmReadiness", Type::Data(ClusterVmReadiness::INFO))],
             || Box::new(ClusterVmOrchestrationInfo::default()),
         );
         &INFO
@@ -2786,10 +2716,7 @@ impl DataType for ClusterVmReadiness {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterVmReadiness",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("readyCondition", Type::String),
-                FieldInfo::opt("postReadyDelay", Type::Int),
-            ],
+            &[FieldInfo::opt("readyCondition", Type::String), FieldInfo::opt("postReadyDelay", Type::Int)],
             || Box::new(ClusterVmReadiness::default()),
         );
         &INFO
@@ -2907,10 +2834,7 @@ impl DataType for ClusterProfileConfigInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterProfileConfigInfo",
             Some(ProfileConfigInfo::INFO),
-            &[FieldInfo::opt(
-                "complyProfile",
-                Type::Data(ComplianceProfile::INFO),
-            )],
+            &[FieldInfo::opt("complyProfile", Type::Data(ComplianceProfile::INFO))],
             || Box::new(ClusterProfileConfigInfo::default()),
         );
         &INFO
@@ -2960,12 +2884,9 @@ pub struct ClusterProfileCreateSpec {
 
 impl DataType for ClusterProfileCreateSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ClusterProfileCreateSpec",
-            Some(ProfileCreateSpec::INFO),
-            &[],
-            || Box::new(ClusterProfileCreateSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ClusterProfileCreateSpec", Some(ProfileCreateSpec::INFO), &[], || {
+            Box::new(ClusterProfileCreateSpec::default())
+        });
         &INFO
     };
 }
@@ -3004,12 +2925,10 @@ pub struct ClusterProfileConfigSpec {
 
 impl DataType for ClusterProfileConfigSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ClusterProfileConfigSpec",
-            Some(ClusterProfileCreateSpec::INFO),
-            &[],
-            || Box::new(ClusterProfileConfigSpec::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ClusterProfileConfigSpec", Some(ClusterProfileCreateSpec::INFO), &[], || {
+                Box::new(ClusterProfileConfigSpec::default())
+            });
         &INFO
     };
 }
@@ -3054,10 +2973,7 @@ impl DataType for ClusterProfileCompleteConfigSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterProfileCompleteConfigSpec",
             Some(ClusterProfileConfigSpec::INFO),
-            &[FieldInfo::opt(
-                "complyProfile",
-                Type::Data(ComplianceProfile::INFO),
-            )],
+            &[FieldInfo::opt("complyProfile", Type::Data(ComplianceProfile::INFO))],
             || Box::new(ClusterProfileCompleteConfigSpec::default()),
         );
         &INFO
@@ -3149,10 +3065,7 @@ impl DataObject for ClusterProfileConfigServiceCreateSpec {
     }
 }
 
-inherit!(
-    ClusterProfileConfigServiceCreateSpec,
-    ClusterProfileConfigSpec
-);
+inherit!(ClusterProfileConfigServiceCreateSpec, ClusterProfileConfigSpec);
 impl Extends<ClusterProfileConfigSpec> for ClusterProfileConfigServiceCreateSpec {}
 impl Extends<ClusterProfileCreateSpec> for ClusterProfileConfigServiceCreateSpec {}
 impl Extends<ProfileCreateSpec> for ClusterProfileConfigServiceCreateSpec {}
@@ -3271,10 +3184,7 @@ impl DataType for ClusterDpmHostConfigSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDpmHostConfigSpec",
             Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt(
-                "info",
-                Type::Data(ClusterDpmHostConfigInfo::INFO),
-            )],
+            &[FieldInfo::opt("info", Type::Data(ClusterDpmHostConfigInfo::INFO))],
             || Box::new(ClusterDpmHostConfigSpec::default()),
         );
         &INFO
@@ -3329,10 +3239,7 @@ impl DataType for ClusterDrsVmConfigSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDrsVmConfigSpec",
             Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt(
-                "info",
-                Type::Data(ClusterDrsVmConfigInfo::INFO),
-            )],
+            &[FieldInfo::opt("info", Type::Data(ClusterDrsVmConfigInfo::INFO))],
             || Box::new(ClusterDrsVmConfigSpec::default()),
         );
         &INFO
@@ -3387,10 +3294,7 @@ impl DataType for ClusterFailoverHostAdmissionControlInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFailoverHostAdmissionControlInfo",
             Some(ClusterDasAdmissionControlInfo::INFO),
-            &[FieldInfo::list(
-                "hostStatus",
-                Type::Data(ClusterFailoverHostAdmissionControlInfoHostStatus::INFO),
-            )],
+            &[FieldInfo::list("hostStatus", Type::Data(ClusterFailoverHostAdmissionControlInfoHostStatus::INFO))],
             || Box::new(ClusterFailoverHostAdmissionControlInfo::default()),
         );
         &INFO
@@ -3425,10 +3329,7 @@ impl DataObject for ClusterFailoverHostAdmissionControlInfo {
     }
 }
 
-inherit!(
-    ClusterFailoverHostAdmissionControlInfo,
-    ClusterDasAdmissionControlInfo
-);
+inherit!(ClusterFailoverHostAdmissionControlInfo, ClusterDasAdmissionControlInfo);
 impl Extends<ClusterDasAdmissionControlInfo> for ClusterFailoverHostAdmissionControlInfo {}
 
 /// `ClusterFailoverHostAdmissionControlInfoHostStatus`, since 4.0.
@@ -3445,10 +3346,7 @@ impl DataType for ClusterFailoverHostAdmissionControlInfoHostStatus {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFailoverHostAdmissionControlInfoHostStatus",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("status", Type::Enum(ManagedEntityStatus::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("status", Type::Enum(ManagedEntityStatus::INFO))],
             || Box::new(ClusterFailoverHostAdmissionControlInfoHostStatus::default()),
         );
         &INFO
@@ -3495,10 +3393,7 @@ impl DataType for ClusterFixedSizeSlotPolicy {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFixedSizeSlotPolicy",
             Some(ClusterSlotPolicy::INFO),
-            &[
-                FieldInfo::req("cpu", Type::Int),
-                FieldInfo::req("memory", Type::Int),
-            ],
+            &[FieldInfo::req("cpu", Type::Int), FieldInfo::req("memory", Type::Int)],
             || Box::new(ClusterFixedSizeSlotPolicy::default()),
         );
         &INFO
@@ -3604,10 +3499,7 @@ impl DataType for ClusterPreemptibleVmPairSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterPreemptibleVmPairSpec",
             Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt(
-                "info",
-                Type::Data(ClusterPreemptibleVmPairInfo::INFO),
-            )],
+            &[FieldInfo::opt("info", Type::Data(ClusterPreemptibleVmPairInfo::INFO))],
             || Box::new(ClusterPreemptibleVmPairSpec::default()),
         );
         &INFO
@@ -3908,10 +3800,7 @@ impl DataType for ClusterVmOrchestrationSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterVmOrchestrationSpec",
             Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt(
-                "info",
-                Type::Data(ClusterVmOrchestrationInfo::INFO),
-            )],
+            &[FieldInfo::opt("info", Type::Data(ClusterVmOrchestrationInfo::INFO))],
             || Box::new(ClusterVmOrchestrationSpec::default()),
         );
         &INFO
@@ -4103,33 +3992,21 @@ impl DataType for ClusterConfigInfoEx {
             "ClusterConfigInfoEx",
             Some(ComputeResourceConfigInfo::INFO),
             &[
-                FieldInfo::opt(
-                    "systemVMsConfig",
-                    Type::Data(ClusterSystemVMsConfigInfo::INFO),
-                ),
+                FieldInfo::opt("systemVMsConfig", Type::Data(ClusterSystemVMsConfigInfo::INFO)),
                 FieldInfo::req("dasConfig", Type::Data(ClusterDasConfigInfo::INFO)),
                 FieldInfo::list("dasVmConfig", Type::Data(ClusterDasVmConfigInfo::INFO)),
                 FieldInfo::req("drsConfig", Type::Data(ClusterDrsConfigInfo::INFO)),
                 FieldInfo::list("drsVmConfig", Type::Data(ClusterDrsVmConfigInfo::INFO)),
                 FieldInfo::list("rule", Type::Data(ClusterRuleInfo::INFO)),
                 FieldInfo::opt("orchestration", Type::Data(ClusterOrchestrationInfo::INFO)),
-                FieldInfo::list(
-                    "vmOrchestration",
-                    Type::Data(ClusterVmOrchestrationInfo::INFO),
-                ),
+                FieldInfo::list("vmOrchestration", Type::Data(ClusterVmOrchestrationInfo::INFO)),
                 FieldInfo::opt("dpmConfigInfo", Type::Data(ClusterDpmConfigInfo::INFO)),
                 FieldInfo::list("dpmHostConfig", Type::Data(ClusterDpmHostConfigInfo::INFO)),
                 FieldInfo::opt("vsanConfigInfo", Type::Data(VsanClusterConfigInfo::INFO)),
                 FieldInfo::list("vsanHostConfig", Type::Data(VsanHostConfigInfo::INFO)),
                 FieldInfo::list("group", Type::Data(ClusterGroupInfo::INFO)),
-                FieldInfo::opt(
-                    "infraUpdateHaConfig",
-                    Type::Data(ClusterInfraUpdateHaConfigInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "proactiveDrsConfig",
-                    Type::Data(ClusterProactiveDrsConfigInfo::INFO),
-                ),
+                FieldInfo::opt("infraUpdateHaConfig", Type::Data(ClusterInfraUpdateHaConfigInfo::INFO)),
+                FieldInfo::opt("proactiveDrsConfig", Type::Data(ClusterProactiveDrsConfigInfo::INFO)),
                 FieldInfo::opt("cryptoConfig", Type::Data(ClusterCryptoConfigInfo::INFO)),
                 FieldInfo::opt("vsanCoreConfig", Type::Data(VsanClusterCoreConfig::INFO)),
             ],
@@ -4275,42 +4152,24 @@ impl DataType for ClusterConfigSpecEx {
             "ClusterConfigSpecEx",
             Some(ComputeResourceConfigSpec::INFO),
             &[
-                FieldInfo::opt(
-                    "systemVMsConfig",
-                    Type::Data(ClusterSystemVMsConfigSpec::INFO),
-                ),
+                FieldInfo::opt("systemVMsConfig", Type::Data(ClusterSystemVMsConfigSpec::INFO)),
                 FieldInfo::opt("dasConfig", Type::Data(ClusterDasConfigInfo::INFO)),
                 FieldInfo::list("dasVmConfigSpec", Type::Data(ClusterDasVmConfigSpec::INFO)),
                 FieldInfo::opt("drsConfig", Type::Data(ClusterDrsConfigInfo::INFO)),
                 FieldInfo::list("drsVmConfigSpec", Type::Data(ClusterDrsVmConfigSpec::INFO)),
                 FieldInfo::list("rulesSpec", Type::Data(ClusterRuleSpec::INFO)),
                 FieldInfo::opt("orchestration", Type::Data(ClusterOrchestrationInfo::INFO)),
-                FieldInfo::list(
-                    "vmOrchestrationSpec",
-                    Type::Data(ClusterVmOrchestrationSpec::INFO),
-                ),
+                FieldInfo::list("vmOrchestrationSpec", Type::Data(ClusterVmOrchestrationSpec::INFO)),
                 FieldInfo::opt("dpmConfig", Type::Data(ClusterDpmConfigInfo::INFO)),
-                FieldInfo::list(
-                    "dpmHostConfigSpec",
-                    Type::Data(ClusterDpmHostConfigSpec::INFO),
-                ),
+                FieldInfo::list("dpmHostConfigSpec", Type::Data(ClusterDpmHostConfigSpec::INFO)),
                 FieldInfo::opt("vsanConfig", Type::Data(VsanClusterConfigInfo::INFO)),
                 FieldInfo::list("vsanHostConfigSpec", Type::Data(VsanHostConfigInfo::INFO)),
                 FieldInfo::list("groupSpec", Type::Data(ClusterGroupSpec::INFO)),
-                FieldInfo::opt(
-                    "infraUpdateHaConfig",
-                    Type::Data(ClusterInfraUpdateHaConfigInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "proactiveDrsConfig",
-                    Type::Data(ClusterProactiveDrsConfigInfo::INFO),
-                ),
+                FieldInfo::opt("infraUpdateHaConfig", Type::Data(ClusterInfraUpdateHaConfigInfo::INFO)),
+                FieldInfo::opt("proactiveDrsConfig", Type::Data(ClusterProactiveDrsConfigInfo::INFO)),
                 FieldInfo::opt("inHciWorkflow", Type::Boolean),
                 FieldInfo::opt("cryptoConfig", Type::Data(ClusterCryptoConfigInfo::INFO)),
-                FieldInfo::opt(
-                    "vsanCoreConfigSpec",
-                    Type::Data(VsanClusterCoreConfigSpec::INFO),
-                ),
+                FieldInfo::opt("vsanCoreConfigSpec", Type::Data(VsanClusterCoreConfigSpec::INFO)),
             ],
             || Box::new(ClusterConfigSpecEx::default()),
         );
@@ -4429,10 +4288,7 @@ impl DataType for ClusterDependencyRuleInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDependencyRuleInfo",
             Some(ClusterRuleInfo::INFO),
-            &[
-                FieldInfo::req("vmGroup", Type::String),
-                FieldInfo::req("dependsOnVmGroup", Type::String),
-            ],
+            &[FieldInfo::req("vmGroup", Type::String), FieldInfo::req("dependsOnVmGroup", Type::String)],
             || Box::new(ClusterDependencyRuleInfo::default()),
         );
         &INFO
@@ -4488,10 +4344,7 @@ impl DataType for ClusterFtVmHostRuleInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFtVmHostRuleInfo",
             Some(ClusterRuleInfo::INFO),
-            &[
-                FieldInfo::req("vmGroupName", Type::String),
-                FieldInfo::list("hostGroupName", Type::String),
-            ],
+            &[FieldInfo::req("vmGroupName", Type::String), FieldInfo::list("hostGroupName", Type::String)],
             || Box::new(ClusterFtVmHostRuleInfo::default()),
         );
         &INFO
@@ -4573,10 +4426,7 @@ impl DataType for ClusterComputeResourceSummary {
             Some(ComputeResourceSummary::INFO),
             &[
                 FieldInfo::req("currentFailoverLevel", Type::Int),
-                FieldInfo::opt(
-                    "admissionControlInfo",
-                    Type::Data(ClusterDasAdmissionControlInfo::INFO),
-                ),
+                FieldInfo::opt("admissionControlInfo", Type::Data(ClusterDasAdmissionControlInfo::INFO)),
                 FieldInfo::req("numVmotions", Type::Int),
                 FieldInfo::opt("targetBalance", Type::Int),
                 FieldInfo::opt("currentBalance", Type::Int),
@@ -4726,10 +4576,7 @@ impl DataType for ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("dvPortgroup", Type::Ref),
-                FieldInfo::req("service", Type::String),
-            ],
+            &[FieldInfo::req("dvPortgroup", Type::Ref), FieldInfo::req("service", Type::String)],
             || Box::new(ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping::default()),
         );
         &INFO
@@ -4831,15 +4678,9 @@ impl DataType for ClusterComputeResourceHCIConfigInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("workflowState", Type::String),
-                FieldInfo::list(
-                    "dvsSetting",
-                    Type::Data(ClusterComputeResourceDVSSetting::INFO),
-                ),
+                FieldInfo::list("dvsSetting", Type::Data(ClusterComputeResourceDVSSetting::INFO)),
                 FieldInfo::list("configuredHosts", Type::Ref),
-                FieldInfo::opt(
-                    "hostConfigProfile",
-                    Type::Data(ClusterComputeResourceHostConfigurationProfile::INFO),
-                ),
+                FieldInfo::opt("hostConfigProfile", Type::Data(ClusterComputeResourceHostConfigurationProfile::INFO)),
             ],
             || Box::new(ClusterComputeResourceHCIConfigInfo::default()),
         );
@@ -4870,10 +4711,7 @@ impl DataObject for ClusterComputeResourceHCIConfigInfo {
             0 => Slot::Scalar(&mut self.workflow_state),
             1 => Slot::List(&mut self.dvs_setting),
             2 => Slot::Scalar(&mut self.configured_hosts),
-            3 => fill!(
-                self.host_config_profile,
-                ClusterComputeResourceHostConfigurationProfile
-            ),
+            3 => fill!(self.host_config_profile, ClusterComputeResourceHostConfigurationProfile),
             _ => Slot::None,
         }
     }
@@ -4953,9 +4791,7 @@ impl DataType for ClusterComputeResourceDvsProfile {
                 FieldInfo::list("pnicDevices", Type::String),
                 FieldInfo::list(
                     "dvPortgroupMapping",
-                    Type::Data(
-                        ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping::INFO,
-                    ),
+                    Type::Data(ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping::INFO),
                 ),
             ],
             || Box::new(ClusterComputeResourceDvsProfile::default()),
@@ -5123,14 +4959,8 @@ impl DataType for ClusterComputeResourceHCIConfigSpec {
             "ClusterComputeResourceHCIConfigSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "dvsProf",
-                    Type::Data(ClusterComputeResourceDvsProfile::INFO),
-                ),
-                FieldInfo::opt(
-                    "hostConfigProfile",
-                    Type::Data(ClusterComputeResourceHostConfigurationProfile::INFO),
-                ),
+                FieldInfo::list("dvsProf", Type::Data(ClusterComputeResourceDvsProfile::INFO)),
+                FieldInfo::opt("hostConfigProfile", Type::Data(ClusterComputeResourceHostConfigurationProfile::INFO)),
                 FieldInfo::opt("vSanConfigSpec", Type::Data(SDDCBase::INFO)),
                 FieldInfo::opt("vcProf", Type::Data(ClusterComputeResourceVCProfile::INFO)),
             ],
@@ -5167,10 +4997,7 @@ impl DataObject for ClusterComputeResourceHCIConfigSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.dvs_prof),
-            1 => fill!(
-                self.host_config_profile,
-                ClusterComputeResourceHostConfigurationProfile
-            ),
+            1 => fill!(self.host_config_profile, ClusterComputeResourceHostConfigurationProfile),
             2 => fill!(self.v_san_config_spec, SDDCBase),
             3 => fill!(self.vc_prof, ClusterComputeResourceVCProfile),
             _ => Slot::None,
@@ -5194,10 +5021,7 @@ impl DataType for ClusterComputeResourceHostVmkNicInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceHostVmkNicInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("nicSpec", Type::Data(HostVirtualNicSpec::INFO)),
-                FieldInfo::req("service", Type::String),
-            ],
+            &[FieldInfo::req("nicSpec", Type::Data(HostVirtualNicSpec::INFO)), FieldInfo::req("service", Type::String)],
             || Box::new(ClusterComputeResourceHostVmkNicInfo::default()),
         );
         &INFO
@@ -5246,10 +5070,7 @@ impl DataType for ClusterComputeResourceHostConfigurationInput {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("host", Type::Ref),
-                FieldInfo::list(
-                    "hostVmkNics",
-                    Type::Data(ClusterComputeResourceHostVmkNicInfo::INFO),
-                ),
+                FieldInfo::list("hostVmkNics", Type::Data(ClusterComputeResourceHostVmkNicInfo::INFO)),
                 FieldInfo::opt("allowedInNonMaintenanceMode", Type::Boolean),
             ],
             || Box::new(ClusterComputeResourceHostConfigurationInput::default()),
@@ -5296,10 +5117,7 @@ impl DataType for ClusterComputeResourceValidationResultBase {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceValidationResultBase",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "info",
-                Type::Data(LocalizableMessage::INFO),
-            )],
+            &[FieldInfo::list("info", Type::Data(LocalizableMessage::INFO))],
             || Box::new(ClusterComputeResourceValidationResultBase::default()),
         );
         &INFO
@@ -5399,14 +5217,8 @@ impl DataObject for ClusterComputeResourceHostConfigurationValidation {
     }
 }
 
-inherit!(
-    ClusterComputeResourceHostConfigurationValidation,
-    ClusterComputeResourceValidationResultBase
-);
-impl Extends<ClusterComputeResourceValidationResultBase>
-    for ClusterComputeResourceHostConfigurationValidation
-{
-}
+inherit!(ClusterComputeResourceHostConfigurationValidation, ClusterComputeResourceValidationResultBase);
+impl Extends<ClusterComputeResourceValidationResultBase> for ClusterComputeResourceHostConfigurationValidation {}
 
 /// `ClusterComputeResourceDVSConfigurationValidation`, since 6.7.1.
 #[derive(Clone, Default, PartialEq)]
@@ -5424,10 +5236,7 @@ impl DataType for ClusterComputeResourceDVSConfigurationValidation {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceDVSConfigurationValidation",
             Some(ClusterComputeResourceValidationResultBase::INFO),
-            &[
-                FieldInfo::req("isDvsValid", Type::Boolean),
-                FieldInfo::req("isDvpgValid", Type::Boolean),
-            ],
+            &[FieldInfo::req("isDvsValid", Type::Boolean), FieldInfo::req("isDvpgValid", Type::Boolean)],
             || Box::new(ClusterComputeResourceDVSConfigurationValidation::default()),
         );
         &INFO
@@ -5464,14 +5273,8 @@ impl DataObject for ClusterComputeResourceDVSConfigurationValidation {
     }
 }
 
-inherit!(
-    ClusterComputeResourceDVSConfigurationValidation,
-    ClusterComputeResourceValidationResultBase
-);
-impl Extends<ClusterComputeResourceValidationResultBase>
-    for ClusterComputeResourceDVSConfigurationValidation
-{
-}
+inherit!(ClusterComputeResourceDVSConfigurationValidation, ClusterComputeResourceValidationResultBase);
+impl Extends<ClusterComputeResourceValidationResultBase> for ClusterComputeResourceDVSConfigurationValidation {}
 
 /// `ClusterComputeResourceHostEvacuationInfo`, since 8.0.3.0.
 #[derive(Clone, Default, PartialEq)]
@@ -5487,10 +5290,7 @@ impl DataType for ClusterComputeResourceHostEvacuationInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceHostEvacuationInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("action", Type::Data(OptionValue::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("action", Type::Data(OptionValue::INFO))],
             || Box::new(ClusterComputeResourceHostEvacuationInfo::default()),
         );
         &INFO
@@ -5537,10 +5337,7 @@ impl DataType for ClusterComputeResourceMaintenanceInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("partialMMId", Type::String),
-                FieldInfo::list(
-                    "hostEvacInfo",
-                    Type::Data(ClusterComputeResourceHostEvacuationInfo::INFO),
-                ),
+                FieldInfo::list("hostEvacInfo", Type::Data(ClusterComputeResourceHostEvacuationInfo::INFO)),
             ],
             || Box::new(ClusterComputeResourceMaintenanceInfo::default()),
         );
@@ -5700,10 +5497,7 @@ impl DataType for ClusterCryptoConfigInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("cryptoMode", Type::String),
-                FieldInfo::opt(
-                    "policy",
-                    Type::Data(ClusterComputeResourceCryptoModePolicy::INFO),
-                ),
+                FieldInfo::opt("policy", Type::Data(ClusterComputeResourceCryptoModePolicy::INFO)),
             ],
             || Box::new(ClusterCryptoConfigInfo::default()),
         );

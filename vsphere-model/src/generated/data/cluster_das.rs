@@ -70,12 +70,9 @@ pub struct ClusterDasAdmissionControlInfo {}
 
 impl DataType for ClusterDasAdmissionControlInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ClusterDasAdmissionControlInfo",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(ClusterDasAdmissionControlInfo::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ClusterDasAdmissionControlInfo", Some(DynamicData::INFO), &[], || {
+            Box::new(ClusterDasAdmissionControlInfo::default())
+        });
         &INFO
     };
 }
@@ -162,14 +159,8 @@ impl DataType for ClusterDasAdvancedRuntimeInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("dasHostInfo", Type::Data(ClusterDasHostInfo::INFO)),
-                FieldInfo::opt(
-                    "vmcpSupported",
-                    Type::Data(ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo::INFO),
-                ),
-                FieldInfo::list(
-                    "heartbeatDatastoreInfo",
-                    Type::Data(DasHeartbeatDatastoreInfo::INFO),
-                ),
+                FieldInfo::opt("vmcpSupported", Type::Data(ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo::INFO)),
+                FieldInfo::list("heartbeatDatastoreInfo", Type::Data(DasHeartbeatDatastoreInfo::INFO)),
             ],
             || Box::new(ClusterDasAdvancedRuntimeInfo::default()),
         );
@@ -197,10 +188,7 @@ impl DataObject for ClusterDasAdvancedRuntimeInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.das_host_info),
-            1 => fill!(
-                self.vmcp_supported,
-                ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo
-            ),
+            1 => fill!(self.vmcp_supported, ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo),
             2 => Slot::List(&mut self.heartbeat_datastore_info),
             _ => Slot::None,
         }
@@ -295,10 +283,7 @@ impl DataType for ClusterDasConfigInfo {
                 FieldInfo::opt("hostMonitoring", Type::String),
                 FieldInfo::opt("vmComponentProtecting", Type::String),
                 FieldInfo::opt("failoverLevel", Type::Int),
-                FieldInfo::opt(
-                    "admissionControlPolicy",
-                    Type::Data(ClusterDasAdmissionControlPolicy::INFO),
-                ),
+                FieldInfo::opt("admissionControlPolicy", Type::Data(ClusterDasAdmissionControlPolicy::INFO)),
                 FieldInfo::opt("admissionControlEnabled", Type::Boolean),
                 FieldInfo::opt("defaultVmSettings", Type::Data(ClusterDasVmSettings::INFO)),
                 FieldInfo::list("option", Type::Data(OptionValue::INFO)),
@@ -363,9 +348,7 @@ pub struct ClusterDasData {}
 impl DataType for ClusterDasData {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ClusterDasData", Some(DynamicData::INFO), &[], || {
-                Box::new(ClusterDasData::default())
-            });
+            TypeInfo::new("ClusterDasData", Some(DynamicData::INFO), &[], || Box::new(ClusterDasData::default()));
         &INFO
     };
 }
@@ -481,20 +464,14 @@ impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfo {
             "ClusterDasFailoverLevelAdvancedRuntimeInfo",
             Some(ClusterDasAdvancedRuntimeInfo::INFO),
             &[
-                FieldInfo::req(
-                    "slotInfo",
-                    Type::Data(ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo::INFO),
-                ),
+                FieldInfo::req("slotInfo", Type::Data(ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo::INFO)),
                 FieldInfo::req("totalSlots", Type::Int),
                 FieldInfo::req("usedSlots", Type::Int),
                 FieldInfo::req("unreservedSlots", Type::Int),
                 FieldInfo::req("totalVms", Type::Int),
                 FieldInfo::req("totalHosts", Type::Int),
                 FieldInfo::req("totalGoodHosts", Type::Int),
-                FieldInfo::list(
-                    "hostSlots",
-                    Type::Data(ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots::INFO),
-                ),
+                FieldInfo::list("hostSlots", Type::Data(ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots::INFO)),
                 FieldInfo::list(
                     "vmsRequiringMultipleSlots",
                     Type::Data(ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots::INFO),
@@ -550,10 +527,7 @@ impl DataObject for ClusterDasFailoverLevelAdvancedRuntimeInfo {
     }
 }
 
-inherit!(
-    ClusterDasFailoverLevelAdvancedRuntimeInfo,
-    ClusterDasAdvancedRuntimeInfo
-);
+inherit!(ClusterDasFailoverLevelAdvancedRuntimeInfo, ClusterDasAdvancedRuntimeInfo);
 impl Extends<ClusterDasAdvancedRuntimeInfo> for ClusterDasFailoverLevelAdvancedRuntimeInfo {}
 
 /// `ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo`, since 4.0.
@@ -623,10 +597,7 @@ impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("slots", Type::Int),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("slots", Type::Int)],
             || Box::new(ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots::default()),
         );
         &INFO
@@ -671,10 +642,7 @@ impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("slots", Type::Int),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("slots", Type::Int)],
             || Box::new(ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots::default()),
         );
         &INFO
@@ -719,10 +687,7 @@ impl DataType for ClusterDasFdmHostState {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasFdmHostState",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("state", Type::String),
-                FieldInfo::opt("stateReporter", Type::Ref),
-            ],
+            &[FieldInfo::req("state", Type::String), FieldInfo::opt("stateReporter", Type::Ref)],
             || Box::new(ClusterDasFdmHostState::default()),
         );
         &INFO
@@ -759,10 +724,9 @@ pub struct ClusterDasHostInfo {}
 
 impl DataType for ClusterDasHostInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ClusterDasHostInfo", Some(DynamicData::INFO), &[], || {
-                Box::new(ClusterDasHostInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("ClusterDasHostInfo", Some(DynamicData::INFO), &[], || {
+            Box::new(ClusterDasHostInfo::default())
+        });
         &INFO
     };
 }
@@ -797,10 +761,7 @@ impl DataType for ClusterDasHostRecommendation {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasHostRecommendation",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::opt("drsRating", Type::Int),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::opt("drsRating", Type::Int)],
             || Box::new(ClusterDasHostRecommendation::default()),
         );
         &INFO
@@ -916,14 +877,8 @@ impl DataType for ClusterDasVmSettings {
                 FieldInfo::opt("restartPriority", Type::String),
                 FieldInfo::opt("restartPriorityTimeout", Type::Int),
                 FieldInfo::opt("isolationResponse", Type::String),
-                FieldInfo::opt(
-                    "vmToolsMonitoringSettings",
-                    Type::Data(ClusterVmToolsMonitoringSettings::INFO),
-                ),
-                FieldInfo::opt(
-                    "vmComponentProtectionSettings",
-                    Type::Data(ClusterVmComponentProtectionSettings::INFO),
-                ),
+                FieldInfo::opt("vmToolsMonitoringSettings", Type::Data(ClusterVmToolsMonitoringSettings::INFO)),
+                FieldInfo::opt("vmComponentProtectionSettings", Type::Data(ClusterVmComponentProtectionSettings::INFO)),
             ],
             || Box::new(ClusterDasVmSettings::default()),
         );
@@ -958,14 +913,8 @@ impl DataObject for ClusterDasVmSettings {
             0 => Slot::Scalar(&mut self.restart_priority),
             1 => Slot::Scalar(&mut self.restart_priority_timeout),
             2 => Slot::Scalar(&mut self.isolation_response),
-            3 => fill!(
-                self.vm_tools_monitoring_settings,
-                ClusterVmToolsMonitoringSettings
-            ),
-            4 => fill!(
-                self.vm_component_protection_settings,
-                ClusterVmComponentProtectionSettings
-            ),
+            3 => fill!(self.vm_tools_monitoring_settings, ClusterVmToolsMonitoringSettings),
+            4 => fill!(self.vm_component_protection_settings, ClusterVmComponentProtectionSettings),
             _ => Slot::None,
         }
     }
@@ -1046,10 +995,7 @@ impl DataType for ClusterDasVmConfigSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasVmConfigSpec",
             Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt(
-                "info",
-                Type::Data(ClusterDasVmConfigInfo::INFO),
-            )],
+            &[FieldInfo::opt("info", Type::Data(ClusterDasVmConfigInfo::INFO))],
             || Box::new(ClusterDasVmConfigSpec::default()),
         );
         &INFO

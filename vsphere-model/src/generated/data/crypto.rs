@@ -19,10 +19,7 @@ impl DataType for CryptoKeyId {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoKeyId",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("keyId", Type::String),
-                FieldInfo::opt("providerId", Type::Data(KeyProviderId::INFO)),
-            ],
+            &[FieldInfo::req("keyId", Type::String), FieldInfo::opt("providerId", Type::Data(KeyProviderId::INFO))],
             || Box::new(CryptoKeyId::default()),
         );
         &INFO
@@ -234,9 +231,8 @@ pub struct CryptoSpec {}
 
 impl DataType for CryptoSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CryptoSpec", Some(DynamicData::INFO), &[], || {
-            Box::new(CryptoSpec::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("CryptoSpec", Some(DynamicData::INFO), &[], || Box::new(CryptoSpec::default()));
         &INFO
     };
 }
@@ -267,9 +263,7 @@ pub struct CryptoSpecDecrypt {
 impl DataType for CryptoSpecDecrypt {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CryptoSpecDecrypt", Some(CryptoSpec::INFO), &[], || {
-                Box::new(CryptoSpecDecrypt::default())
-            });
+            TypeInfo::new("CryptoSpecDecrypt", Some(CryptoSpec::INFO), &[], || Box::new(CryptoSpecDecrypt::default()));
         &INFO
     };
 }
@@ -413,9 +407,7 @@ pub struct CryptoSpecNoOp {
 impl DataType for CryptoSpecNoOp {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CryptoSpecNoOp", Some(CryptoSpec::INFO), &[], || {
-                Box::new(CryptoSpecNoOp::default())
-            });
+            TypeInfo::new("CryptoSpecNoOp", Some(CryptoSpec::INFO), &[], || Box::new(CryptoSpecNoOp::default()));
         &INFO
     };
 }
@@ -659,10 +651,7 @@ impl DataType for CryptoManagerKmipServerStatus {
                 FieldInfo::req("name", Type::String),
                 FieldInfo::req("status", Type::Enum(ManagedEntityStatus::INFO)),
                 FieldInfo::req("connectionStatus", Type::String),
-                FieldInfo::opt(
-                    "certInfo",
-                    Type::Data(CryptoManagerKmipCertificateInfo::INFO),
-                ),
+                FieldInfo::opt("certInfo", Type::Data(CryptoManagerKmipCertificateInfo::INFO)),
                 FieldInfo::opt("clientTrustServer", Type::Boolean),
                 FieldInfo::opt("serverTrustClient", Type::Boolean),
             ],
@@ -732,10 +721,7 @@ impl DataType for CryptoManagerKmipClusterStatus {
                 FieldInfo::opt("overallStatus", Type::Enum(ManagedEntityStatus::INFO)),
                 FieldInfo::opt("managementType", Type::String),
                 FieldInfo::list_req("servers", Type::Data(CryptoManagerKmipServerStatus::INFO)),
-                FieldInfo::opt(
-                    "clientCertInfo",
-                    Type::Data(CryptoManagerKmipCertificateInfo::INFO),
-                ),
+                FieldInfo::opt("clientCertInfo", Type::Data(CryptoManagerKmipCertificateInfo::INFO)),
             ],
             || Box::new(CryptoManagerKmipClusterStatus::default()),
         );
@@ -835,10 +821,7 @@ impl DataType for CryptoManagerKmipServerCertInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("certificate", Type::String),
-                FieldInfo::opt(
-                    "certInfo",
-                    Type::Data(CryptoManagerKmipCertificateInfo::INFO),
-                ),
+                FieldInfo::opt("certInfo", Type::Data(CryptoManagerKmipCertificateInfo::INFO)),
                 FieldInfo::opt("clientTrustServer", Type::Boolean),
             ],
             || Box::new(CryptoManagerKmipServerCertInfo::default()),
@@ -977,10 +960,7 @@ impl DataType for CryptoManagerKmipCryptoKeyStatus {
                 FieldInfo::req("keyId", Type::Data(CryptoKeyId::INFO)),
                 FieldInfo::opt("keyAvailable", Type::Boolean),
                 FieldInfo::opt("reason", Type::String),
-                FieldInfo::opt(
-                    "keyInfo",
-                    Type::Data(CryptoManagerKmipCryptoKeyStatusKeyInfo::INFO),
-                ),
+                FieldInfo::opt("keyInfo", Type::Data(CryptoManagerKmipCryptoKeyStatusKeyInfo::INFO)),
                 FieldInfo::list("encryptedVMs", Type::Ref),
                 FieldInfo::list("affectedHosts", Type::Ref),
                 FieldInfo::list("referencedByTags", Type::String),
@@ -1115,14 +1095,8 @@ impl DataObject for CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo {
     }
 }
 
-inherit!(
-    CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo,
-    CryptoManagerKmipCryptoKeyStatusKeyInfo
-);
-impl Extends<CryptoManagerKmipCryptoKeyStatusKeyInfo>
-    for CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo
-{
-}
+inherit!(CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo, CryptoManagerKmipCryptoKeyStatusKeyInfo);
+impl Extends<CryptoManagerKmipCryptoKeyStatusKeyInfo> for CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo {}
 
 /// `CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -1140,10 +1114,7 @@ impl DataType for CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInf
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo",
             Some(CryptoManagerKmipCryptoKeyStatusKeyInfo::INFO),
-            &[
-                FieldInfo::opt("createTime", Type::DateTime),
-                FieldInfo::opt("rotateTime", Type::DateTime),
-            ],
+            &[FieldInfo::opt("createTime", Type::DateTime), FieldInfo::opt("rotateTime", Type::DateTime)],
             || Box::new(CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo::default()),
         );
         &INFO
@@ -1180,10 +1151,7 @@ impl DataObject for CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyI
     }
 }
 
-inherit!(
-    CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo,
-    CryptoManagerKmipCryptoKeyStatusKeyInfo
-);
+inherit!(CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo, CryptoManagerKmipCryptoKeyStatusKeyInfo);
 impl Extends<CryptoManagerKmipCryptoKeyStatusKeyInfo>
     for CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo
 {

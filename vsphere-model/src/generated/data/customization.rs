@@ -179,10 +179,7 @@ impl DataType for CustomizationGlobalIPSettings {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationGlobalIPSettings",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("dnsSuffixList", Type::String),
-                FieldInfo::list("dnsServerList", Type::String),
-            ],
+            &[FieldInfo::list("dnsSuffixList", Type::String), FieldInfo::list("dnsServerList", Type::String)],
             || Box::new(CustomizationGlobalIPSettings::default()),
         );
         &INFO
@@ -347,10 +344,7 @@ impl DataType for CustomizationIPSettings {
                 FieldInfo::req("ip", Type::Data(CustomizationIpGenerator::INFO)),
                 FieldInfo::opt("subnetMask", Type::String),
                 FieldInfo::list("gateway", Type::String),
-                FieldInfo::opt(
-                    "ipV6Spec",
-                    Type::Data(CustomizationIPSettingsIpV6AddressSpec::INFO),
-                ),
+                FieldInfo::opt("ipV6Spec", Type::Data(CustomizationIPSettingsIpV6AddressSpec::INFO)),
                 FieldInfo::list("dnsServerList", Type::String),
                 FieldInfo::opt("dnsDomain", Type::String),
                 FieldInfo::opt("primaryWINS", Type::String),
@@ -476,10 +470,7 @@ impl DataType for CustomizationIdentification {
                 FieldInfo::opt("joinWorkgroup", Type::String),
                 FieldInfo::opt("joinDomain", Type::String),
                 FieldInfo::opt("domainAdmin", Type::String),
-                FieldInfo::opt(
-                    "domainAdminPassword",
-                    Type::Data(CustomizationPassword::INFO),
-                ),
+                FieldInfo::opt("domainAdminPassword", Type::Data(CustomizationPassword::INFO)),
                 FieldInfo::opt("domainOU", Type::String),
             ],
             || Box::new(CustomizationIdentification::default()),
@@ -527,12 +518,9 @@ pub struct CustomizationIdentitySettings {}
 
 impl DataType for CustomizationIdentitySettings {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationIdentitySettings",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(CustomizationIdentitySettings::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CustomizationIdentitySettings", Some(DynamicData::INFO), &[], || {
+            Box::new(CustomizationIdentitySettings::default())
+        });
         &INFO
     };
 }
@@ -559,12 +547,9 @@ pub struct CustomizationIpGenerator {}
 
 impl DataType for CustomizationIpGenerator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationIpGenerator",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(CustomizationIpGenerator::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CustomizationIpGenerator", Some(DynamicData::INFO), &[], || {
+            Box::new(CustomizationIpGenerator::default())
+        });
         &INFO
     };
 }
@@ -591,12 +576,9 @@ pub struct CustomizationIpV6Generator {}
 
 impl DataType for CustomizationIpV6Generator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationIpV6Generator",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(CustomizationIpV6Generator::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CustomizationIpV6Generator", Some(DynamicData::INFO), &[], || {
+            Box::new(CustomizationIpV6Generator::default())
+        });
         &INFO
     };
 }
@@ -674,12 +656,10 @@ pub struct CustomizationLinuxFlexPrep {
 
 impl DataType for CustomizationLinuxFlexPrep {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationLinuxFlexPrep",
-            Some(CustomizationIdentitySettings::INFO),
-            &[],
-            || Box::new(CustomizationLinuxFlexPrep::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationLinuxFlexPrep", Some(CustomizationIdentitySettings::INFO), &[], || {
+                Box::new(CustomizationLinuxFlexPrep::default())
+            });
         &INFO
     };
 }
@@ -813,9 +793,7 @@ pub struct CustomizationName {}
 impl DataType for CustomizationName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CustomizationName", Some(DynamicData::INFO), &[], || {
-                Box::new(CustomizationName::default())
-            });
+            TypeInfo::new("CustomizationName", Some(DynamicData::INFO), &[], || Box::new(CustomizationName::default()));
         &INFO
     };
 }
@@ -842,10 +820,9 @@ pub struct CustomizationOptions {}
 
 impl DataType for CustomizationOptions {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationOptions", Some(DynamicData::INFO), &[], || {
-                Box::new(CustomizationOptions::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("CustomizationOptions", Some(DynamicData::INFO), &[], || {
+            Box::new(CustomizationOptions::default())
+        });
         &INFO
     };
 }
@@ -880,10 +857,7 @@ impl DataType for CustomizationPassword {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationPassword",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("value", Type::String).secret(),
-                FieldInfo::req("plainText", Type::Boolean),
-            ],
+            &[FieldInfo::req("value", Type::String).secret(), FieldInfo::req("plainText", Type::Boolean)],
             || Box::new(CustomizationPassword::default()),
         );
         &INFO
@@ -989,14 +963,8 @@ impl DataType for CustomizationSpec {
             &[
                 FieldInfo::opt("options", Type::Data(CustomizationOptions::INFO)),
                 FieldInfo::req("identity", Type::Data(CustomizationIdentitySettings::INFO)),
-                FieldInfo::req(
-                    "globalIPSettings",
-                    Type::Data(CustomizationGlobalIPSettings::INFO),
-                ),
-                FieldInfo::list(
-                    "nicSettingMap",
-                    Type::Data(CustomizationAdapterMapping::INFO),
-                ),
+                FieldInfo::req("globalIPSettings", Type::Data(CustomizationGlobalIPSettings::INFO)),
+                FieldInfo::list("nicSettingMap", Type::Data(CustomizationAdapterMapping::INFO)),
                 FieldInfo::list("encryptionKey", Type::Byte),
             ],
             || Box::new(CustomizationSpec::default()),
@@ -1044,12 +1012,10 @@ pub struct CustomizationStatelessIpV6Generator {
 
 impl DataType for CustomizationStatelessIpV6Generator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationStatelessIpV6Generator",
-            Some(CustomizationIpV6Generator::INFO),
-            &[],
-            || Box::new(CustomizationStatelessIpV6Generator::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationStatelessIpV6Generator", Some(CustomizationIpV6Generator::INFO), &[], || {
+                Box::new(CustomizationStatelessIpV6Generator::default())
+            });
         &INFO
     };
 }
@@ -1076,10 +1042,7 @@ impl DataObject for CustomizationStatelessIpV6Generator {
     }
 }
 
-inherit!(
-    CustomizationStatelessIpV6Generator,
-    CustomizationIpV6Generator
-);
+inherit!(CustomizationStatelessIpV6Generator, CustomizationIpV6Generator);
 impl Extends<CustomizationIpV6Generator> for CustomizationStatelessIpV6Generator {}
 
 /// `CustomizationSysprep`, since 2.0.
@@ -1111,20 +1074,11 @@ impl DataType for CustomizationSysprep {
             "CustomizationSysprep",
             Some(CustomizationIdentitySettings::INFO),
             &[
-                FieldInfo::req(
-                    "guiUnattended",
-                    Type::Data(CustomizationGuiUnattended::INFO),
-                ),
+                FieldInfo::req("guiUnattended", Type::Data(CustomizationGuiUnattended::INFO)),
                 FieldInfo::req("userData", Type::Data(CustomizationUserData::INFO)),
                 FieldInfo::opt("guiRunOnce", Type::Data(CustomizationGuiRunOnce::INFO)),
-                FieldInfo::req(
-                    "identification",
-                    Type::Data(CustomizationIdentification::INFO),
-                ),
-                FieldInfo::opt(
-                    "licenseFilePrintData",
-                    Type::Data(CustomizationLicenseFilePrintData::INFO),
-                ),
+                FieldInfo::req("identification", Type::Data(CustomizationIdentification::INFO)),
+                FieldInfo::opt("licenseFilePrintData", Type::Data(CustomizationLicenseFilePrintData::INFO)),
                 FieldInfo::opt("scriptText", Type::String),
                 FieldInfo::opt("resetPassword", Type::Boolean),
                 FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO)),
@@ -1166,10 +1120,7 @@ impl DataObject for CustomizationSysprep {
             1 => Slot::Data(&mut self.user_data),
             2 => fill!(self.gui_run_once, CustomizationGuiRunOnce),
             3 => Slot::Data(&mut self.identification),
-            4 => fill!(
-                self.license_file_print_data,
-                CustomizationLicenseFilePrintData
-            ),
+            4 => fill!(self.license_file_print_data, CustomizationLicenseFilePrintData),
             5 => Slot::Scalar(&mut self.script_text),
             6 => Slot::Scalar(&mut self.reset_password),
             7 => Slot::Poly(&mut self.extra_config),
@@ -1250,12 +1201,10 @@ pub struct CustomizationUnknownIpGenerator {
 
 impl DataType for CustomizationUnknownIpGenerator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationUnknownIpGenerator",
-            Some(CustomizationIpGenerator::INFO),
-            &[],
-            || Box::new(CustomizationUnknownIpGenerator::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationUnknownIpGenerator", Some(CustomizationIpGenerator::INFO), &[], || {
+                Box::new(CustomizationUnknownIpGenerator::default())
+            });
         &INFO
     };
 }
@@ -1294,12 +1243,10 @@ pub struct CustomizationUnknownIpV6Generator {
 
 impl DataType for CustomizationUnknownIpV6Generator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationUnknownIpV6Generator",
-            Some(CustomizationIpV6Generator::INFO),
-            &[],
-            || Box::new(CustomizationUnknownIpV6Generator::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationUnknownIpV6Generator", Some(CustomizationIpV6Generator::INFO), &[], || {
+                Box::new(CustomizationUnknownIpV6Generator::default())
+            });
         &INFO
     };
 }
@@ -1326,10 +1273,7 @@ impl DataObject for CustomizationUnknownIpV6Generator {
     }
 }
 
-inherit!(
-    CustomizationUnknownIpV6Generator,
-    CustomizationIpV6Generator
-);
+inherit!(CustomizationUnknownIpV6Generator, CustomizationIpV6Generator);
 impl Extends<CustomizationIpV6Generator> for CustomizationUnknownIpV6Generator {}
 
 /// `CustomizationUnknownName`, since 2.0.
@@ -1341,12 +1285,9 @@ pub struct CustomizationUnknownName {
 
 impl DataType for CustomizationUnknownName {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationUnknownName",
-            Some(CustomizationName::INFO),
-            &[],
-            || Box::new(CustomizationUnknownName::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CustomizationUnknownName", Some(CustomizationName::INFO), &[], || {
+            Box::new(CustomizationUnknownName::default())
+        });
         &INFO
     };
 }
@@ -1443,12 +1384,10 @@ pub struct CustomizationVirtualMachineName {
 
 impl DataType for CustomizationVirtualMachineName {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationVirtualMachineName",
-            Some(CustomizationName::INFO),
-            &[],
-            || Box::new(CustomizationVirtualMachineName::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationVirtualMachineName", Some(CustomizationName::INFO), &[], || {
+                Box::new(CustomizationVirtualMachineName::default())
+            });
         &INFO
     };
 }
@@ -1551,12 +1490,10 @@ pub struct CustomizationWindowsFlexPrep {
 
 impl DataType for CustomizationWindowsFlexPrep {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationWindowsFlexPrep",
-            Some(CustomizationIdentitySettings::INFO),
-            &[],
-            || Box::new(CustomizationWindowsFlexPrep::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationWindowsFlexPrep", Some(CustomizationIdentitySettings::INFO), &[], || {
+                Box::new(CustomizationWindowsFlexPrep::default())
+            });
         &INFO
     };
 }
@@ -1595,12 +1532,10 @@ pub struct CustomizationAutoIpV6Generator {
 
 impl DataType for CustomizationAutoIpV6Generator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationAutoIpV6Generator",
-            Some(CustomizationIpV6Generator::INFO),
-            &[],
-            || Box::new(CustomizationAutoIpV6Generator::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationAutoIpV6Generator", Some(CustomizationIpV6Generator::INFO), &[], || {
+                Box::new(CustomizationAutoIpV6Generator::default())
+            });
         &INFO
     };
 }
@@ -1646,10 +1581,7 @@ impl DataType for CustomizationCloudinitPrep {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationCloudinitPrep",
             Some(CustomizationIdentitySettings::INFO),
-            &[
-                FieldInfo::req("metadata", Type::String),
-                FieldInfo::opt("userdata", Type::String),
-            ],
+            &[FieldInfo::req("metadata", Type::String), FieldInfo::opt("userdata", Type::String)],
             || Box::new(CustomizationCloudinitPrep::default()),
         );
         &INFO
@@ -1854,12 +1786,10 @@ pub struct CustomizationDhcpIpGenerator {
 
 impl DataType for CustomizationDhcpIpGenerator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationDhcpIpGenerator",
-            Some(CustomizationIpGenerator::INFO),
-            &[],
-            || Box::new(CustomizationDhcpIpGenerator::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationDhcpIpGenerator", Some(CustomizationIpGenerator::INFO), &[], || {
+                Box::new(CustomizationDhcpIpGenerator::default())
+            });
         &INFO
     };
 }
@@ -1898,12 +1828,10 @@ pub struct CustomizationDhcpIpV6Generator {
 
 impl DataType for CustomizationDhcpIpV6Generator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationDhcpIpV6Generator",
-            Some(CustomizationIpV6Generator::INFO),
-            &[],
-            || Box::new(CustomizationDhcpIpV6Generator::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationDhcpIpV6Generator", Some(CustomizationIpV6Generator::INFO), &[], || {
+                Box::new(CustomizationDhcpIpV6Generator::default())
+            });
         &INFO
     };
 }
@@ -1942,12 +1870,10 @@ pub struct CustomizationDisableIpV4 {
 
 impl DataType for CustomizationDisableIpV4 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationDisableIpV4",
-            Some(CustomizationIpGenerator::INFO),
-            &[],
-            || Box::new(CustomizationDisableIpV4::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationDisableIpV4", Some(CustomizationIpGenerator::INFO), &[], || {
+                Box::new(CustomizationDisableIpV4::default())
+            });
         &INFO
     };
 }
@@ -2045,10 +1971,7 @@ impl DataType for CustomizationFixedIpV6 {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationFixedIpV6",
             Some(CustomizationIpV6Generator::INFO),
-            &[
-                FieldInfo::req("ipAddress", Type::String),
-                FieldInfo::req("subnetMask", Type::Int),
-            ],
+            &[FieldInfo::req("ipAddress", Type::String), FieldInfo::req("subnetMask", Type::Int)],
             || Box::new(CustomizationFixedIpV6::default()),
         );
         &INFO
@@ -2149,12 +2072,10 @@ pub struct CustomizationLinuxOptions {
 
 impl DataType for CustomizationLinuxOptions {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationLinuxOptions",
-            Some(CustomizationOptions::INFO),
-            &[],
-            || Box::new(CustomizationLinuxOptions::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationLinuxOptions", Some(CustomizationOptions::INFO), &[], || {
+                Box::new(CustomizationLinuxOptions::default())
+            });
         &INFO
     };
 }

@@ -23,12 +23,9 @@ pub struct DynamicArray {
 
 impl DataType for DynamicArray {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DynamicArray",
-            None,
-            &[FieldInfo::list_req("val", Type::Any)],
-            || Box::new(DynamicArray::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DynamicArray", None, &[FieldInfo::list_req("val", Type::Any)], || {
+            Box::new(DynamicArray::default())
+        });
         &INFO
     };
 }
@@ -61,13 +58,7 @@ pub struct DynamicData {}
 
 impl DataType for DynamicData {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new(
-                "DynamicData",
-                None,
-                &[],
-                || Box::new(DynamicData::default()),
-            );
+        static INFO: TypeInfo = TypeInfo::new("DynamicData", None, &[], || Box::new(DynamicData::default()));
         &INFO
     };
 }
@@ -102,10 +93,7 @@ impl DataType for DynamicProperty {
         static INFO: TypeInfo = TypeInfo::new(
             "DynamicProperty",
             None,
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("val", Type::Any),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("val", Type::Any)],
             || Box::new(DynamicProperty::default()),
         );
         &INFO
@@ -150,10 +138,7 @@ impl DataType for Description {
         static INFO: TypeInfo = TypeInfo::new(
             "Description",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("label", Type::String),
-                FieldInfo::req("summary", Type::String),
-            ],
+            &[FieldInfo::req("label", Type::String), FieldInfo::req("summary", Type::String)],
             || Box::new(Description::default()),
         );
         &INFO
@@ -203,18 +188,9 @@ impl DataType for DesiredSoftwareSpec {
             "DesiredSoftwareSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "baseImageSpec",
-                    Type::Data(DesiredSoftwareSpecBaseImageSpec::INFO),
-                ),
-                FieldInfo::opt(
-                    "vendorAddOnSpec",
-                    Type::Data(DesiredSoftwareSpecVendorAddOnSpec::INFO),
-                ),
-                FieldInfo::list(
-                    "components",
-                    Type::Data(DesiredSoftwareSpecComponentSpec::INFO),
-                ),
+                FieldInfo::req("baseImageSpec", Type::Data(DesiredSoftwareSpecBaseImageSpec::INFO)),
+                FieldInfo::opt("vendorAddOnSpec", Type::Data(DesiredSoftwareSpecVendorAddOnSpec::INFO)),
+                FieldInfo::list("components", Type::Data(DesiredSoftwareSpecComponentSpec::INFO)),
                 FieldInfo::list("removedComponents", Type::String),
             ],
             || Box::new(DesiredSoftwareSpec::default()),
@@ -309,10 +285,7 @@ impl DataType for DesiredSoftwareSpecVendorAddOnSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "DesiredSoftwareSpecVendorAddOnSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("version", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("version", Type::String)],
             || Box::new(DesiredSoftwareSpecVendorAddOnSpec::default()),
         );
         &INFO
@@ -357,10 +330,7 @@ impl DataType for DesiredSoftwareSpecComponentSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "DesiredSoftwareSpecComponentSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("version", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::opt("version", Type::String)],
             || Box::new(DesiredSoftwareSpecComponentSpec::default()),
         );
         &INFO
@@ -526,10 +496,7 @@ impl DataType for DiagnosticManagerBundleInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "DiagnosticManagerBundleInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("system", Type::Ref),
-                FieldInfo::req("url", Type::String),
-            ],
+            &[FieldInfo::opt("system", Type::Ref), FieldInfo::req("url", Type::String)],
             || Box::new(DiagnosticManagerBundleInfo::default()),
         );
         &INFO
@@ -574,10 +541,7 @@ impl DataType for DiagnosticManagerAuditRecordResult {
         static INFO: TypeInfo = TypeInfo::new(
             "DiagnosticManagerAuditRecordResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("records", Type::String),
-                FieldInfo::req("nextToken", Type::String),
-            ],
+            &[FieldInfo::list("records", Type::String), FieldInfo::req("nextToken", Type::String)],
             || Box::new(DiagnosticManagerAuditRecordResult::default()),
         );
         &INFO
@@ -624,10 +588,7 @@ impl DataType for DatabaseSizeParam {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("inventoryDesc", Type::Data(InventoryDescription::INFO)),
-                FieldInfo::opt(
-                    "perfStatsDesc",
-                    Type::Data(PerformanceStatisticsDescription::INFO),
-                ),
+                FieldInfo::opt("perfStatsDesc", Type::Data(PerformanceStatisticsDescription::INFO)),
             ],
             || Box::new(DatabaseSizeParam::default()),
         );
@@ -717,10 +678,7 @@ impl DataType for DasHeartbeatDatastoreInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "DasHeartbeatDatastoreInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::list_req("hosts", Type::Ref),
-            ],
+            &[FieldInfo::req("datastore", Type::Ref), FieldInfo::list_req("hosts", Type::Ref)],
             || Box::new(DasHeartbeatDatastoreInfo::default()),
         );
         &INFO
@@ -1040,10 +998,7 @@ impl DataType for DVSVendorSpecificConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSVendorSpecificConfig",
             Some(InheritablePolicy::INFO),
-            &[FieldInfo::list(
-                "keyValue",
-                Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-            )],
+            &[FieldInfo::list("keyValue", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO))],
             || Box::new(DVSVendorSpecificConfig::default()),
         );
         &INFO
@@ -1109,14 +1064,8 @@ impl DataType for DVPortSetting {
                 FieldInfo::opt("blocked", Type::Data(BoolPolicy::INFO)),
                 FieldInfo::opt("vmDirectPathGen2Allowed", Type::Data(BoolPolicy::INFO)),
                 FieldInfo::opt("inShapingPolicy", Type::Data(DVSTrafficShapingPolicy::INFO)),
-                FieldInfo::opt(
-                    "outShapingPolicy",
-                    Type::Data(DVSTrafficShapingPolicy::INFO),
-                ),
-                FieldInfo::opt(
-                    "vendorSpecificConfig",
-                    Type::Data(DVSVendorSpecificConfig::INFO),
-                ),
+                FieldInfo::opt("outShapingPolicy", Type::Data(DVSTrafficShapingPolicy::INFO)),
+                FieldInfo::opt("vendorSpecificConfig", Type::Data(DVSVendorSpecificConfig::INFO)),
                 FieldInfo::opt("networkResourcePoolKey", Type::Data(StringPolicy::INFO)),
                 FieldInfo::opt("filterPolicy", Type::Data(DvsFilterPolicy::INFO)),
             ],
@@ -1297,14 +1246,8 @@ impl DataType for DVPortState {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-                FieldInfo::req(
-                    "stats",
-                    Type::Data(DistributedVirtualSwitchPortStatistics::INFO),
-                ),
-                FieldInfo::list(
-                    "vendorSpecificState",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::req("stats", Type::Data(DistributedVirtualSwitchPortStatistics::INFO)),
+                FieldInfo::list("vendorSpecificState", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
             ],
             || Box::new(DVPortState::default()),
         );
@@ -1357,10 +1300,7 @@ impl DataType for DVPortgroupSelection {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupSelection",
             Some(SelectionSet::INFO),
-            &[
-                FieldInfo::req("dvsUuid", Type::String),
-                FieldInfo::list_req("portgroupKey", Type::String),
-            ],
+            &[FieldInfo::req("dvsUuid", Type::String), FieldInfo::list_req("portgroupKey", Type::String)],
             || Box::new(DVPortgroupSelection::default()),
         );
         &INFO
@@ -1411,12 +1351,10 @@ pub struct DVSSelection {
 
 impl DataType for DVSSelection {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVSSelection",
-            Some(SelectionSet::INFO),
-            &[FieldInfo::req("dvsUuid", Type::String)],
-            || Box::new(DVSSelection::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DVSSelection", Some(SelectionSet::INFO), &[FieldInfo::req("dvsUuid", Type::String)], || {
+                Box::new(DVSSelection::default())
+            });
         &INFO
     };
 }
@@ -1458,12 +1396,9 @@ pub struct DVSFilterSpecConnecteeSpec {}
 
 impl DataType for DVSFilterSpecConnecteeSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVSFilterSpecConnecteeSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DVSFilterSpecConnecteeSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVSFilterSpecConnecteeSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(DVSFilterSpecConnecteeSpec::default())
+        });
         &INFO
     };
 }
@@ -1646,12 +1581,9 @@ pub struct DVSFilterSpecVlanSpec {}
 
 impl DataType for DVSFilterSpecVlanSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVSFilterSpecVlanSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DVSFilterSpecVlanSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVSFilterSpecVlanSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(DVSFilterSpecVlanSpec::default())
+        });
         &INFO
     };
 }
@@ -1856,10 +1788,7 @@ impl DataType for DVSNetworkResourcePool {
                 FieldInfo::opt("name", Type::String),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::req("configVersion", Type::String),
-                FieldInfo::req(
-                    "allocationInfo",
-                    Type::Data(DVSNetworkResourcePoolAllocationInfo::INFO),
-                ),
+                FieldInfo::req("allocationInfo", Type::Data(DVSNetworkResourcePoolAllocationInfo::INFO)),
             ],
             || Box::new(DVSNetworkResourcePool::default()),
         );
@@ -1976,10 +1905,7 @@ impl DataType for DVSNetworkResourcePoolConfigSpec {
             &[
                 FieldInfo::req("key", Type::String),
                 FieldInfo::opt("configVersion", Type::String),
-                FieldInfo::opt(
-                    "allocationInfo",
-                    Type::Data(DVSNetworkResourcePoolAllocationInfo::INFO),
-                ),
+                FieldInfo::opt("allocationInfo", Type::Data(DVSNetworkResourcePoolAllocationInfo::INFO)),
                 FieldInfo::opt("name", Type::String),
                 FieldInfo::opt("description", Type::String),
             ],
@@ -2047,10 +1973,7 @@ impl DataType for DVSVmVnicNetworkResourcePool {
                 FieldInfo::opt("name", Type::String),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::req("configVersion", Type::String),
-                FieldInfo::opt(
-                    "allocationInfo",
-                    Type::Data(DvsVmVnicResourceAllocation::INFO),
-                ),
+                FieldInfo::opt("allocationInfo", Type::Data(DvsVmVnicResourceAllocation::INFO)),
             ],
             || Box::new(DVSVmVnicNetworkResourcePool::default()),
         );
@@ -2231,9 +2154,7 @@ pub struct DateTimeProfile {
 impl DataType for DateTimeProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DateTimeProfile", Some(ApplyProfile::INFO), &[], || {
-                Box::new(DateTimeProfile::default())
-            });
+            TypeInfo::new("DateTimeProfile", Some(ApplyProfile::INFO), &[], || Box::new(DateTimeProfile::default()));
         &INFO
     };
 }
@@ -2272,12 +2193,10 @@ pub struct DeviceGroupId {
 
 impl DataType for DeviceGroupId {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DeviceGroupId",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::String)],
-            || Box::new(DeviceGroupId::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DeviceGroupId", Some(DynamicData::INFO), &[FieldInfo::req("id", Type::String)], || {
+                Box::new(DeviceGroupId::default())
+            });
         &INFO
     };
 }
@@ -2474,10 +2393,7 @@ impl DataType for DiskChangeExtent {
         static INFO: TypeInfo = TypeInfo::new(
             "DiskChangeExtent",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("start", Type::Long),
-                FieldInfo::req("length", Type::Long),
-            ],
+            &[FieldInfo::req("start", Type::Long), FieldInfo::req("length", Type::Long)],
             || Box::new(DiskChangeExtent::default()),
         );
         &INFO
@@ -2640,10 +2556,7 @@ impl DataType for DVPortgroupNsxConfig {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("vlanIdExtended", Type::Int),
-                FieldInfo::opt(
-                    "subnetAddresses",
-                    Type::Data(DVPortgroupNsxSubnetAddressInfo::INFO),
-                ),
+                FieldInfo::opt("subnetAddresses", Type::Data(DVPortgroupNsxSubnetAddressInfo::INFO)),
                 FieldInfo::list("spanIds", Type::String),
             ],
             || Box::new(DVPortgroupNsxConfig::default()),
@@ -2740,10 +2653,7 @@ impl DataType for DVPortgroupConfigSpec {
                 FieldInfo::opt("backingType", Type::String),
                 FieldInfo::list("scope", Type::Ref),
                 FieldInfo::opt("policy", Type::Data(DVPortgroupPolicy::INFO)),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
                 FieldInfo::opt("autoExpand", Type::Boolean),
                 FieldInfo::opt("vmVnicNetworkResourcePoolKey", Type::String),
                 FieldInfo::opt("transportZoneUuid", Type::String),
@@ -2886,10 +2796,7 @@ impl DataType for DVPortgroupConfigInfo {
                 FieldInfo::req("policy", Type::Data(DVPortgroupPolicy::INFO)),
                 FieldInfo::opt("portNameFormat", Type::String),
                 FieldInfo::list("scope", Type::Ref),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
                 FieldInfo::opt("configVersion", Type::String),
                 FieldInfo::opt("autoExpand", Type::Boolean),
                 FieldInfo::opt("vmVnicNetworkResourcePoolKey", Type::String),
@@ -3168,10 +3075,7 @@ impl DataType for DVSContactInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSContactInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("contact", Type::String),
-            ],
+            &[FieldInfo::opt("name", Type::String), FieldInfo::opt("contact", Type::String)],
             || Box::new(DVSContactInfo::default()),
         );
         &INFO
@@ -3391,18 +3295,9 @@ impl DataType for DVSFeatureCapability {
                     "networkResourceManagementCapability",
                     Type::Data(DVSNetworkResourceManagementCapability::INFO),
                 ),
-                FieldInfo::opt(
-                    "healthCheckCapability",
-                    Type::Data(DVSHealthCheckCapability::INFO),
-                ),
-                FieldInfo::opt(
-                    "rollbackCapability",
-                    Type::Data(DVSRollbackCapability::INFO),
-                ),
-                FieldInfo::opt(
-                    "backupRestoreCapability",
-                    Type::Data(DVSBackupRestoreCapability::INFO),
-                ),
+                FieldInfo::opt("healthCheckCapability", Type::Data(DVSHealthCheckCapability::INFO)),
+                FieldInfo::opt("rollbackCapability", Type::Data(DVSRollbackCapability::INFO)),
+                FieldInfo::opt("backupRestoreCapability", Type::Data(DVSBackupRestoreCapability::INFO)),
                 FieldInfo::opt("networkFilterSupported", Type::Boolean),
                 FieldInfo::opt("macLearningSupported", Type::Boolean),
             ],
@@ -3448,10 +3343,7 @@ impl DataObject for DVSFeatureCapability {
             1 => Slot::Scalar(&mut self.vm_direct_path_gen2_supported),
             2 => Slot::Scalar(&mut self.nic_teaming_policy),
             3 => Slot::Scalar(&mut self.network_resource_pool_high_share_value),
-            4 => fill!(
-                self.network_resource_management_capability,
-                DVSNetworkResourceManagementCapability
-            ),
+            4 => fill!(self.network_resource_management_capability, DVSNetworkResourceManagementCapability),
             5 => Slot::Poly(&mut self.health_check_capability),
             6 => fill!(self.rollback_capability, DVSRollbackCapability),
             7 => fill!(self.backup_restore_capability, DVSBackupRestoreCapability),
@@ -3470,12 +3362,9 @@ pub struct DVSHealthCheckCapability {}
 
 impl DataType for DVSHealthCheckCapability {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVSHealthCheckCapability",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DVSHealthCheckCapability::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVSHealthCheckCapability", Some(DynamicData::INFO), &[], || {
+            Box::new(DVSHealthCheckCapability::default())
+        });
         &INFO
     };
 }
@@ -3598,10 +3487,7 @@ impl DataType for DVSSummary {
                 FieldInfo::req("name", Type::String),
                 FieldInfo::req("uuid", Type::String),
                 FieldInfo::req("numPorts", Type::Int),
-                FieldInfo::opt(
-                    "productInfo",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
+                FieldInfo::opt("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
                 FieldInfo::list("hostMember", Type::Ref),
                 FieldInfo::list("vm", Type::Ref),
                 FieldInfo::list("host", Type::Ref),
@@ -3723,10 +3609,9 @@ pub struct DVSUplinkPortPolicy {}
 
 impl DataType for DVSUplinkPortPolicy {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DVSUplinkPortPolicy", Some(DynamicData::INFO), &[], || {
-                Box::new(DVSUplinkPortPolicy::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DVSUplinkPortPolicy", Some(DynamicData::INFO), &[], || {
+            Box::new(DVSUplinkPortPolicy::default())
+        });
         &INFO
     };
 }
@@ -3853,17 +3738,11 @@ impl DataType for DVSConfigSpec {
                 FieldInfo::opt("uplinkPortPolicy", Type::Data(DVSUplinkPortPolicy::INFO)),
                 FieldInfo::list("uplinkPortgroup", Type::Ref),
                 FieldInfo::opt("defaultPortConfig", Type::Data(DVPortSetting::INFO)),
-                FieldInfo::list(
-                    "host",
-                    Type::Data(DistributedVirtualSwitchHostMemberConfigSpec::INFO),
-                ),
+                FieldInfo::list("host", Type::Data(DistributedVirtualSwitchHostMemberConfigSpec::INFO)),
                 FieldInfo::opt("extensionKey", Type::String),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::opt("policy", Type::Data(DVSPolicy::INFO)),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
                 FieldInfo::opt("contact", Type::Data(DVSContactInfo::INFO)),
                 FieldInfo::opt("switchIpAddress", Type::String),
                 FieldInfo::opt("defaultProxySwitchMaxNumPorts", Type::Int),
@@ -3963,10 +3842,7 @@ impl DataType for DVSCreateSpec {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("configSpec", Type::Data(DVSConfigSpec::INFO)),
-                FieldInfo::opt(
-                    "productInfo",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
+                FieldInfo::opt("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
                 FieldInfo::opt("capability", Type::Data(DVSCapability::INFO)),
             ],
             || Box::new(DVSCreateSpec::default()),
@@ -4081,19 +3957,10 @@ impl DataType for DVSConfigInfo {
                 FieldInfo::list("uplinkPortgroup", Type::Ref),
                 FieldInfo::req("defaultPortConfig", Type::Data(DVPortSetting::INFO)),
                 FieldInfo::list("host", Type::Data(DistributedVirtualSwitchHostMember::INFO)),
-                FieldInfo::req(
-                    "productInfo",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
-                FieldInfo::opt(
-                    "targetInfo",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
+                FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
+                FieldInfo::opt("targetInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
                 FieldInfo::opt("extensionKey", Type::String),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
                 FieldInfo::opt("policy", Type::Data(DVSPolicy::INFO)),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::req("configVersion", Type::String),
@@ -4112,10 +3979,7 @@ impl DataType for DVSConfigInfo {
                     Type::Data(DvsHostInfrastructureTrafficResource::INFO),
                 ),
                 FieldInfo::opt("networkResourceControlVersion", Type::String),
-                FieldInfo::list(
-                    "vmVnicNetworkResourcePool",
-                    Type::Data(DVSVmVnicNetworkResourcePool::INFO),
-                ),
+                FieldInfo::list("vmVnicNetworkResourcePool", Type::Data(DVSVmVnicNetworkResourcePool::INFO)),
                 FieldInfo::opt("pnicCapacityRatioForReservation", Type::Int),
             ],
             || Box::new(DVSConfigInfo::default()),
@@ -4218,10 +4082,7 @@ impl DataType for DVSHealthCheckConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSHealthCheckConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("enable", Type::Boolean),
-                FieldInfo::opt("interval", Type::Int),
-            ],
+            &[FieldInfo::opt("enable", Type::Boolean), FieldInfo::opt("interval", Type::Int)],
             || Box::new(DVSHealthCheckConfig::default()),
         );
         &INFO
@@ -4268,10 +4129,7 @@ impl DataType for DVSRuntimeInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("hostMemberRuntime", Type::Data(HostMemberRuntimeInfo::INFO)),
-                FieldInfo::opt(
-                    "resourceRuntimeInfo",
-                    Type::Data(DvsResourceRuntimeInfo::INFO),
-                ),
+                FieldInfo::opt("resourceRuntimeInfo", Type::Data(DvsResourceRuntimeInfo::INFO)),
             ],
             || Box::new(DVSRuntimeInfo::default()),
         );
@@ -4320,10 +4178,7 @@ impl DataType for DVSManagerPhysicalNicsList {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSManagerPhysicalNicsList",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("physicalNics", Type::Data(PhysicalNic::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("physicalNics", Type::Data(PhysicalNic::INFO))],
             || Box::new(DVSManagerPhysicalNicsList::default()),
         );
         &INFO
@@ -4369,14 +4224,8 @@ impl DataType for DVSManagerDvsConfigTarget {
             "DVSManagerDvsConfigTarget",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "distributedVirtualPortgroup",
-                    Type::Data(DistributedVirtualPortgroupInfo::INFO),
-                ),
-                FieldInfo::list(
-                    "distributedVirtualSwitch",
-                    Type::Data(DistributedVirtualSwitchInfo::INFO),
-                ),
+                FieldInfo::list("distributedVirtualPortgroup", Type::Data(DistributedVirtualPortgroupInfo::INFO)),
+                FieldInfo::list("distributedVirtualSwitch", Type::Data(DistributedVirtualSwitchInfo::INFO)),
             ],
             || Box::new(DVSManagerDvsConfigTarget::default()),
         );
@@ -4794,10 +4643,7 @@ impl DataType for DatacenterMismatchArgument {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterMismatchArgument",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::opt("inputDatacenter", Type::Ref),
-            ],
+            &[FieldInfo::req("entity", Type::Ref), FieldInfo::opt("inputDatacenter", Type::Ref)],
             || Box::new(DatacenterMismatchArgument::default()),
         );
         &INFO

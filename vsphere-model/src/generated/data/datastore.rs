@@ -20,10 +20,7 @@ impl DataType for DatastoreNamespaceManagerDirectoryInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreNamespaceManagerDirectoryInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("capacity", Type::Long),
-                FieldInfo::req("used", Type::Long),
-            ],
+            &[FieldInfo::req("capacity", Type::Long), FieldInfo::req("used", Type::Long)],
             || Box::new(DatastoreNamespaceManagerDirectoryInfo::default()),
         );
         &INFO
@@ -66,10 +63,7 @@ impl DataType for DatastoreOption {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreOption",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "unsupportedVolumes",
-                Type::Data(VirtualMachineDatastoreVolumeOption::INFO),
-            )],
+            &[FieldInfo::list("unsupportedVolumes", Type::Data(VirtualMachineDatastoreVolumeOption::INFO))],
             || Box::new(DatastoreOption::default()),
         );
         &INFO
@@ -396,10 +390,7 @@ impl DataType for DatastoreHostMount {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreHostMount",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::req("mountInfo", Type::Data(HostMountInfo::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::Ref), FieldInfo::req("mountInfo", Type::Data(HostMountInfo::INFO))],
             || Box::new(DatastoreHostMount::default()),
         );
         &INFO
@@ -444,10 +435,7 @@ impl DataType for DatastoreMountPathDatastorePair {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreMountPathDatastorePair",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("oldMountPath", Type::String),
-                FieldInfo::req("datastore", Type::Ref),
-            ],
+            &[FieldInfo::req("oldMountPath", Type::String), FieldInfo::req("datastore", Type::Ref)],
             || Box::new(DatastoreMountPathDatastorePair::default()),
         );
         &INFO

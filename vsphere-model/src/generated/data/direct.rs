@@ -12,12 +12,10 @@ pub struct DirectPathProfileManagerDirectPathConfig {}
 
 impl DataType for DirectPathProfileManagerDirectPathConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DirectPathProfileManagerDirectPathConfig",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DirectPathProfileManagerDirectPathConfig::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DirectPathProfileManagerDirectPathConfig", Some(DynamicData::INFO), &[], || {
+                Box::new(DirectPathProfileManagerDirectPathConfig::default())
+            });
         &INFO
     };
 }
@@ -87,14 +85,8 @@ impl DataObject for DirectPathProfileManagerVmiopDirectPathConfig {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerVmiopDirectPathConfig,
-    DirectPathProfileManagerDirectPathConfig
-);
-impl Extends<DirectPathProfileManagerDirectPathConfig>
-    for DirectPathProfileManagerVmiopDirectPathConfig
-{
-}
+inherit!(DirectPathProfileManagerVmiopDirectPathConfig, DirectPathProfileManagerDirectPathConfig);
+impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerVmiopDirectPathConfig {}
 
 /// `DirectPathProfileManagerDvxDirectPathConfig`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -110,10 +102,7 @@ impl DataType for DirectPathProfileManagerDvxDirectPathConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerDvxDirectPathConfig",
             Some(DirectPathProfileManagerDirectPathConfig::INFO),
-            &[FieldInfo::req(
-                "dvxBacking",
-                Type::Data(VirtualPCIPassthroughDvxBackingInfo::INFO),
-            )],
+            &[FieldInfo::req("dvxBacking", Type::Data(VirtualPCIPassthroughDvxBackingInfo::INFO))],
             || Box::new(DirectPathProfileManagerDvxDirectPathConfig::default()),
         );
         &INFO
@@ -148,14 +137,8 @@ impl DataObject for DirectPathProfileManagerDvxDirectPathConfig {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerDvxDirectPathConfig,
-    DirectPathProfileManagerDirectPathConfig
-);
-impl Extends<DirectPathProfileManagerDirectPathConfig>
-    for DirectPathProfileManagerDvxDirectPathConfig
-{
-}
+inherit!(DirectPathProfileManagerDvxDirectPathConfig, DirectPathProfileManagerDirectPathConfig);
+impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerDvxDirectPathConfig {}
 
 /// `DirectPathProfileManagerDynamicDirectPathConfig`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -171,10 +154,7 @@ impl DataType for DirectPathProfileManagerDynamicDirectPathConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerDynamicDirectPathConfig",
             Some(DirectPathProfileManagerDirectPathConfig::INFO),
-            &[FieldInfo::req(
-                "dynamicDirectPathBacking",
-                Type::Data(VirtualPCIPassthroughDynamicBackingInfo::INFO),
-            )],
+            &[FieldInfo::req("dynamicDirectPathBacking", Type::Data(VirtualPCIPassthroughDynamicBackingInfo::INFO))],
             || Box::new(DirectPathProfileManagerDynamicDirectPathConfig::default()),
         );
         &INFO
@@ -209,14 +189,8 @@ impl DataObject for DirectPathProfileManagerDynamicDirectPathConfig {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerDynamicDirectPathConfig,
-    DirectPathProfileManagerDirectPathConfig
-);
-impl Extends<DirectPathProfileManagerDirectPathConfig>
-    for DirectPathProfileManagerDynamicDirectPathConfig
-{
-}
+inherit!(DirectPathProfileManagerDynamicDirectPathConfig, DirectPathProfileManagerDirectPathConfig);
+impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerDynamicDirectPathConfig {}
 
 /// `DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -267,14 +241,8 @@ impl DataObject for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig,
-    DirectPathProfileManagerDirectPathConfig
-);
-impl Extends<DirectPathProfileManagerDirectPathConfig>
-    for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig
-{
-}
+inherit!(DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig, DirectPathProfileManagerDirectPathConfig);
+impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {}
 
 /// `DirectPathProfileManagerCreateSpec`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -295,10 +263,7 @@ impl DataType for DirectPathProfileManagerCreateSpec {
             &[
                 FieldInfo::req("name", Type::String),
                 FieldInfo::opt("description", Type::String),
-                FieldInfo::req(
-                    "deviceConfig",
-                    Type::Data(DirectPathProfileManagerDirectPathConfig::INFO),
-                ),
+                FieldInfo::req("deviceConfig", Type::Data(DirectPathProfileManagerDirectPathConfig::INFO)),
             ],
             || Box::new(DirectPathProfileManagerCreateSpec::default()),
         );
@@ -346,10 +311,7 @@ impl DataType for DirectPathProfileManagerUpdateSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerUpdateSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("description", Type::String),
-            ],
+            &[FieldInfo::opt("name", Type::String), FieldInfo::opt("description", Type::String)],
             || Box::new(DirectPathProfileManagerUpdateSpec::default()),
         );
         &INFO
@@ -458,10 +420,7 @@ impl DataType for DirectPathProfileInfo {
                 FieldInfo::req("name", Type::String),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::req("vendorName", Type::String),
-                FieldInfo::req(
-                    "deviceConfig",
-                    Type::Data(DirectPathProfileManagerDirectPathConfig::INFO),
-                ),
+                FieldInfo::req("deviceConfig", Type::Data(DirectPathProfileManagerDirectPathConfig::INFO)),
             ],
             || Box::new(DirectPathProfileInfo::default()),
         );
@@ -505,12 +464,10 @@ pub struct DirectPathProfileManagerTargetEntity {}
 
 impl DataType for DirectPathProfileManagerTargetEntity {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DirectPathProfileManagerTargetEntity",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DirectPathProfileManagerTargetEntity::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DirectPathProfileManagerTargetEntity", Some(DynamicData::INFO), &[], || {
+                Box::new(DirectPathProfileManagerTargetEntity::default())
+            });
         &INFO
     };
 }
@@ -580,10 +537,7 @@ impl DataObject for DirectPathProfileManagerTargetHost {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerTargetHost,
-    DirectPathProfileManagerTargetEntity
-);
+inherit!(DirectPathProfileManagerTargetHost, DirectPathProfileManagerTargetEntity);
 impl Extends<DirectPathProfileManagerTargetEntity> for DirectPathProfileManagerTargetHost {}
 
 /// `DirectPathProfileManagerTargetCluster`, since 9.0.0.0.
@@ -635,10 +589,7 @@ impl DataObject for DirectPathProfileManagerTargetCluster {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerTargetCluster,
-    DirectPathProfileManagerTargetEntity
-);
+inherit!(DirectPathProfileManagerTargetCluster, DirectPathProfileManagerTargetEntity);
 impl Extends<DirectPathProfileManagerTargetEntity> for DirectPathProfileManagerTargetCluster {}
 
 /// `DirectPathProfileManagerCapacityQuerySpec`, since 9.0.0.0.
@@ -647,12 +598,10 @@ pub struct DirectPathProfileManagerCapacityQuerySpec {}
 
 impl DataType for DirectPathProfileManagerCapacityQuerySpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DirectPathProfileManagerCapacityQuerySpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DirectPathProfileManagerCapacityQuerySpec::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DirectPathProfileManagerCapacityQuerySpec", Some(DynamicData::INFO), &[], || {
+                Box::new(DirectPathProfileManagerCapacityQuerySpec::default())
+            });
         &INFO
     };
 }
@@ -722,14 +671,8 @@ impl DataObject for DirectPathProfileManagerCapacityQueryById {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerCapacityQueryById,
-    DirectPathProfileManagerCapacityQuerySpec
-);
-impl Extends<DirectPathProfileManagerCapacityQuerySpec>
-    for DirectPathProfileManagerCapacityQueryById
-{
-}
+inherit!(DirectPathProfileManagerCapacityQueryById, DirectPathProfileManagerCapacityQuerySpec);
+impl Extends<DirectPathProfileManagerCapacityQuerySpec> for DirectPathProfileManagerCapacityQueryById {}
 
 /// `DirectPathProfileManagerCapacityQueryByName`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -780,14 +723,8 @@ impl DataObject for DirectPathProfileManagerCapacityQueryByName {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerCapacityQueryByName,
-    DirectPathProfileManagerCapacityQuerySpec
-);
-impl Extends<DirectPathProfileManagerCapacityQuerySpec>
-    for DirectPathProfileManagerCapacityQueryByName
-{
-}
+inherit!(DirectPathProfileManagerCapacityQueryByName, DirectPathProfileManagerCapacityQuerySpec);
+impl Extends<DirectPathProfileManagerCapacityQuerySpec> for DirectPathProfileManagerCapacityQueryByName {}
 
 /// `DirectPathProfileManagerCapacityQueryByDeviceConfig`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -803,10 +740,7 @@ impl DataType for DirectPathProfileManagerCapacityQueryByDeviceConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerCapacityQueryByDeviceConfig",
             Some(DirectPathProfileManagerCapacityQuerySpec::INFO),
-            &[FieldInfo::req(
-                "deviceConfig",
-                Type::Data(DirectPathProfileManagerDirectPathConfig::INFO),
-            )],
+            &[FieldInfo::req("deviceConfig", Type::Data(DirectPathProfileManagerDirectPathConfig::INFO))],
             || Box::new(DirectPathProfileManagerCapacityQueryByDeviceConfig::default()),
         );
         &INFO
@@ -841,14 +775,8 @@ impl DataObject for DirectPathProfileManagerCapacityQueryByDeviceConfig {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerCapacityQueryByDeviceConfig,
-    DirectPathProfileManagerCapacityQuerySpec
-);
-impl Extends<DirectPathProfileManagerCapacityQuerySpec>
-    for DirectPathProfileManagerCapacityQueryByDeviceConfig
-{
-}
+inherit!(DirectPathProfileManagerCapacityQueryByDeviceConfig, DirectPathProfileManagerCapacityQuerySpec);
+impl Extends<DirectPathProfileManagerCapacityQuerySpec> for DirectPathProfileManagerCapacityQueryByDeviceConfig {}
 
 /// `DirectPathProfileManagerCapacityResult`, since 9.0.0.0.
 #[derive(Clone, Default, PartialEq)]
@@ -856,12 +784,10 @@ pub struct DirectPathProfileManagerCapacityResult {}
 
 impl DataType for DirectPathProfileManagerCapacityResult {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DirectPathProfileManagerCapacityResult",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DirectPathProfileManagerCapacityResult::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DirectPathProfileManagerCapacityResult", Some(DynamicData::INFO), &[], || {
+                Box::new(DirectPathProfileManagerCapacityResult::default())
+            });
         &INFO
     };
 }
@@ -953,10 +879,7 @@ impl DataObject for DirectPathProfileManagerCapacityInfo {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerCapacityInfo,
-    DirectPathProfileManagerCapacityResult
-);
+inherit!(DirectPathProfileManagerCapacityInfo, DirectPathProfileManagerCapacityResult);
 impl Extends<DirectPathProfileManagerCapacityResult> for DirectPathProfileManagerCapacityInfo {}
 
 /// `DirectPathProfileManagerCapacityUnknown`, since 9.0.0.0.
@@ -976,10 +899,7 @@ impl DataType for DirectPathProfileManagerCapacityUnknown {
             "DirectPathProfileManagerCapacityUnknown",
             Some(DirectPathProfileManagerCapacityResult::INFO),
             &[
-                FieldInfo::req(
-                    "querySpec",
-                    Type::Data(DirectPathProfileManagerCapacityQuerySpec::INFO),
-                ),
+                FieldInfo::req("querySpec", Type::Data(DirectPathProfileManagerCapacityQuerySpec::INFO)),
                 FieldInfo::list("faultList", Type::Data(LocalizedMethodFault::INFO)),
             ],
             || Box::new(DirectPathProfileManagerCapacityUnknown::default()),
@@ -1018,8 +938,5 @@ impl DataObject for DirectPathProfileManagerCapacityUnknown {
     }
 }
 
-inherit!(
-    DirectPathProfileManagerCapacityUnknown,
-    DirectPathProfileManagerCapacityResult
-);
+inherit!(DirectPathProfileManagerCapacityUnknown, DirectPathProfileManagerCapacityResult);
 impl Extends<DirectPathProfileManagerCapacityResult> for DirectPathProfileManagerCapacityUnknown {}

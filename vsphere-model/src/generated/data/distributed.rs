@@ -50,10 +50,7 @@ impl DataType for DistributedVirtualPort {
                 FieldInfo::req("dvsUuid", Type::String),
                 FieldInfo::opt("portgroupKey", Type::String),
                 FieldInfo::opt("proxyHost", Type::Ref),
-                FieldInfo::opt(
-                    "connectee",
-                    Type::Data(DistributedVirtualSwitchPortConnectee::INFO),
-                ),
+                FieldInfo::opt("connectee", Type::Data(DistributedVirtualSwitchPortConnectee::INFO)),
                 FieldInfo::req("conflict", Type::Boolean),
                 FieldInfo::opt("conflictPortKey", Type::String),
                 FieldInfo::opt("state", Type::Data(DVPortState::INFO)),
@@ -302,18 +299,9 @@ impl DataType for DistributedVirtualSwitchHostMember {
             "DistributedVirtualSwitchHostMember",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "runtimeState",
-                    Type::Data(DistributedVirtualSwitchHostMemberRuntimeState::INFO),
-                ),
-                FieldInfo::req(
-                    "config",
-                    Type::Data(DistributedVirtualSwitchHostMemberConfigInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "productInfo",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
+                FieldInfo::opt("runtimeState", Type::Data(DistributedVirtualSwitchHostMemberRuntimeState::INFO)),
+                FieldInfo::req("config", Type::Data(DistributedVirtualSwitchHostMemberConfigInfo::INFO)),
+                FieldInfo::opt("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
                 FieldInfo::list("uplinkPortKey", Type::String),
                 FieldInfo::req("status", Type::String),
                 FieldInfo::opt("statusDetail", Type::String),
@@ -349,10 +337,7 @@ impl DataObject for DistributedVirtualSwitchHostMember {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.runtime_state,
-                DistributedVirtualSwitchHostMemberRuntimeState
-            ),
+            0 => fill!(self.runtime_state, DistributedVirtualSwitchHostMemberRuntimeState),
             1 => Slot::Data(&mut self.config),
             2 => fill!(self.product_info, DistributedVirtualSwitchProductSpec),
             3 => Slot::Scalar(&mut self.uplink_port_key),
@@ -388,15 +373,9 @@ impl DataType for DistributedVirtualSwitchHostMemberConfigSpec {
             &[
                 FieldInfo::req("operation", Type::String),
                 FieldInfo::req("host", Type::Ref),
-                FieldInfo::opt(
-                    "backing",
-                    Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO),
-                ),
+                FieldInfo::opt("backing", Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO)),
                 FieldInfo::opt("maxProxySwitchPorts", Type::Int),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
             ],
             || Box::new(DistributedVirtualSwitchHostMemberConfigSpec::default()),
         );
@@ -498,12 +477,10 @@ pub struct DistributedVirtualSwitchHostMemberBacking {}
 
 impl DataType for DistributedVirtualSwitchHostMemberBacking {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DistributedVirtualSwitchHostMemberBacking",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(DistributedVirtualSwitchHostMemberBacking::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DistributedVirtualSwitchHostMemberBacking", Some(DynamicData::INFO), &[], || {
+                Box::new(DistributedVirtualSwitchHostMemberBacking::default())
+            });
         &INFO
     };
 }
@@ -538,10 +515,7 @@ impl DataType for DistributedVirtualSwitchHostMemberPnicBacking {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberPnicBacking",
             Some(DistributedVirtualSwitchHostMemberBacking::INFO),
-            &[FieldInfo::list(
-                "pnicSpec",
-                Type::Data(DistributedVirtualSwitchHostMemberPnicSpec::INFO),
-            )],
+            &[FieldInfo::list("pnicSpec", Type::Data(DistributedVirtualSwitchHostMemberPnicSpec::INFO))],
             || Box::new(DistributedVirtualSwitchHostMemberPnicBacking::default()),
         );
         &INFO
@@ -576,14 +550,8 @@ impl DataObject for DistributedVirtualSwitchHostMemberPnicBacking {
     }
 }
 
-inherit!(
-    DistributedVirtualSwitchHostMemberPnicBacking,
-    DistributedVirtualSwitchHostMemberBacking
-);
-impl Extends<DistributedVirtualSwitchHostMemberBacking>
-    for DistributedVirtualSwitchHostMemberPnicBacking
-{
-}
+inherit!(DistributedVirtualSwitchHostMemberPnicBacking, DistributedVirtualSwitchHostMemberBacking);
+impl Extends<DistributedVirtualSwitchHostMemberBacking> for DistributedVirtualSwitchHostMemberPnicBacking {}
 
 /// `DistributedVirtualSwitchHostMemberRuntimeState`, since 5.0.
 #[derive(Clone, Default, PartialEq)]
@@ -640,10 +608,7 @@ impl DataType for DistributedVirtualSwitchHostMemberTransportZoneInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberTransportZoneInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::req("type", Type::String),
-            ],
+            &[FieldInfo::req("uuid", Type::String), FieldInfo::req("type", Type::String)],
             || Box::new(DistributedVirtualSwitchHostMemberTransportZoneInfo::default()),
         );
         &INFO
@@ -709,14 +674,8 @@ impl DataType for DistributedVirtualSwitchHostMemberConfigInfo {
             &[
                 FieldInfo::opt("host", Type::Ref),
                 FieldInfo::req("maxProxySwitchPorts", Type::Int),
-                FieldInfo::list(
-                    "vendorSpecificConfig",
-                    Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO),
-                ),
-                FieldInfo::req(
-                    "backing",
-                    Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO),
-                ),
+                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
+                FieldInfo::req("backing", Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO)),
                 FieldInfo::opt("nsxSwitch", Type::Boolean),
                 FieldInfo::opt("ensEnabled", Type::Boolean),
                 FieldInfo::opt("ensInterruptEnabled", Type::Boolean),
@@ -790,10 +749,7 @@ impl DataType for DistributedVirtualSwitchHostMemberHostUplinkState {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberHostUplinkState",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("uplinkName", Type::String),
-                FieldInfo::req("state", Type::String),
-            ],
+            &[FieldInfo::req("uplinkName", Type::String), FieldInfo::req("state", Type::String)],
             || Box::new(DistributedVirtualSwitchHostMemberHostUplinkState::default()),
         );
         &INFO
@@ -891,10 +847,7 @@ impl DataType for DistributedVirtualSwitchHostProductSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostProductSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("productLineId", Type::String),
-                FieldInfo::opt("version", Type::String),
-            ],
+            &[FieldInfo::opt("productLineId", Type::String), FieldInfo::opt("version", Type::String)],
             || Box::new(DistributedVirtualSwitchHostProductSpec::default()),
         );
         &INFO
@@ -939,10 +892,7 @@ impl DataType for DistributedVirtualSwitchKeyedOpaqueBlob {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchKeyedOpaqueBlob",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("opaqueData", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("opaqueData", Type::String)],
             || Box::new(DistributedVirtualSwitchKeyedOpaqueBlob::default()),
         );
         &INFO
@@ -1437,10 +1387,7 @@ impl DataType for DistributedVirtualPortgroupNsxPortgroupOperationResult {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("portgroups", Type::Ref),
-                FieldInfo::list(
-                    "problems",
-                    Type::Data(DistributedVirtualPortgroupProblem::INFO),
-                ),
+                FieldInfo::list("problems", Type::Data(DistributedVirtualPortgroupProblem::INFO)),
             ],
             || Box::new(DistributedVirtualPortgroupNsxPortgroupOperationResult::default()),
         );
@@ -1486,10 +1433,7 @@ impl DataType for DistributedVirtualSwitchManagerCompatibilityResult {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerCompatibilityResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(DistributedVirtualSwitchManagerCompatibilityResult::default()),
         );
         &INFO
@@ -1534,10 +1478,7 @@ impl DataType for DistributedVirtualSwitchManagerHostContainer {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerHostContainer",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("container", Type::Ref),
-                FieldInfo::req("recursive", Type::Boolean),
-            ],
+            &[FieldInfo::req("container", Type::Ref), FieldInfo::req("recursive", Type::Boolean)],
             || Box::new(DistributedVirtualSwitchManagerHostContainer::default()),
         );
         &INFO
@@ -1658,14 +1599,8 @@ impl DataObject for DistributedVirtualSwitchManagerHostArrayFilter {
     }
 }
 
-inherit!(
-    DistributedVirtualSwitchManagerHostArrayFilter,
-    DistributedVirtualSwitchManagerHostDvsFilterSpec
-);
-impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec>
-    for DistributedVirtualSwitchManagerHostArrayFilter
-{
-}
+inherit!(DistributedVirtualSwitchManagerHostArrayFilter, DistributedVirtualSwitchManagerHostDvsFilterSpec);
+impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec> for DistributedVirtualSwitchManagerHostArrayFilter {}
 
 /// `DistributedVirtualSwitchManagerHostContainerFilter`, since 4.1.
 #[derive(Clone, Default, PartialEq)]
@@ -1681,10 +1616,7 @@ impl DataType for DistributedVirtualSwitchManagerHostContainerFilter {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerHostContainerFilter",
             Some(DistributedVirtualSwitchManagerHostDvsFilterSpec::INFO),
-            &[FieldInfo::req(
-                "hostContainer",
-                Type::Data(DistributedVirtualSwitchManagerHostContainer::INFO),
-            )],
+            &[FieldInfo::req("hostContainer", Type::Data(DistributedVirtualSwitchManagerHostContainer::INFO))],
             || Box::new(DistributedVirtualSwitchManagerHostContainerFilter::default()),
         );
         &INFO
@@ -1719,14 +1651,8 @@ impl DataObject for DistributedVirtualSwitchManagerHostContainerFilter {
     }
 }
 
-inherit!(
-    DistributedVirtualSwitchManagerHostContainerFilter,
-    DistributedVirtualSwitchManagerHostDvsFilterSpec
-);
-impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec>
-    for DistributedVirtualSwitchManagerHostContainerFilter
-{
-}
+inherit!(DistributedVirtualSwitchManagerHostContainerFilter, DistributedVirtualSwitchManagerHostDvsFilterSpec);
+impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec> for DistributedVirtualSwitchManagerHostContainerFilter {}
 
 /// `DistributedVirtualSwitchManagerHostDvsMembershipFilter`, since 4.1.
 #[derive(Clone, Default, PartialEq)]
@@ -1777,10 +1703,7 @@ impl DataObject for DistributedVirtualSwitchManagerHostDvsMembershipFilter {
     }
 }
 
-inherit!(
-    DistributedVirtualSwitchManagerHostDvsMembershipFilter,
-    DistributedVirtualSwitchManagerHostDvsFilterSpec
-);
+inherit!(DistributedVirtualSwitchManagerHostDvsMembershipFilter, DistributedVirtualSwitchManagerHostDvsFilterSpec);
 impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec>
     for DistributedVirtualSwitchManagerHostDvsMembershipFilter
 {
@@ -1801,10 +1724,7 @@ impl DataType for DistributedVirtualSwitchManagerDvsProductSpec {
             "DistributedVirtualSwitchManagerDvsProductSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "newSwitchProductSpec",
-                    Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-                ),
+                FieldInfo::opt("newSwitchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
                 FieldInfo::opt("distributedVirtualSwitch", Type::Ref),
             ],
             || Box::new(DistributedVirtualSwitchManagerDvsProductSpec::default()),
@@ -1831,10 +1751,7 @@ impl DataObject for DistributedVirtualSwitchManagerDvsProductSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.new_switch_product_spec,
-                DistributedVirtualSwitchProductSpec
-            ),
+            0 => fill!(self.new_switch_product_spec, DistributedVirtualSwitchProductSpec),
             1 => Slot::Scalar(&mut self.distributed_virtual_switch),
             _ => Slot::None,
         }
@@ -1862,10 +1779,7 @@ impl DataType for DistributedVirtualSwitchManagerImportResult {
             &[
                 FieldInfo::list("distributedVirtualSwitch", Type::Ref),
                 FieldInfo::list("distributedVirtualPortgroup", Type::Ref),
-                FieldInfo::list(
-                    "importFault",
-                    Type::Data(ImportOperationBulkFaultFaultOnImport::INFO),
-                ),
+                FieldInfo::list("importFault", Type::Data(ImportOperationBulkFaultFaultOnImport::INFO)),
             ],
             || Box::new(DistributedVirtualSwitchManagerImportResult::default()),
         );

@@ -139,10 +139,7 @@ impl DataType for DvsTrafficFilterConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsTrafficFilterConfig",
             Some(DvsFilterConfig::INFO),
-            &[FieldInfo::opt(
-                "trafficRuleset",
-                Type::Data(DvsTrafficRuleset::INFO),
-            )],
+            &[FieldInfo::opt("trafficRuleset", Type::Data(DvsTrafficRuleset::INFO))],
             || Box::new(DvsTrafficFilterConfig::default()),
         );
         &INFO
@@ -305,10 +302,7 @@ impl DataType for DvsFilterPolicy {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsFilterPolicy",
             Some(InheritablePolicy::INFO),
-            &[FieldInfo::list(
-                "filterConfig",
-                Type::Data(DvsFilterConfig::INFO),
-            )],
+            &[FieldInfo::list("filterConfig", Type::Data(DvsFilterConfig::INFO))],
             || Box::new(DvsFilterPolicy::default()),
         );
         &INFO
@@ -461,10 +455,9 @@ pub struct DvsNetworkRuleAction {}
 
 impl DataType for DvsNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DvsNetworkRuleAction", Some(DynamicData::INFO), &[], || {
-                Box::new(DvsNetworkRuleAction::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DvsNetworkRuleAction", Some(DynamicData::INFO), &[], || {
+            Box::new(DvsNetworkRuleAction::default())
+        });
         &INFO
     };
 }
@@ -580,9 +573,7 @@ pub struct DvsIpPort {
 impl DataType for DvsIpPort {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DvsIpPort", Some(NegatableExpression::INFO), &[], || {
-                Box::new(DvsIpPort::default())
-            });
+            TypeInfo::new("DvsIpPort", Some(NegatableExpression::INFO), &[], || Box::new(DvsIpPort::default()));
         &INFO
     };
 }
@@ -623,12 +614,10 @@ pub struct DvsSingleIpPort {
 
 impl DataType for DvsSingleIpPort {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DvsSingleIpPort",
-            Some(DvsIpPort::INFO),
-            &[FieldInfo::req("portNumber", Type::Int)],
-            || Box::new(DvsSingleIpPort::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DvsSingleIpPort", Some(DvsIpPort::INFO), &[FieldInfo::req("portNumber", Type::Int)], || {
+                Box::new(DvsSingleIpPort::default())
+            });
         &INFO
     };
 }
@@ -681,10 +670,7 @@ impl DataType for DvsIpPortRange {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsIpPortRange",
             Some(DvsIpPort::INFO),
-            &[
-                FieldInfo::req("startPortNumber", Type::Int),
-                FieldInfo::req("endPortNumber", Type::Int),
-            ],
+            &[FieldInfo::req("startPortNumber", Type::Int), FieldInfo::req("endPortNumber", Type::Int)],
             || Box::new(DvsIpPortRange::default()),
         );
         &INFO
@@ -814,10 +800,7 @@ impl DataType for DvsSystemTrafficNetworkRuleQualifier {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsSystemTrafficNetworkRuleQualifier",
             Some(DvsNetworkRuleQualifier::INFO),
-            &[FieldInfo::opt(
-                "typeOfSystemTraffic",
-                Type::Data(StringExpression::INFO),
-            )],
+            &[FieldInfo::opt("typeOfSystemTraffic", Type::Data(StringExpression::INFO))],
             || Box::new(DvsSystemTrafficNetworkRuleQualifier::default()),
         );
         &INFO
@@ -855,10 +838,7 @@ impl DataObject for DvsSystemTrafficNetworkRuleQualifier {
     }
 }
 
-inherit!(
-    DvsSystemTrafficNetworkRuleQualifier,
-    DvsNetworkRuleQualifier
-);
+inherit!(DvsSystemTrafficNetworkRuleQualifier, DvsNetworkRuleQualifier);
 impl Extends<DvsNetworkRuleQualifier> for DvsSystemTrafficNetworkRuleQualifier {}
 
 /// `DvsDropNetworkRuleAction`, since 5.5.
@@ -870,12 +850,10 @@ pub struct DvsDropNetworkRuleAction {
 
 impl DataType for DvsDropNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DvsDropNetworkRuleAction",
-            Some(DvsNetworkRuleAction::INFO),
-            &[],
-            || Box::new(DvsDropNetworkRuleAction::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DvsDropNetworkRuleAction", Some(DvsNetworkRuleAction::INFO), &[], || {
+                Box::new(DvsDropNetworkRuleAction::default())
+            });
         &INFO
     };
 }
@@ -914,12 +892,10 @@ pub struct DvsAcceptNetworkRuleAction {
 
 impl DataType for DvsAcceptNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DvsAcceptNetworkRuleAction",
-            Some(DvsNetworkRuleAction::INFO),
-            &[],
-            || Box::new(DvsAcceptNetworkRuleAction::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DvsAcceptNetworkRuleAction", Some(DvsNetworkRuleAction::INFO), &[], || {
+                Box::new(DvsAcceptNetworkRuleAction::default())
+            });
         &INFO
     };
 }
@@ -965,10 +941,7 @@ impl DataType for DvsUpdateTagNetworkRuleAction {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpdateTagNetworkRuleAction",
             Some(DvsNetworkRuleAction::INFO),
-            &[
-                FieldInfo::opt("qosTag", Type::Int),
-                FieldInfo::opt("dscpTag", Type::Int),
-            ],
+            &[FieldInfo::opt("qosTag", Type::Int), FieldInfo::opt("dscpTag", Type::Int)],
             || Box::new(DvsUpdateTagNetworkRuleAction::default()),
         );
         &INFO
@@ -1069,12 +1042,9 @@ pub struct DvsLogNetworkRuleAction {
 
 impl DataType for DvsLogNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DvsLogNetworkRuleAction",
-            Some(DvsNetworkRuleAction::INFO),
-            &[],
-            || Box::new(DvsLogNetworkRuleAction::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DvsLogNetworkRuleAction", Some(DvsNetworkRuleAction::INFO), &[], || {
+            Box::new(DvsLogNetworkRuleAction::default())
+        });
         &INFO
     };
 }
@@ -1118,10 +1088,7 @@ impl DataType for DvsGreEncapNetworkRuleAction {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsGreEncapNetworkRuleAction",
             Some(DvsNetworkRuleAction::INFO),
-            &[FieldInfo::req(
-                "encapsulationIp",
-                Type::Data(SingleIp::INFO),
-            )],
+            &[FieldInfo::req("encapsulationIp", Type::Data(SingleIp::INFO))],
             || Box::new(DvsGreEncapNetworkRuleAction::default()),
         );
         &INFO
@@ -1220,12 +1187,10 @@ pub struct DvsPuntNetworkRuleAction {
 
 impl DataType for DvsPuntNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DvsPuntNetworkRuleAction",
-            Some(DvsNetworkRuleAction::INFO),
-            &[],
-            || Box::new(DvsPuntNetworkRuleAction::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DvsPuntNetworkRuleAction", Some(DvsNetworkRuleAction::INFO), &[], || {
+                Box::new(DvsPuntNetworkRuleAction::default())
+            });
         &INFO
     };
 }
@@ -1264,12 +1229,10 @@ pub struct DvsCopyNetworkRuleAction {
 
 impl DataType for DvsCopyNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DvsCopyNetworkRuleAction",
-            Some(DvsNetworkRuleAction::INFO),
-            &[],
-            || Box::new(DvsCopyNetworkRuleAction::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DvsCopyNetworkRuleAction", Some(DvsNetworkRuleAction::INFO), &[], || {
+                Box::new(DvsCopyNetworkRuleAction::default())
+            });
         &INFO
     };
 }
@@ -1424,10 +1387,7 @@ impl DataType for DvsVmVnicResourcePoolConfigSpec {
                 FieldInfo::req("operation", Type::String),
                 FieldInfo::opt("key", Type::String),
                 FieldInfo::opt("configVersion", Type::String),
-                FieldInfo::opt(
-                    "allocationInfo",
-                    Type::Data(DvsVmVnicResourceAllocation::INFO),
-                ),
+                FieldInfo::opt("allocationInfo", Type::Data(DvsVmVnicResourceAllocation::INFO)),
                 FieldInfo::opt("name", Type::String),
                 FieldInfo::opt("description", Type::String),
             ],
@@ -1556,10 +1516,7 @@ impl DataType for DvsVmVnicNetworkResourcePoolRuntimeInfo {
                 FieldInfo::opt("usage", Type::Int),
                 FieldInfo::opt("available", Type::Int),
                 FieldInfo::req("status", Type::String),
-                FieldInfo::list(
-                    "allocatedResource",
-                    Type::Data(DvsVnicAllocatedResource::INFO),
-                ),
+                FieldInfo::list("allocatedResource", Type::Data(DvsVnicAllocatedResource::INFO)),
             ],
             || Box::new(DvsVmVnicNetworkResourcePoolRuntimeInfo::default()),
         );
@@ -1729,10 +1686,7 @@ impl DataType for DvsVNicProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsVNicProfile",
             Some(ApplyProfile::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("ipConfig", Type::Data(IpAddressProfile::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("ipConfig", Type::Data(IpAddressProfile::INFO))],
             || Box::new(DvsVNicProfile::default()),
         );
         &INFO
@@ -1786,10 +1740,7 @@ impl DataType for DvsOperationBulkFaultFaultOnHost {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsOperationBulkFaultFaultOnHost",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(DvsOperationBulkFaultFaultOnHost::default()),
         );
         &INFO
@@ -1829,12 +1780,9 @@ pub struct DvsHostVNicProfile {
 
 impl DataType for DvsHostVNicProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DvsHostVNicProfile",
-            Some(DvsVNicProfile::INFO),
-            &[],
-            || Box::new(DvsHostVNicProfile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DvsHostVNicProfile", Some(DvsVNicProfile::INFO), &[], || {
+            Box::new(DvsHostVNicProfile::default())
+        });
         &INFO
     };
 }
@@ -1874,12 +1822,9 @@ pub struct DvsServiceConsoleVNicProfile {
 
 impl DataType for DvsServiceConsoleVNicProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DvsServiceConsoleVNicProfile",
-            Some(DvsVNicProfile::INFO),
-            &[],
-            || Box::new(DvsServiceConsoleVNicProfile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DvsServiceConsoleVNicProfile", Some(DvsVNicProfile::INFO), &[], || {
+            Box::new(DvsServiceConsoleVNicProfile::default())
+        });
         &INFO
     };
 }
@@ -1929,10 +1874,7 @@ impl DataType for DvsHostInfrastructureTrafficResource {
             &[
                 FieldInfo::req("key", Type::String),
                 FieldInfo::opt("description", Type::String),
-                FieldInfo::req(
-                    "allocationInfo",
-                    Type::Data(DvsHostInfrastructureTrafficResourceAllocation::INFO),
-                ),
+                FieldInfo::req("allocationInfo", Type::Data(DvsHostInfrastructureTrafficResourceAllocation::INFO)),
             ],
             || Box::new(DvsHostInfrastructureTrafficResource::default()),
         );
@@ -2046,10 +1988,7 @@ impl DataType for DvsResourceRuntimeInfo {
                 FieldInfo::opt("capacity", Type::Int),
                 FieldInfo::opt("usage", Type::Int),
                 FieldInfo::opt("available", Type::Int),
-                FieldInfo::list(
-                    "allocatedResource",
-                    Type::Data(DvsVnicAllocatedResource::INFO),
-                ),
+                FieldInfo::list("allocatedResource", Type::Data(DvsVnicAllocatedResource::INFO)),
                 FieldInfo::list(
                     "vmVnicNetworkResourcePoolRuntime",
                     Type::Data(DvsVmVnicNetworkResourcePoolRuntimeInfo::INFO),

@@ -72,10 +72,7 @@ impl DataType for EnumDescription {
         static INFO: TypeInfo = TypeInfo::new(
             "EnumDescription",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::list_req("tags", Type::Data(ElementDescription::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::list_req("tags", Type::Data(ElementDescription::INFO))],
             || Box::new(EnumDescription::default()),
         );
         &INFO
@@ -344,20 +341,11 @@ impl DataType for Extension {
                 FieldInfo::list("resourceList", Type::Data(ExtensionResourceInfo::INFO)),
                 FieldInfo::req("lastHeartbeatTime", Type::DateTime),
                 FieldInfo::opt("healthInfo", Type::Data(ExtensionHealthInfo::INFO)),
-                FieldInfo::opt(
-                    "ovfConsumerInfo",
-                    Type::Data(ExtensionOvfConsumerInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "extendedProductInfo",
-                    Type::Data(ExtExtendedProductInfo::INFO),
-                ),
+                FieldInfo::opt("ovfConsumerInfo", Type::Data(ExtensionOvfConsumerInfo::INFO)),
+                FieldInfo::opt("extendedProductInfo", Type::Data(ExtExtendedProductInfo::INFO)),
                 FieldInfo::list("managedEntityInfo", Type::Data(ExtManagedEntityInfo::INFO)),
                 FieldInfo::opt("shownInSolutionManager", Type::Boolean),
-                FieldInfo::opt(
-                    "solutionManagerInfo",
-                    Type::Data(ExtSolutionManagerInfo::INFO),
-                ),
+                FieldInfo::opt("solutionManagerInfo", Type::Data(ExtSolutionManagerInfo::INFO)),
             ],
             || Box::new(Extension::default()),
         );
@@ -628,10 +616,7 @@ impl DataType for ExtensionEventTypeInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionEventTypeInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("eventID", Type::String),
-                FieldInfo::opt("eventTypeSchema", Type::String),
-            ],
+            &[FieldInfo::req("eventID", Type::String), FieldInfo::opt("eventTypeSchema", Type::String)],
             || Box::new(ExtensionEventTypeInfo::default()),
         );
         &INFO
@@ -717,10 +702,7 @@ impl DataType for ExtensionPrivilegeInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionPrivilegeInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("privID", Type::String),
-                FieldInfo::req("privGroupName", Type::String),
-            ],
+            &[FieldInfo::req("privID", Type::String), FieldInfo::req("privGroupName", Type::String)],
             || Box::new(ExtensionPrivilegeInfo::default()),
         );
         &INFO
@@ -859,10 +841,7 @@ impl DataType for ExtensionOvfConsumerInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionOvfConsumerInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("callbackUrl", Type::String),
-                FieldInfo::list_req("sectionType", Type::String),
-            ],
+            &[FieldInfo::req("callbackUrl", Type::String), FieldInfo::list_req("sectionType", Type::String)],
             || Box::new(ExtensionOvfConsumerInfo::default()),
         );
         &INFO
@@ -907,10 +886,7 @@ impl DataType for ExtensionManagerIpAllocationUsage {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionManagerIpAllocationUsage",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("extensionKey", Type::String),
-                FieldInfo::req("numAddresses", Type::Int),
-            ],
+            &[FieldInfo::req("extensionKey", Type::String), FieldInfo::req("numAddresses", Type::Int)],
             || Box::new(ExtensionManagerIpAllocationUsage::default()),
         );
         &INFO
@@ -999,9 +975,8 @@ pub struct EntityBackup {}
 
 impl DataType for EntityBackup {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("EntityBackup", Some(DynamicData::INFO), &[], || {
-            Box::new(EntityBackup::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("EntityBackup", Some(DynamicData::INFO), &[], || Box::new(EntityBackup::default()));
         &INFO
     };
 }
@@ -1268,10 +1243,7 @@ impl DataType for ExtSolutionManagerInfoTabInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtSolutionManagerInfoTabInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("label", Type::String),
-                FieldInfo::req("url", Type::String),
-            ],
+            &[FieldInfo::req("label", Type::String), FieldInfo::req("url", Type::String)],
             || Box::new(ExtSolutionManagerInfoTabInfo::default()),
         );
         &INFO
@@ -1380,10 +1352,7 @@ impl DataType for EVCMode {
                 FieldInfo::list("guaranteedCPUFeatures", Type::Data(HostCpuIdInfo::INFO)),
                 FieldInfo::list("featureCapability", Type::Data(HostFeatureCapability::INFO)),
                 FieldInfo::list("featureMask", Type::Data(HostFeatureMask::INFO)),
-                FieldInfo::list(
-                    "featureRequirement",
-                    Type::Data(VirtualMachineFeatureRequirement::INFO),
-                ),
+                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
                 FieldInfo::req("vendor", Type::String),
                 FieldInfo::list("track", Type::String),
                 FieldInfo::req("vendorTier", Type::Int),
@@ -1504,10 +1473,7 @@ impl DataType for ExtendedEventPair {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtendedEventPair",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("value", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("value", Type::String)],
             || Box::new(ExtendedEventPair::default()),
         );
         &INFO

@@ -13,9 +13,7 @@ pub struct EventArgument {}
 impl DataType for EventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("EventArgument", Some(DynamicData::INFO), &[], || {
-                Box::new(EventArgument::default())
-            });
+            TypeInfo::new("EventArgument", Some(DynamicData::INFO), &[], || Box::new(EventArgument::default()));
         &INFO
     };
 }
@@ -363,10 +361,7 @@ impl DataType for EventFilterSpecByEntity {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("entity", Type::Ref),
-                FieldInfo::req(
-                    "recursion",
-                    Type::Enum(EventFilterSpecRecursionOption::INFO),
-                ),
+                FieldInfo::req("recursion", Type::Enum(EventFilterSpecRecursionOption::INFO)),
             ],
             || Box::new(EventFilterSpecByEntity::default()),
         );
@@ -412,10 +407,7 @@ impl DataType for EventFilterSpecByTime {
         static INFO: TypeInfo = TypeInfo::new(
             "EventFilterSpecByTime",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("beginTime", Type::DateTime),
-                FieldInfo::opt("endTime", Type::DateTime),
-            ],
+            &[FieldInfo::opt("beginTime", Type::DateTime), FieldInfo::opt("endTime", Type::DateTime)],
             || Box::new(EventFilterSpecByTime::default()),
         );
         &INFO
@@ -460,10 +452,7 @@ impl DataType for EventFilterSpecByUsername {
         static INFO: TypeInfo = TypeInfo::new(
             "EventFilterSpecByUsername",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("systemUser", Type::Boolean),
-                FieldInfo::list("userList", Type::String),
-            ],
+            &[FieldInfo::req("systemUser", Type::Boolean), FieldInfo::list("userList", Type::String)],
             || Box::new(EventFilterSpecByUsername::default()),
         );
         &INFO
@@ -500,12 +489,9 @@ pub struct EventManagerEventViewSpec {}
 
 impl DataType for EventManagerEventViewSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EventManagerEventViewSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(EventManagerEventViewSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("EventManagerEventViewSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(EventManagerEventViewSpec::default())
+        });
         &INFO
     };
 }
@@ -542,10 +528,7 @@ impl DataType for EventManagerViewByStartId {
         static INFO: TypeInfo = TypeInfo::new(
             "EventManagerViewByStartId",
             Some(EventManagerEventViewSpec::INFO),
-            &[
-                FieldInfo::req("startEventId", Type::Int),
-                FieldInfo::req("isForward", Type::Boolean),
-            ],
+            &[FieldInfo::req("startEventId", Type::Int), FieldInfo::req("isForward", Type::Boolean)],
             || Box::new(EventManagerViewByStartId::default()),
         );
         &INFO
@@ -608,10 +591,7 @@ impl DataType for EventAlarmExpression {
             "EventAlarmExpression",
             Some(AlarmExpression::INFO),
             &[
-                FieldInfo::list(
-                    "comparisons",
-                    Type::Data(EventAlarmExpressionComparison::INFO),
-                ),
+                FieldInfo::list("comparisons", Type::Data(EventAlarmExpressionComparison::INFO)),
                 FieldInfo::req("eventType", Type::String),
                 FieldInfo::opt("eventTypeId", Type::String),
                 FieldInfo::opt("objectType", Type::String),

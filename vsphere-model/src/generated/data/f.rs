@@ -22,10 +22,7 @@ impl DataType for FaultsByHost {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultsByHost",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(FaultsByHost::default()),
         );
         &INFO
@@ -70,10 +67,7 @@ impl DataType for FaultsByVM {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultsByVM",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(FaultsByVM::default()),
         );
         &INFO
@@ -125,10 +119,7 @@ impl DataType for FeatureEVCMode {
             &[
                 FieldInfo::list("mask", Type::Data(HostFeatureMask::INFO)),
                 FieldInfo::list("capability", Type::Data(HostFeatureCapability::INFO)),
-                FieldInfo::list(
-                    "requirement",
-                    Type::Data(VirtualMachineFeatureRequirement::INFO),
-                ),
+                FieldInfo::list("requirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
             ],
             || Box::new(FeatureEVCMode::default()),
         );
@@ -182,9 +173,7 @@ pub struct FolderFileQuery {
 impl DataType for FolderFileQuery {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FolderFileQuery", Some(FileQuery::INFO), &[], || {
-                Box::new(FolderFileQuery::default())
-            });
+            TypeInfo::new("FolderFileQuery", Some(FileQuery::INFO), &[], || Box::new(FolderFileQuery::default()));
         &INFO
     };
 }
@@ -223,10 +212,9 @@ pub struct FloppyImageFileQuery {
 
 impl DataType for FloppyImageFileQuery {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("FloppyImageFileQuery", Some(FileQuery::INFO), &[], || {
-                Box::new(FloppyImageFileQuery::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("FloppyImageFileQuery", Some(FileQuery::INFO), &[], || {
+            Box::new(FloppyImageFileQuery::default())
+        });
         &INFO
     };
 }
@@ -265,9 +253,8 @@ pub struct FolderFileInfo {
 
 impl DataType for FolderFileInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FolderFileInfo", Some(FileInfo::INFO), &[], || {
-            Box::new(FolderFileInfo::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("FolderFileInfo", Some(FileInfo::INFO), &[], || Box::new(FolderFileInfo::default()));
         &INFO
     };
 }
@@ -305,13 +292,13 @@ pub struct FloppyImageFileInfo {
 }
 
 impl DataType for FloppyImageFileInfo {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("FloppyImageFileInfo", Some(FileInfo::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("FloppyImageFileInfo", Some(FileInfo::INFO), &[], || {
                 Box::new(FloppyImageFileInfo::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for FloppyImageFileInfo {
@@ -416,10 +403,7 @@ impl DataType for FcoeConfigVlanRange {
         static INFO: TypeInfo = TypeInfo::new(
             "FcoeConfigVlanRange",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vlanLow", Type::Int),
-                FieldInfo::req("vlanHigh", Type::Int),
-            ],
+            &[FieldInfo::req("vlanLow", Type::Int), FieldInfo::req("vlanHigh", Type::Int)],
             || Box::new(FcoeConfigVlanRange::default()),
         );
         &INFO
@@ -575,10 +559,7 @@ impl DataType for FirewallProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "FirewallProfile",
             Some(ApplyProfile::INFO),
-            &[FieldInfo::list(
-                "ruleset",
-                Type::Data(FirewallProfileRulesetProfile::INFO),
-            )],
+            &[FieldInfo::list("ruleset", Type::Data(FirewallProfileRulesetProfile::INFO))],
             || Box::new(FirewallProfile::default()),
         );
         &INFO
@@ -685,10 +666,7 @@ impl DataType for FailoverNodeInfo {
             "FailoverNodeInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "clusterIpSettings",
-                    Type::Data(CustomizationIPSettings::INFO),
-                ),
+                FieldInfo::req("clusterIpSettings", Type::Data(CustomizationIPSettings::INFO)),
                 FieldInfo::opt("failoverIp", Type::Data(CustomizationIPSettings::INFO)),
                 FieldInfo::opt("biosUuid", Type::String),
             ],
@@ -966,10 +944,7 @@ impl DataType for FolderBatchAddStandaloneHostsResult {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("addedHosts", Type::Ref),
-                FieldInfo::list(
-                    "hostsFailedInventoryAdd",
-                    Type::Data(FolderFailedHostResult::INFO),
-                ),
+                FieldInfo::list("hostsFailedInventoryAdd", Type::Data(FolderFailedHostResult::INFO)),
             ],
             || Box::new(FolderBatchAddStandaloneHostsResult::default()),
         );
@@ -1019,14 +994,8 @@ impl DataType for FolderBatchAddHostsToClusterResult {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("hostsAddedToCluster", Type::Ref),
-                FieldInfo::list(
-                    "hostsFailedInventoryAdd",
-                    Type::Data(FolderFailedHostResult::INFO),
-                ),
-                FieldInfo::list(
-                    "hostsFailedMoveToCluster",
-                    Type::Data(FolderFailedHostResult::INFO),
-                ),
+                FieldInfo::list("hostsFailedInventoryAdd", Type::Data(FolderFailedHostResult::INFO)),
+                FieldInfo::list("hostsFailedMoveToCluster", Type::Data(FolderFailedHostResult::INFO)),
             ],
             || Box::new(FolderBatchAddHostsToClusterResult::default()),
         );
@@ -1074,10 +1043,7 @@ impl DataType for FolderExternallyManagedFolderInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "FolderExternallyManagedFolderInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("type", Type::String),
-            ],
+            &[FieldInfo::req("id", Type::String), FieldInfo::req("type", Type::String)],
             || Box::new(FolderExternallyManagedFolderInfo::default()),
         );
         &INFO

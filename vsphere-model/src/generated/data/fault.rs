@@ -81,10 +81,7 @@ impl DataType for FaultToleranceConfigSpec {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("metaDataPath", Type::Data(FaultToleranceMetaSpec::INFO)),
-                FieldInfo::opt(
-                    "secondaryVmSpec",
-                    Type::Data(FaultToleranceVMConfigSpec::INFO),
-                ),
+                FieldInfo::opt("secondaryVmSpec", Type::Data(FaultToleranceVMConfigSpec::INFO)),
                 FieldInfo::opt("metroFtEnabled", Type::Boolean),
                 FieldInfo::opt("metroFtHostGroup", Type::String),
             ],
@@ -391,10 +388,7 @@ impl DataType for FaultToleranceDiskSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceDiskSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("disk", Type::Data(VirtualDevice::INFO)),
-                FieldInfo::req("datastore", Type::Ref),
-            ],
+            &[FieldInfo::req("disk", Type::Data(VirtualDevice::INFO)), FieldInfo::req("datastore", Type::Ref)],
             || Box::new(FaultToleranceDiskSpec::default()),
         );
         &INFO
@@ -434,12 +428,10 @@ pub struct FaultDomainId {
 
 impl DataType for FaultDomainId {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FaultDomainId",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::String)],
-            || Box::new(FaultDomainId::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("FaultDomainId", Some(DynamicData::INFO), &[FieldInfo::req("id", Type::String)], || {
+                Box::new(FaultDomainId::default())
+            });
         &INFO
     };
 }

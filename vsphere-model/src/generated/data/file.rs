@@ -272,9 +272,8 @@ pub struct FileQuery {}
 
 impl DataType for FileQuery {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FileQuery", Some(DynamicData::INFO), &[], || {
-            Box::new(FileQuery::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("FileQuery", Some(DynamicData::INFO), &[], || Box::new(FileQuery::default()));
         &INFO
     };
 }

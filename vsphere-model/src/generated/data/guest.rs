@@ -81,10 +81,7 @@ impl DataType for GuestInfo {
                 FieldInfo::opt("guestId", Type::String),
                 FieldInfo::opt("guestFamily", Type::String),
                 FieldInfo::opt("guestFullName", Type::String),
-                FieldInfo::opt(
-                    "guestRebootStatus",
-                    Type::Data(VirtualMachineGuestRebootStatus::INFO),
-                ),
+                FieldInfo::opt("guestRebootStatus", Type::Data(VirtualMachineGuestRebootStatus::INFO)),
                 FieldInfo::opt("guestDetailedData", Type::String),
                 FieldInfo::opt("hostName", Type::String),
                 FieldInfo::opt("ipAddress", Type::String),
@@ -99,15 +96,9 @@ impl DataType for GuestInfo {
                 FieldInfo::opt("guestOperationsReady", Type::Boolean),
                 FieldInfo::opt("interactiveGuestOperationsReady", Type::Boolean),
                 FieldInfo::opt("guestStateChangeSupported", Type::Boolean),
-                FieldInfo::list(
-                    "generationInfo",
-                    Type::Data(GuestInfoNamespaceGenerationInfo::INFO),
-                ),
+                FieldInfo::list("generationInfo", Type::Data(GuestInfoNamespaceGenerationInfo::INFO)),
                 FieldInfo::opt("hwVersion", Type::String),
-                FieldInfo::opt(
-                    "customizationInfo",
-                    Type::Data(GuestInfoCustomizationInfo::INFO),
-                ),
+                FieldInfo::opt("customizationInfo", Type::Data(GuestInfoCustomizationInfo::INFO)),
             ],
             || Box::new(GuestInfo::default()),
         );
@@ -467,10 +458,7 @@ impl DataType for GuestScreenInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestScreenInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("width", Type::Int),
-                FieldInfo::req("height", Type::Int),
-            ],
+            &[FieldInfo::req("width", Type::Int), FieldInfo::req("height", Type::Int)],
             || Box::new(GuestScreenInfo::default()),
         );
         &INFO
@@ -515,10 +503,7 @@ impl DataType for GuestInfoNamespaceGenerationInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestInfoNamespaceGenerationInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("generationNo", Type::Int),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("generationNo", Type::Int)],
             || Box::new(GuestInfoNamespaceGenerationInfo::default()),
         );
         &INFO
@@ -984,9 +969,7 @@ pub struct GuestAuthSubject {}
 impl DataType for GuestAuthSubject {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("GuestAuthSubject", Some(DynamicData::INFO), &[], || {
-                Box::new(GuestAuthSubject::default())
-            });
+            TypeInfo::new("GuestAuthSubject", Some(DynamicData::INFO), &[], || Box::new(GuestAuthSubject::default()));
         &INFO
     };
 }
@@ -1016,12 +999,9 @@ pub struct GuestAuthAnySubject {
 
 impl DataType for GuestAuthAnySubject {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestAuthAnySubject",
-            Some(GuestAuthSubject::INFO),
-            &[],
-            || Box::new(GuestAuthAnySubject::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GuestAuthAnySubject", Some(GuestAuthSubject::INFO), &[], || {
+            Box::new(GuestAuthAnySubject::default())
+        });
         &INFO
     };
 }
@@ -1117,10 +1097,7 @@ impl DataType for GuestAuthAliasInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestAuthAliasInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("subject", Type::Data(GuestAuthSubject::INFO)),
-                FieldInfo::req("comment", Type::String),
-            ],
+            &[FieldInfo::req("subject", Type::Data(GuestAuthSubject::INFO)), FieldInfo::req("comment", Type::String)],
             || Box::new(GuestAuthAliasInfo::default()),
         );
         &INFO
@@ -1505,10 +1482,7 @@ impl DataType for GuestListFileInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestListFileInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("files", Type::Data(GuestFileInfo::INFO)),
-                FieldInfo::req("remaining", Type::Int),
-            ],
+            &[FieldInfo::list("files", Type::Data(GuestFileInfo::INFO)), FieldInfo::req("remaining", Type::Int)],
             || Box::new(GuestListFileInfo::default()),
         );
         &INFO
@@ -1777,10 +1751,7 @@ impl DataType for GuestRegKeyNameSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegKeyNameSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("registryPath", Type::String),
-                FieldInfo::req("wowBitness", Type::String),
-            ],
+            &[FieldInfo::req("registryPath", Type::String), FieldInfo::req("wowBitness", Type::String)],
             || Box::new(GuestRegKeyNameSpec::default()),
         );
         &INFO
@@ -1929,10 +1900,7 @@ impl DataType for GuestRegValueNameSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegValueNameSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("keyName", Type::Data(GuestRegKeyNameSpec::INFO)),
-                FieldInfo::req("name", Type::String),
-            ],
+            &[FieldInfo::req("keyName", Type::Data(GuestRegKeyNameSpec::INFO)), FieldInfo::req("name", Type::String)],
             || Box::new(GuestRegValueNameSpec::default()),
         );
         &INFO
@@ -1969,12 +1937,9 @@ pub struct GuestRegValueDataSpec {}
 
 impl DataType for GuestRegValueDataSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestRegValueDataSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(GuestRegValueDataSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GuestRegValueDataSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(GuestRegValueDataSpec::default())
+        });
         &INFO
     };
 }

@@ -148,12 +148,9 @@ pub struct HbrReplicationTargetSpec {}
 
 impl DataType for HbrReplicationTargetSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HbrReplicationTargetSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(HbrReplicationTargetSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HbrReplicationTargetSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(HbrReplicationTargetSpec::default())
+        });
         &INFO
     };
 }
@@ -188,10 +185,7 @@ impl DataType for HbrTargetSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HbrTargetSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("targetIP", Type::String),
-                FieldInfo::req("certificate", Type::String),
-            ],
+            &[FieldInfo::req("targetIP", Type::String), FieldInfo::req("certificate", Type::String)],
             || Box::new(HbrTargetSpec::default()),
         );
         &INFO
@@ -389,10 +383,7 @@ impl DataType for HttpNfcLeaseHostInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseHostInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("url", Type::String),
-                FieldInfo::req("sslThumbprint", Type::String),
-            ],
+            &[FieldInfo::req("url", Type::String), FieldInfo::req("sslThumbprint", Type::String)],
             || Box::new(HttpNfcLeaseHostInfo::default()),
         );
         &INFO
@@ -744,10 +735,7 @@ impl DataType for HttpNfcLeaseCapabilities {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseCapabilities",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("pullModeSupported", Type::Boolean),
-                FieldInfo::req("corsSupported", Type::Boolean),
-            ],
+            &[FieldInfo::req("pullModeSupported", Type::Boolean), FieldInfo::req("corsSupported", Type::Boolean)],
             || Box::new(HttpNfcLeaseCapabilities::default()),
         );
         &INFO
@@ -835,10 +823,7 @@ impl DataType for HealthSystemRuntime {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("systemHealthInfo", Type::Data(HostSystemHealthInfo::INFO)),
-                FieldInfo::opt(
-                    "hardwareStatusInfo",
-                    Type::Data(HostHardwareStatusInfo::INFO),
-                ),
+                FieldInfo::opt("hardwareStatusInfo", Type::Data(HostHardwareStatusInfo::INFO)),
             ],
             || Box::new(HealthSystemRuntime::default()),
         );

@@ -166,10 +166,7 @@ impl DataType for HostLicensableResourceInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostLicensableResourceInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "resource",
-                Type::Data(KeyAnyValue::INFO),
-            )],
+            &[FieldInfo::list_req("resource", Type::Data(KeyAnyValue::INFO))],
             || Box::new(HostLicensableResourceInfo::default()),
         );
         &INFO
@@ -216,8 +213,7 @@ pub struct HostMemberRuntimeInfo {
     /// `hostUplinkState`, since 8.0.3.0.
     pub host_uplink_state: Vec<DistributedVirtualSwitchHostMemberHostUplinkState>,
     /// `hostPerfNicOffloadState`, since 9.1.0.0.
-    pub host_perf_nic_offload_state:
-        Option<Box<DistributedVirtualSwitchHostMemberHostPerfNicOffloadState>>,
+    pub host_perf_nic_offload_state: Option<Box<DistributedVirtualSwitchHostMemberHostPerfNicOffloadState>>,
 }
 
 impl DataType for HostMemberRuntimeInfo {
@@ -231,14 +227,8 @@ impl DataType for HostMemberRuntimeInfo {
                 FieldInfo::opt("statusDetail", Type::String),
                 FieldInfo::opt("nsxtStatus", Type::String),
                 FieldInfo::opt("nsxtStatusDetail", Type::String),
-                FieldInfo::list(
-                    "healthCheckResult",
-                    Type::Data(HostMemberHealthCheckResult::INFO),
-                ),
-                FieldInfo::list(
-                    "hostUplinkState",
-                    Type::Data(DistributedVirtualSwitchHostMemberHostUplinkState::INFO),
-                ),
+                FieldInfo::list("healthCheckResult", Type::Data(HostMemberHealthCheckResult::INFO)),
+                FieldInfo::list("hostUplinkState", Type::Data(DistributedVirtualSwitchHostMemberHostUplinkState::INFO)),
                 FieldInfo::opt(
                     "hostPerfNicOffloadState",
                     Type::Data(DistributedVirtualSwitchHostMemberHostPerfNicOffloadState::INFO),
@@ -281,10 +271,7 @@ impl DataObject for HostMemberRuntimeInfo {
             4 => Slot::Scalar(&mut self.nsxt_status_detail),
             5 => Slot::Poly(&mut self.health_check_result),
             6 => Slot::List(&mut self.host_uplink_state),
-            7 => fill!(
-                self.host_perf_nic_offload_state,
-                DistributedVirtualSwitchHostMemberHostPerfNicOffloadState
-            ),
+            7 => fill!(self.host_perf_nic_offload_state, DistributedVirtualSwitchHostMemberHostPerfNicOffloadState),
             _ => Slot::None,
         }
     }
@@ -382,10 +369,7 @@ impl DataObject for HostMemberUplinkHealthCheckResult {
     }
 }
 
-inherit!(
-    HostMemberUplinkHealthCheckResult,
-    HostMemberHealthCheckResult
-);
+inherit!(HostMemberUplinkHealthCheckResult, HostMemberHealthCheckResult);
 impl Extends<HostMemberHealthCheckResult> for HostMemberUplinkHealthCheckResult {}
 
 /// `HostActiveDirectory`, since 4.1.
@@ -587,10 +571,7 @@ impl DataType for HostAssignableHardwareConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostAssignableHardwareConfig",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "attributeOverride",
-                Type::Data(HostAssignableHardwareConfigAttributeOverride::INFO),
-            )],
+            &[FieldInfo::list("attributeOverride", Type::Data(HostAssignableHardwareConfigAttributeOverride::INFO))],
             || Box::new(HostAssignableHardwareConfig::default()),
         );
         &INFO
@@ -737,10 +718,7 @@ impl DataType for HostAuthenticationManagerInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostAuthenticationManagerInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "authConfig",
-                Type::Data(HostAuthenticationStoreInfo::INFO),
-            )],
+            &[FieldInfo::list_req("authConfig", Type::Data(HostAuthenticationStoreInfo::INFO))],
             || Box::new(HostAuthenticationManagerInfo::default()),
         );
         &INFO
@@ -953,10 +931,7 @@ impl DataType for HostBootDevice {
         static INFO: TypeInfo = TypeInfo::new(
             "HostBootDevice",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("description", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("description", Type::String)],
             || Box::new(HostBootDevice::default()),
         );
         &INFO
@@ -1001,10 +976,7 @@ impl DataType for HostCacheConfigurationSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostCacheConfigurationSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::req("swapSize", Type::Long),
-            ],
+            &[FieldInfo::req("datastore", Type::Ref), FieldInfo::req("swapSize", Type::Long)],
             || Box::new(HostCacheConfigurationSpec::default()),
         );
         &INFO
@@ -1049,10 +1021,7 @@ impl DataType for HostCacheConfigurationInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostCacheConfigurationInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::req("swapSize", Type::Long),
-            ],
+            &[FieldInfo::req("key", Type::Ref), FieldInfo::req("swapSize", Type::Long)],
             || Box::new(HostCacheConfigurationInfo::default()),
         );
         &INFO
@@ -2079,9 +2048,7 @@ pub struct HostConfigChange {}
 impl DataType for HostConfigChange {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostConfigChange", Some(DynamicData::INFO), &[], || {
-                Box::new(HostConfigChange::default())
-            });
+            TypeInfo::new("HostConfigChange", Some(DynamicData::INFO), &[], || Box::new(HostConfigChange::default()));
         &INFO
     };
 }
@@ -2563,10 +2530,7 @@ impl DataType for HostCpuPowerManagementInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostCpuPowerManagementInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("currentPolicy", Type::String),
-                FieldInfo::opt("hardwareSupport", Type::String),
-            ],
+            &[FieldInfo::opt("currentPolicy", Type::String), FieldInfo::opt("hardwareSupport", Type::String)],
             || Box::new(HostCpuPowerManagementInfo::default()),
         );
         &INFO
@@ -3007,10 +2971,7 @@ impl DataType for HostDateTimeSystemServiceTestResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDateTimeSystemServiceTestResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("workingNormally", Type::Boolean),
-                FieldInfo::list("report", Type::String),
-            ],
+            &[FieldInfo::req("workingNormally", Type::Boolean), FieldInfo::list("report", Type::String)],
             || Box::new(HostDateTimeSystemServiceTestResult::default()),
         );
         &INFO
@@ -3096,10 +3057,7 @@ impl DataType for HostDevice {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDevice",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("deviceName", Type::String),
-                FieldInfo::req("deviceType", Type::String),
-            ],
+            &[FieldInfo::req("deviceName", Type::String), FieldInfo::req("deviceType", Type::String)],
             || Box::new(HostDevice::default()),
         );
         &INFO
@@ -3144,10 +3102,7 @@ impl DataType for HostDhcpService {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDhcpService",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("spec", Type::Data(HostDhcpServiceSpec::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("spec", Type::Data(HostDhcpServiceSpec::INFO))],
             || Box::new(HostDhcpService::default()),
         );
         &INFO
@@ -3371,12 +3326,10 @@ pub struct HostDirectoryStoreInfo {
 
 impl DataType for HostDirectoryStoreInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostDirectoryStoreInfo",
-            Some(HostAuthenticationStoreInfo::INFO),
-            &[],
-            || Box::new(HostDirectoryStoreInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostDirectoryStoreInfo", Some(HostAuthenticationStoreInfo::INFO), &[], || {
+                Box::new(HostDirectoryStoreInfo::default())
+            });
         &INFO
     };
 }
@@ -3468,10 +3421,9 @@ pub struct HostDiskDimensions {}
 
 impl DataType for HostDiskDimensions {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostDiskDimensions", Some(DynamicData::INFO), &[], || {
-                Box::new(HostDiskDimensions::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostDiskDimensions", Some(DynamicData::INFO), &[], || {
+            Box::new(HostDiskDimensions::default())
+        });
         &INFO
     };
 }
@@ -3559,10 +3511,7 @@ impl DataType for HostDiskDimensionsLba {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDiskDimensionsLba",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("blockSize", Type::Int),
-                FieldInfo::req("block", Type::Long),
-            ],
+            &[FieldInfo::req("blockSize", Type::Int), FieldInfo::req("block", Type::Long)],
             || Box::new(HostDiskDimensionsLba::default()),
         );
         &INFO
@@ -3989,14 +3938,8 @@ impl DataType for HostDnsConfigSpec {
             "HostDnsConfigSpec",
             Some(HostDnsConfig::INFO),
             &[
-                FieldInfo::opt(
-                    "virtualNicConnection",
-                    Type::Data(HostVirtualNicConnection::INFO),
-                ),
-                FieldInfo::opt(
-                    "virtualNicConnectionV6",
-                    Type::Data(HostVirtualNicConnection::INFO),
-                ),
+                FieldInfo::opt("virtualNicConnection", Type::Data(HostVirtualNicConnection::INFO)),
+                FieldInfo::opt("virtualNicConnectionV6", Type::Data(HostVirtualNicConnection::INFO)),
             ],
             || Box::new(HostDnsConfigSpec::default()),
         );
@@ -4163,10 +4106,7 @@ impl DataType for HostEsxAgentHostManagerConfigInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostEsxAgentHostManagerConfigInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("agentVmDatastore", Type::Ref),
-                FieldInfo::opt("agentVmNetwork", Type::Ref),
-            ],
+            &[FieldInfo::opt("agentVmDatastore", Type::Ref), FieldInfo::opt("agentVmNetwork", Type::Ref)],
             || Box::new(HostEsxAgentHostManagerConfigInfo::default()),
         );
         &INFO
@@ -4211,10 +4151,7 @@ impl DataType for HostFaultToleranceManagerComponentHealthInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFaultToleranceManagerComponentHealthInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("isStorageHealthy", Type::Boolean),
-                FieldInfo::req("isNetworkHealthy", Type::Boolean),
-            ],
+            &[FieldInfo::req("isStorageHealthy", Type::Boolean), FieldInfo::req("isNetworkHealthy", Type::Boolean)],
             || Box::new(HostFaultToleranceManagerComponentHealthInfo::default()),
         );
         &INFO
@@ -4365,10 +4302,7 @@ impl DataType for HostFeatureVersionInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFeatureVersionInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("value", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("value", Type::String)],
             || Box::new(HostFeatureVersionInfo::default()),
         );
         &INFO
@@ -4413,10 +4347,7 @@ impl DataType for HostFileAccess {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFileAccess",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("who", Type::String),
-                FieldInfo::req("what", Type::String),
-            ],
+            &[FieldInfo::req("who", Type::String), FieldInfo::req("what", Type::String)],
             || Box::new(HostFileAccess::default()),
         );
         &INFO
@@ -4663,10 +4594,7 @@ impl DataType for HostFirewallDefaultPolicy {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFirewallDefaultPolicy",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("incomingBlocked", Type::Boolean),
-                FieldInfo::opt("outgoingBlocked", Type::Boolean),
-            ],
+            &[FieldInfo::opt("incomingBlocked", Type::Boolean), FieldInfo::opt("outgoingBlocked", Type::Boolean)],
             || Box::new(HostFirewallDefaultPolicy::default()),
         );
         &INFO
@@ -4752,10 +4680,7 @@ impl DataType for HostForceMountedInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostForceMountedInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("persist", Type::Boolean),
-                FieldInfo::req("mounted", Type::Boolean),
-            ],
+            &[FieldInfo::req("persist", Type::Boolean), FieldInfo::req("mounted", Type::Boolean)],
             || Box::new(HostForceMountedInfo::default()),
         );
         &INFO
@@ -5139,10 +5064,7 @@ impl DataType for HostHardwareInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("systemInfo", Type::Data(HostSystemInfo::INFO)),
-                FieldInfo::opt(
-                    "cpuPowerManagementInfo",
-                    Type::Data(HostCpuPowerManagementInfo::INFO),
-                ),
+                FieldInfo::opt("cpuPowerManagementInfo", Type::Data(HostCpuPowerManagementInfo::INFO)),
                 FieldInfo::req("cpuInfo", Type::Data(HostCpuInfo::INFO)),
                 FieldInfo::list_req("cpuPkg", Type::Data(HostCpuPackage::INFO)),
                 FieldInfo::req("memorySize", Type::Long),
@@ -5152,14 +5074,8 @@ impl DataType for HostHardwareInfo {
                 FieldInfo::list("dvxClasses", Type::Data(HostDvxClass::INFO)),
                 FieldInfo::list("cpuFeature", Type::Data(HostCpuIdInfo::INFO)),
                 FieldInfo::opt("biosInfo", Type::Data(HostBIOSInfo::INFO)),
-                FieldInfo::opt(
-                    "reliableMemoryInfo",
-                    Type::Data(HostReliableMemoryInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "persistentMemoryInfo",
-                    Type::Data(HostPersistentMemoryInfo::INFO),
-                ),
+                FieldInfo::opt("reliableMemoryInfo", Type::Data(HostReliableMemoryInfo::INFO)),
+                FieldInfo::opt("persistentMemoryInfo", Type::Data(HostPersistentMemoryInfo::INFO)),
                 FieldInfo::opt("sgxInfo", Type::Data(HostSgxInfo::INFO)),
                 FieldInfo::opt("sevInfo", Type::Data(HostSevInfo::INFO)),
                 FieldInfo::opt("memoryTieringType", Type::String),
@@ -5271,15 +5187,9 @@ impl DataType for HostHardwareStatusInfo {
             "HostHardwareStatusInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "memoryStatusInfo",
-                    Type::Data(HostHardwareElementInfo::INFO),
-                ),
+                FieldInfo::list("memoryStatusInfo", Type::Data(HostHardwareElementInfo::INFO)),
                 FieldInfo::list("cpuStatusInfo", Type::Data(HostHardwareElementInfo::INFO)),
-                FieldInfo::list(
-                    "storageStatusInfo",
-                    Type::Data(HostStorageElementInfo::INFO),
-                ),
+                FieldInfo::list("storageStatusInfo", Type::Data(HostStorageElementInfo::INFO)),
                 FieldInfo::list("dpuStatusInfo", Type::Data(DpuStatusInfo::INFO)),
             ],
             || Box::new(HostHardwareStatusInfo::default()),
@@ -5330,10 +5240,7 @@ impl DataType for HostHardwareElementInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostHardwareElementInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("status", Type::Data(ElementDescription::INFO)),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("status", Type::Data(ElementDescription::INFO))],
             || Box::new(HostHardwareElementInfo::default()),
         );
         &INFO
@@ -5378,10 +5285,7 @@ impl DataType for HostStorageElementInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageElementInfo",
             Some(HostHardwareElementInfo::INFO),
-            &[FieldInfo::list(
-                "operationalInfo",
-                Type::Data(HostStorageOperationalInfo::INFO),
-            )],
+            &[FieldInfo::list("operationalInfo", Type::Data(HostStorageOperationalInfo::INFO))],
             || Box::new(HostStorageElementInfo::default()),
         );
         &INFO
@@ -5433,10 +5337,7 @@ impl DataType for HostStorageOperationalInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageOperationalInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("property", Type::String),
-                FieldInfo::req("value", Type::String),
-            ],
+            &[FieldInfo::req("property", Type::String), FieldInfo::req("value", Type::String)],
             || Box::new(HostStorageOperationalInfo::default()),
         );
         &INFO
@@ -5474,9 +5375,7 @@ pub struct HostHbaCreateSpec {}
 impl DataType for HostHbaCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostHbaCreateSpec", Some(DynamicData::INFO), &[], || {
-                Box::new(HostHbaCreateSpec::default())
-            });
+            TypeInfo::new("HostHbaCreateSpec", Some(DynamicData::INFO), &[], || Box::new(HostHbaCreateSpec::default()));
         &INFO
     };
 }
@@ -5688,8 +5587,7 @@ pub struct HostProxySwitch {
     /// `autoDeployOwned`, since 9.1.0.0.
     pub auto_deploy_owned: Option<bool>,
     /// `hostPerfNicOffloadState`, since 9.1.0.0.
-    pub host_perf_nic_offload_state:
-        Option<Box<DistributedVirtualSwitchHostMemberHostPerfNicOffloadState>>,
+    pub host_perf_nic_offload_state: Option<Box<DistributedVirtualSwitchHostMemberHostPerfNicOffloadState>>,
     /// `teplessMode`, since 9.1.0.0.
     pub tepless_mode: Option<bool>,
 }
@@ -5724,10 +5622,7 @@ impl DataType for HostProxySwitch {
                 FieldInfo::opt("nsxtStatusDetail", Type::String),
                 FieldInfo::opt("ensInfo", Type::Data(HostProxySwitchEnsInfo::INFO)),
                 FieldInfo::opt("networkOffloadingEnabled", Type::Boolean),
-                FieldInfo::list(
-                    "hostUplinkState",
-                    Type::Data(DistributedVirtualSwitchHostMemberHostUplinkState::INFO),
-                ),
+                FieldInfo::list("hostUplinkState", Type::Data(DistributedVirtualSwitchHostMemberHostUplinkState::INFO)),
                 FieldInfo::opt("autoDeployOwned", Type::Boolean),
                 FieldInfo::opt(
                     "hostPerfNicOffloadState",
@@ -5808,10 +5703,7 @@ impl DataObject for HostProxySwitch {
             20 => Slot::Scalar(&mut self.network_offloading_enabled),
             21 => Slot::List(&mut self.host_uplink_state),
             22 => Slot::Scalar(&mut self.auto_deploy_owned),
-            23 => fill!(
-                self.host_perf_nic_offload_state,
-                DistributedVirtualSwitchHostMemberHostPerfNicOffloadState
-            ),
+            23 => fill!(self.host_perf_nic_offload_state, DistributedVirtualSwitchHostMemberHostPerfNicOffloadState),
             24 => Slot::Scalar(&mut self.tepless_mode),
             _ => Slot::None,
         }
@@ -5832,10 +5724,7 @@ impl DataType for HostProxySwitchSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostProxySwitchSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::opt(
-                "backing",
-                Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO),
-            )],
+            &[FieldInfo::opt("backing", Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO))],
             || Box::new(HostProxySwitchSpec::default()),
         );
         &INFO
@@ -6050,10 +5939,7 @@ impl DataType for HostImageProfileSummary {
         static INFO: TypeInfo = TypeInfo::new(
             "HostImageProfileSummary",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("vendor", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("vendor", Type::String)],
             || Box::new(HostImageProfileSummary::default()),
         );
         &INFO
@@ -6106,10 +5992,7 @@ impl DataType for HostIpConfig {
                 FieldInfo::req("dhcp", Type::Boolean),
                 FieldInfo::opt("ipAddress", Type::String),
                 FieldInfo::opt("subnetMask", Type::String),
-                FieldInfo::opt(
-                    "ipV6Config",
-                    Type::Data(HostIpConfigIpV6AddressConfiguration::INFO),
-                ),
+                FieldInfo::opt("ipV6Config", Type::Data(HostIpConfigIpV6AddressConfiguration::INFO)),
             ],
             || Box::new(HostIpConfig::default()),
         );
@@ -6344,14 +6227,8 @@ impl DataType for HostIpRouteConfigSpec {
             "HostIpRouteConfigSpec",
             Some(HostIpRouteConfig::INFO),
             &[
-                FieldInfo::opt(
-                    "gatewayDeviceConnection",
-                    Type::Data(HostVirtualNicConnection::INFO),
-                ),
-                FieldInfo::opt(
-                    "ipV6GatewayDeviceConnection",
-                    Type::Data(HostVirtualNicConnection::INFO),
-                ),
+                FieldInfo::opt("gatewayDeviceConnection", Type::Data(HostVirtualNicConnection::INFO)),
+                FieldInfo::opt("ipV6GatewayDeviceConnection", Type::Data(HostVirtualNicConnection::INFO)),
             ],
             || Box::new(HostIpRouteConfigSpec::default()),
         );
@@ -6381,10 +6258,7 @@ impl DataObject for HostIpRouteConfigSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             4 => fill!(self.gateway_device_connection, HostVirtualNicConnection),
-            5 => fill!(
-                self.ip_v6_gateway_device_connection,
-                HostVirtualNicConnection
-            ),
+            5 => fill!(self.ip_v6_gateway_device_connection, HostVirtualNicConnection),
             _ => self.base.slot(index),
         }
     }
@@ -6788,10 +6662,7 @@ impl DataType for HostPosixAccountSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPosixAccountSpec",
             Some(HostAccountSpec::INFO),
-            &[
-                FieldInfo::opt("posixId", Type::Int),
-                FieldInfo::opt("shellAccess", Type::Boolean),
-            ],
+            &[FieldInfo::opt("posixId", Type::Int), FieldInfo::opt("shellAccess", Type::Boolean)],
             || Box::new(HostPosixAccountSpec::default()),
         );
         &INFO
@@ -6840,12 +6711,10 @@ pub struct HostLocalAuthenticationInfo {
 
 impl DataType for HostLocalAuthenticationInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostLocalAuthenticationInfo",
-            Some(HostAuthenticationStoreInfo::INFO),
-            &[],
-            || Box::new(HostLocalAuthenticationInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostLocalAuthenticationInfo", Some(HostAuthenticationStoreInfo::INFO), &[], || {
+                Box::new(HostLocalAuthenticationInfo::default())
+            });
         &INFO
     };
 }
@@ -6941,10 +6810,7 @@ impl DataType for HostLocalFileSystemVolumeSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostLocalFileSystemVolumeSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("localPath", Type::String),
-            ],
+            &[FieldInfo::req("device", Type::String), FieldInfo::req("localPath", Type::String)],
             || Box::new(HostLocalFileSystemVolumeSpec::default()),
         );
         &INFO
@@ -7176,10 +7042,7 @@ impl DataType for HostLowLevelProvisioningManagerSnapshotLayoutSpec {
                 FieldInfo::req("id", Type::Int),
                 FieldInfo::req("srcFilename", Type::String),
                 FieldInfo::req("dstFilename", Type::String),
-                FieldInfo::list(
-                    "disk",
-                    Type::Data(HostLowLevelProvisioningManagerDiskLayoutSpec::INFO),
-                ),
+                FieldInfo::list("disk", Type::Data(HostLowLevelProvisioningManagerDiskLayoutSpec::INFO)),
             ],
             || Box::new(HostLowLevelProvisioningManagerSnapshotLayoutSpec::default()),
         );
@@ -7340,10 +7203,7 @@ impl DataType for HostLowLevelProvisioningManagerFileDeleteSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostLowLevelProvisioningManagerFileDeleteSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("fileName", Type::String),
-                FieldInfo::req("fileType", Type::String),
-            ],
+            &[FieldInfo::req("fileName", Type::String), FieldInfo::req("fileType", Type::String)],
             || Box::new(HostLowLevelProvisioningManagerFileDeleteSpec::default()),
         );
         &INFO
@@ -7441,10 +7301,7 @@ impl DataType for HostMaintenanceSpec {
             &[
                 FieldInfo::opt("vsanMode", Type::Data(VsanHostDecommissionMode::INFO)),
                 FieldInfo::opt("purpose", Type::String),
-                FieldInfo::opt(
-                    "evacMode",
-                    Type::Data(HostMaintenanceSpecEvacuationMode::INFO),
-                ),
+                FieldInfo::opt("evacMode", Type::Data(HostMaintenanceSpecEvacuationMode::INFO)),
             ],
             || Box::new(HostMaintenanceSpec::default()),
         );
@@ -7724,10 +7581,7 @@ impl DataType for HostMultipathInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostMultipathInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "lun",
-                Type::Data(HostMultipathInfoLogicalUnit::INFO),
-            )],
+            &[FieldInfo::list("lun", Type::Data(HostMultipathInfoLogicalUnit::INFO))],
             || Box::new(HostMultipathInfo::default()),
         );
         &INFO
@@ -7868,10 +7722,7 @@ impl DataObject for HostMultipathInfoHppLogicalUnitPolicy {
     }
 }
 
-inherit!(
-    HostMultipathInfoHppLogicalUnitPolicy,
-    HostMultipathInfoLogicalUnitPolicy
-);
+inherit!(HostMultipathInfoHppLogicalUnitPolicy, HostMultipathInfoLogicalUnitPolicy);
 impl Extends<HostMultipathInfoLogicalUnitPolicy> for HostMultipathInfoHppLogicalUnitPolicy {}
 
 /// `HostMultipathInfoLogicalUnitStorageArrayTypePolicy`, since 4.0.
@@ -7964,10 +7815,7 @@ impl DataObject for HostMultipathInfoFixedLogicalUnitPolicy {
     }
 }
 
-inherit!(
-    HostMultipathInfoFixedLogicalUnitPolicy,
-    HostMultipathInfoLogicalUnitPolicy
-);
+inherit!(HostMultipathInfoFixedLogicalUnitPolicy, HostMultipathInfoLogicalUnitPolicy);
 impl Extends<HostMultipathInfoLogicalUnitPolicy> for HostMultipathInfoFixedLogicalUnitPolicy {}
 
 /// `HostMultipathInfoLogicalUnit`, since 2.0.
@@ -7997,10 +7845,7 @@ impl DataType for HostMultipathInfoLogicalUnit {
                 FieldInfo::req("id", Type::String),
                 FieldInfo::req("lun", Type::String),
                 FieldInfo::list_req("path", Type::Data(HostMultipathInfoPath::INFO)),
-                FieldInfo::req(
-                    "policy",
-                    Type::Data(HostMultipathInfoLogicalUnitPolicy::INFO),
-                ),
+                FieldInfo::req("policy", Type::Data(HostMultipathInfoLogicalUnitPolicy::INFO)),
                 FieldInfo::opt(
                     "storageArrayTypePolicy",
                     Type::Data(HostMultipathInfoLogicalUnitStorageArrayTypePolicy::INFO),
@@ -8039,10 +7884,7 @@ impl DataObject for HostMultipathInfoLogicalUnit {
             2 => Slot::Scalar(&mut self.lun),
             3 => Slot::List(&mut self.path),
             4 => Slot::Poly(&mut self.policy),
-            5 => fill!(
-                self.storage_array_type_policy,
-                HostMultipathInfoLogicalUnitStorageArrayTypePolicy
-            ),
+            5 => fill!(self.storage_array_type_policy, HostMultipathInfoLogicalUnitStorageArrayTypePolicy),
             _ => Slot::None,
         }
     }
@@ -8140,10 +7982,7 @@ impl DataType for HostMultipathStateInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostMultipathStateInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "path",
-                Type::Data(HostMultipathStateInfoPath::INFO),
-            )],
+            &[FieldInfo::list("path", Type::Data(HostMultipathStateInfoPath::INFO))],
             || Box::new(HostMultipathStateInfo::default()),
         );
         &INFO
@@ -8186,10 +8025,7 @@ impl DataType for HostMultipathStateInfoPath {
         static INFO: TypeInfo = TypeInfo::new(
             "HostMultipathStateInfoPath",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("pathState", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("pathState", Type::String)],
             || Box::new(HostMultipathStateInfoPath::default()),
         );
         &INFO
@@ -8503,10 +8339,7 @@ impl DataType for HostNatService {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNatService",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("spec", Type::Data(HostNatServiceSpec::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("spec", Type::Data(HostNatServiceSpec::INFO))],
             || Box::new(HostNatService::default()),
         );
         &INFO
@@ -8711,14 +8544,8 @@ impl DataType for HostNatServiceSpec {
                 FieldInfo::req("configPort", Type::Boolean),
                 FieldInfo::req("ipGatewayAddress", Type::String),
                 FieldInfo::req("udpTimeout", Type::Int),
-                FieldInfo::list(
-                    "portForward",
-                    Type::Data(HostNatServicePortForwardSpec::INFO),
-                ),
-                FieldInfo::opt(
-                    "nameService",
-                    Type::Data(HostNatServiceNameServiceSpec::INFO),
-                ),
+                FieldInfo::list("portForward", Type::Data(HostNatServicePortForwardSpec::INFO)),
+                FieldInfo::opt("nameService", Type::Data(HostNatServiceNameServiceSpec::INFO)),
             ],
             || Box::new(HostNatServiceSpec::default()),
         );
@@ -9232,14 +9059,8 @@ impl DataType for HostNetworkPolicy {
             &[
                 FieldInfo::opt("security", Type::Data(HostNetworkSecurityPolicy::INFO)),
                 FieldInfo::opt("nicTeaming", Type::Data(HostNicTeamingPolicy::INFO)),
-                FieldInfo::opt(
-                    "offloadPolicy",
-                    Type::Data(HostNetOffloadCapabilities::INFO),
-                ),
-                FieldInfo::opt(
-                    "shapingPolicy",
-                    Type::Data(HostNetworkTrafficShapingPolicy::INFO),
-                ),
+                FieldInfo::opt("offloadPolicy", Type::Data(HostNetOffloadCapabilities::INFO)),
+                FieldInfo::opt("shapingPolicy", Type::Data(HostNetworkTrafficShapingPolicy::INFO)),
             ],
             || Box::new(HostNetworkPolicy::default()),
         );
@@ -9485,10 +9306,7 @@ impl DataType for HostNicOrderPolicy {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNicOrderPolicy",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("activeNic", Type::String),
-                FieldInfo::list("standbyNic", Type::String),
-            ],
+            &[FieldInfo::list("activeNic", Type::String), FieldInfo::list("standbyNic", Type::String)],
             || Box::new(HostNicOrderPolicy::default()),
         );
         &INFO
@@ -9659,10 +9477,7 @@ impl DataType for HostNtpConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNtpConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("server", Type::String),
-                FieldInfo::list("configFile", Type::String),
-            ],
+            &[FieldInfo::list("server", Type::String), FieldInfo::list("configFile", Type::String)],
             || Box::new(HostNtpConfig::default()),
         );
         &INFO
@@ -10055,10 +9870,7 @@ impl DataType for HostNvmeDiscoveryLogEntry {
                 FieldInfo::req("subsystemPortId", Type::Int),
                 FieldInfo::req("controllerId", Type::Int),
                 FieldInfo::req("adminQueueMaxSize", Type::Int),
-                FieldInfo::req(
-                    "transportParameters",
-                    Type::Data(HostNvmeTransportParameters::INFO),
-                ),
+                FieldInfo::req("transportParameters", Type::Data(HostNvmeTransportParameters::INFO)),
                 FieldInfo::req("transportRequirements", Type::String),
                 FieldInfo::req("connected", Type::Boolean),
             ],
@@ -10183,10 +9995,7 @@ impl DataType for HostNvmeSpec {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("hbaName", Type::String),
-                FieldInfo::req(
-                    "transportParameters",
-                    Type::Data(HostNvmeTransportParameters::INFO),
-                ),
+                FieldInfo::req("transportParameters", Type::Data(HostNvmeTransportParameters::INFO)),
             ],
             || Box::new(HostNvmeSpec::default()),
         );
@@ -10230,10 +10039,7 @@ impl DataType for HostNvmeTopology {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNvmeTopology",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "adapter",
-                Type::Data(HostNvmeTopologyInterface::INFO),
-            )],
+            &[FieldInfo::list("adapter", Type::Data(HostNvmeTopologyInterface::INFO))],
             || Box::new(HostNvmeTopology::default()),
         );
         &INFO
@@ -10321,12 +10127,9 @@ pub struct HostNvmeTransportParameters {}
 
 impl DataType for HostNvmeTransportParameters {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNvmeTransportParameters",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(HostNvmeTransportParameters::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostNvmeTransportParameters", Some(DynamicData::INFO), &[], || {
+            Box::new(HostNvmeTransportParameters::default())
+        });
         &INFO
     };
 }
@@ -10377,10 +10180,7 @@ impl DataType for HostOpaqueSwitch {
                 FieldInfo::req("key", Type::String),
                 FieldInfo::opt("name", Type::String),
                 FieldInfo::list("pnic", Type::String),
-                FieldInfo::list(
-                    "pnicZone",
-                    Type::Data(HostOpaqueSwitchPhysicalNicZone::INFO),
-                ),
+                FieldInfo::list("pnicZone", Type::Data(HostOpaqueSwitchPhysicalNicZone::INFO)),
                 FieldInfo::opt("status", Type::String),
                 FieldInfo::list("vtep", Type::Data(HostVirtualNic::INFO)),
                 FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO)),
@@ -10442,10 +10242,7 @@ impl DataType for HostOpaqueSwitchPhysicalNicZone {
         static INFO: TypeInfo = TypeInfo::new(
             "HostOpaqueSwitchPhysicalNicZone",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::list("pnicDevice", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::list("pnicDevice", Type::String)],
             || Box::new(HostOpaqueSwitchPhysicalNicZone::default()),
         );
         &INFO
@@ -10492,10 +10289,7 @@ impl DataType for HostPMemVolume {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPMemVolume",
             Some(HostFileSystemVolume::INFO),
-            &[
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::req("version", Type::String),
-            ],
+            &[FieldInfo::req("uuid", Type::String), FieldInfo::req("version", Type::String)],
             || Box::new(HostPMemVolume::default()),
         );
         &INFO
@@ -10544,12 +10338,9 @@ pub struct HostParallelScsiHba {
 
 impl DataType for HostParallelScsiHba {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostParallelScsiHba",
-            Some(HostHostBusAdapter::INFO),
-            &[],
-            || Box::new(HostParallelScsiHba::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostParallelScsiHba", Some(HostHostBusAdapter::INFO), &[], || {
+            Box::new(HostParallelScsiHba::default())
+        });
         &INFO
     };
 }
@@ -10593,10 +10384,7 @@ impl DataType for HostPartialMaintenanceModeRuntimeInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPartialMaintenanceModeRuntimeInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("hostStatus", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("hostStatus", Type::String)],
             || Box::new(HostPartialMaintenanceModeRuntimeInfo::default()),
         );
         &INFO
@@ -10719,10 +10507,7 @@ impl DataType for HostPatchManagerStatus {
                 FieldInfo::opt("integrity", Type::String),
                 FieldInfo::req("installed", Type::Boolean),
                 FieldInfo::list("installState", Type::String),
-                FieldInfo::list(
-                    "prerequisitePatch",
-                    Type::Data(HostPatchManagerStatusPrerequisitePatch::INFO),
-                ),
+                FieldInfo::list("prerequisitePatch", Type::Data(HostPatchManagerStatusPrerequisitePatch::INFO)),
                 FieldInfo::req("restartRequired", Type::Boolean),
                 FieldInfo::req("reconnectRequired", Type::Boolean),
                 FieldInfo::req("vmOffRequired", Type::Boolean),
@@ -10790,10 +10575,7 @@ impl DataType for HostPatchManagerStatusPrerequisitePatch {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPatchManagerStatusPrerequisitePatch",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::list("installState", Type::String),
-            ],
+            &[FieldInfo::req("id", Type::String), FieldInfo::list("installState", Type::String)],
             || Box::new(HostPatchManagerStatusPrerequisitePatch::default()),
         );
         &INFO
@@ -10838,10 +10620,7 @@ impl DataType for HostPatchManagerLocator {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPatchManagerLocator",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("url", Type::String),
-                FieldInfo::opt("proxy", Type::String),
-            ],
+            &[FieldInfo::req("url", Type::String), FieldInfo::opt("proxy", Type::String)],
             || Box::new(HostPatchManagerLocator::default()),
         );
         &INFO
@@ -10947,10 +10726,7 @@ impl DataType for HostPathSelectionPolicyOption {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPathSelectionPolicyOption",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "policy",
-                Type::Data(ElementDescription::INFO),
-            )],
+            &[FieldInfo::req("policy", Type::Data(ElementDescription::INFO))],
             || Box::new(HostPathSelectionPolicyOption::default()),
         );
         &INFO
@@ -11037,10 +10813,7 @@ impl DataType for HostPciDevice {
                 FieldInfo::opt("parentBridge", Type::String),
                 FieldInfo::req("deviceName", Type::String),
                 FieldInfo::opt("deviceClassName", Type::String),
-                FieldInfo::opt(
-                    "directPathInfo",
-                    Type::Data(HostPciDeviceDirectPathInfo::INFO),
-                ),
+                FieldInfo::opt("directPathInfo", Type::Data(HostPciDeviceDirectPathInfo::INFO)),
             ],
             || Box::new(HostPciDevice::default()),
         );
@@ -11250,10 +11023,7 @@ impl DataType for HostPciPassthruInfo {
                 FieldInfo::req("passthruCapable", Type::Boolean),
                 FieldInfo::req("passthruActive", Type::Boolean),
                 FieldInfo::opt("hardwareLabel", Type::String),
-                FieldInfo::opt(
-                    "directPathState",
-                    Type::Data(HostPciPassthruInfoDirectPathState::INFO),
-                ),
+                FieldInfo::opt("directPathState", Type::Data(HostPciPassthruInfoDirectPathState::INFO)),
             ],
             || Box::new(HostPciPassthruInfo::default()),
         );
@@ -11361,9 +11131,7 @@ pub struct HostPcieHba {
 impl DataType for HostPcieHba {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostPcieHba", Some(HostHostBusAdapter::INFO), &[], || {
-                Box::new(HostPcieHba::default())
-            });
+            TypeInfo::new("HostPcieHba", Some(HostHostBusAdapter::INFO), &[], || Box::new(HostPcieHba::default()));
         &INFO
     };
 }
@@ -11407,10 +11175,7 @@ impl DataType for HostPersistentMemoryInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPersistentMemoryInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("capacityInMB", Type::Long),
-                FieldInfo::opt("volumeUUID", Type::String),
-            ],
+            &[FieldInfo::opt("capacityInMB", Type::Long), FieldInfo::opt("volumeUUID", Type::String)],
             || Box::new(HostPersistentMemoryInfo::default()),
         );
         &INFO
@@ -11760,10 +11525,7 @@ impl DataType for HostPlugStoreTopologyTarget {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPlugStoreTopologyTarget",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("transport", Type::Data(HostTargetTransport::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::opt("transport", Type::Data(HostTargetTransport::INFO))],
             || Box::new(HostPlugStoreTopologyTarget::default()),
         );
         &INFO
@@ -12194,10 +11956,7 @@ impl DataType for HostPtpConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPtpConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("domain", Type::Int),
-                FieldInfo::list("port", Type::Data(HostPtpConfigPtpPort::INFO)),
-            ],
+            &[FieldInfo::opt("domain", Type::Int), FieldInfo::list("port", Type::Data(HostPtpConfigPtpPort::INFO))],
             || Box::new(HostPtpConfig::default()),
         );
         &INFO
@@ -12303,10 +12062,7 @@ impl DataType for HostQualifiedName {
         static INFO: TypeInfo = TypeInfo::new(
             "HostQualifiedName",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("value", Type::String),
-                FieldInfo::req("type", Type::String),
-            ],
+            &[FieldInfo::req("value", Type::String), FieldInfo::req("type", Type::String)],
             || Box::new(HostQualifiedName::default()),
         );
         &INFO
@@ -12367,10 +12123,7 @@ impl DataType for HostRdmaDevice {
                 FieldInfo::opt("driver", Type::String),
                 FieldInfo::opt("description", Type::String),
                 FieldInfo::opt("backing", Type::Data(HostRdmaDeviceBacking::INFO)),
-                FieldInfo::req(
-                    "connectionInfo",
-                    Type::Data(HostRdmaDeviceConnectionInfo::INFO),
-                ),
+                FieldInfo::req("connectionInfo", Type::Data(HostRdmaDeviceConnectionInfo::INFO)),
                 FieldInfo::req("capability", Type::Data(HostRdmaDeviceCapability::INFO)),
             ],
             || Box::new(HostRdmaDevice::default()),
@@ -12419,12 +12172,9 @@ pub struct HostRdmaDeviceBacking {}
 
 impl DataType for HostRdmaDeviceBacking {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostRdmaDeviceBacking",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(HostRdmaDeviceBacking::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostRdmaDeviceBacking", Some(DynamicData::INFO), &[], || {
+            Box::new(HostRdmaDeviceBacking::default())
+        });
         &INFO
     };
 }
@@ -12710,10 +12460,7 @@ impl DataType for HostResignatureRescanResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostResignatureRescanResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("rescan", Type::Data(HostVmfsRescanResult::INFO)),
-                FieldInfo::req("result", Type::Ref),
-            ],
+            &[FieldInfo::list("rescan", Type::Data(HostVmfsRescanResult::INFO)), FieldInfo::req("result", Type::Ref)],
             || Box::new(HostResignatureRescanResult::default()),
         );
         &INFO
@@ -12844,10 +12591,7 @@ impl DataType for HostFirewallRulesetIpNetwork {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFirewallRulesetIpNetwork",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("network", Type::String),
-                FieldInfo::req("prefixLength", Type::Int),
-            ],
+            &[FieldInfo::req("network", Type::String), FieldInfo::req("prefixLength", Type::Int)],
             || Box::new(HostFirewallRulesetIpNetwork::default()),
         );
         &INFO
@@ -12943,10 +12687,7 @@ impl DataType for HostFirewallRulesetRulesetSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFirewallRulesetRulesetSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "allowedHosts",
-                Type::Data(HostFirewallRulesetIpList::INFO),
-            )],
+            &[FieldInfo::req("allowedHosts", Type::Data(HostFirewallRulesetIpList::INFO))],
             || Box::new(HostFirewallRulesetRulesetSpec::default()),
         );
         &INFO
@@ -13050,10 +12791,7 @@ impl DataType for HostScsiTopology {
         static INFO: TypeInfo = TypeInfo::new(
             "HostScsiTopology",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "adapter",
-                Type::Data(HostScsiTopologyInterface::INFO),
-            )],
+            &[FieldInfo::list("adapter", Type::Data(HostScsiTopologyInterface::INFO))],
             || Box::new(HostScsiTopology::default()),
         );
         &INFO
@@ -13393,10 +13131,7 @@ impl DataType for HostServiceSourcePackage {
         static INFO: TypeInfo = TypeInfo::new(
             "HostServiceSourcePackage",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("sourcePackageName", Type::String),
-                FieldInfo::req("description", Type::String),
-            ],
+            &[FieldInfo::req("sourcePackageName", Type::String), FieldInfo::req("description", Type::String)],
             || Box::new(HostServiceSourcePackage::default()),
         );
         &INFO
@@ -13441,10 +13176,7 @@ impl DataType for HostServiceConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostServiceConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("serviceId", Type::String),
-                FieldInfo::req("startupPolicy", Type::String),
-            ],
+            &[FieldInfo::req("serviceId", Type::String), FieldInfo::req("startupPolicy", Type::String)],
             || Box::new(HostServiceConfig::default()),
         );
         &INFO
@@ -13599,10 +13331,7 @@ impl DataType for HostSgxInfo {
                 FieldInfo::req("totalEpcMemory", Type::Long),
                 FieldInfo::req("flcMode", Type::String),
                 FieldInfo::opt("lePubKeyHash", Type::String),
-                FieldInfo::opt(
-                    "registrationInfo",
-                    Type::Data(HostSgxRegistrationInfo::INFO),
-                ),
+                FieldInfo::opt("registrationInfo", Type::Data(HostSgxRegistrationInfo::INFO)),
             ],
             || Box::new(HostSgxInfo::default()),
         );
@@ -13969,10 +13698,7 @@ impl DataType for HostSriovConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSriovConfig",
             Some(HostPciPassthruConfig::INFO),
-            &[
-                FieldInfo::req("sriovEnabled", Type::Boolean),
-                FieldInfo::req("numVirtualFunction", Type::Int),
-            ],
+            &[FieldInfo::req("sriovEnabled", Type::Boolean), FieldInfo::req("numVirtualFunction", Type::Int)],
             || Box::new(HostSriovConfig::default()),
         );
         &INFO
@@ -14261,10 +13987,7 @@ impl DataType for HostStorageArrayTypePolicyOption {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageArrayTypePolicyOption",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "policy",
-                Type::Data(ElementDescription::INFO),
-            )],
+            &[FieldInfo::req("policy", Type::Data(ElementDescription::INFO))],
             || Box::new(HostStorageArrayTypePolicyOption::default()),
         );
         &INFO
@@ -14390,10 +14113,7 @@ impl DataType for HostSystemHealthInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSystemHealthInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "numericSensorInfo",
-                Type::Data(HostNumericSensorInfo::INFO),
-            )],
+            &[FieldInfo::list("numericSensorInfo", Type::Data(HostNumericSensorInfo::INFO))],
             || Box::new(HostSystemHealthInfo::default()),
         );
         &INFO
@@ -14505,10 +14225,7 @@ impl DataType for HostSystemInfo {
                 FieldInfo::req("model", Type::String),
                 FieldInfo::opt("family", Type::String),
                 FieldInfo::req("uuid", Type::String),
-                FieldInfo::list(
-                    "otherIdentifyingInfo",
-                    Type::Data(HostSystemIdentificationInfo::INFO),
-                ),
+                FieldInfo::list("otherIdentifyingInfo", Type::Data(HostSystemIdentificationInfo::INFO)),
                 FieldInfo::opt("serialNumber", Type::String),
                 FieldInfo::list("qualifiedName", Type::Data(HostQualifiedName::INFO)),
                 FieldInfo::opt("vvolHostNQN", Type::Data(HostQualifiedName::INFO)),
@@ -14632,10 +14349,7 @@ impl DataType for HostSystemSwapConfiguration {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSystemSwapConfiguration",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "option",
-                Type::Data(HostSystemSwapConfigurationSystemSwapOption::INFO),
-            )],
+            &[FieldInfo::list("option", Type::Data(HostSystemSwapConfigurationSystemSwapOption::INFO))],
             || Box::new(HostSystemSwapConfiguration::default()),
         );
         &INFO
@@ -14746,14 +14460,8 @@ impl DataObject for HostSystemSwapConfigurationDisabledOption {
     }
 }
 
-inherit!(
-    HostSystemSwapConfigurationDisabledOption,
-    HostSystemSwapConfigurationSystemSwapOption
-);
-impl Extends<HostSystemSwapConfigurationSystemSwapOption>
-    for HostSystemSwapConfigurationDisabledOption
-{
-}
+inherit!(HostSystemSwapConfigurationDisabledOption, HostSystemSwapConfigurationSystemSwapOption);
+impl Extends<HostSystemSwapConfigurationSystemSwapOption> for HostSystemSwapConfigurationDisabledOption {}
 
 /// `HostSystemSwapConfigurationHostCacheOption`, since 5.1.
 #[derive(Clone, Default, PartialEq)]
@@ -14796,14 +14504,8 @@ impl DataObject for HostSystemSwapConfigurationHostCacheOption {
     }
 }
 
-inherit!(
-    HostSystemSwapConfigurationHostCacheOption,
-    HostSystemSwapConfigurationSystemSwapOption
-);
-impl Extends<HostSystemSwapConfigurationSystemSwapOption>
-    for HostSystemSwapConfigurationHostCacheOption
-{
-}
+inherit!(HostSystemSwapConfigurationHostCacheOption, HostSystemSwapConfigurationSystemSwapOption);
+impl Extends<HostSystemSwapConfigurationSystemSwapOption> for HostSystemSwapConfigurationHostCacheOption {}
 
 /// `HostSystemSwapConfigurationHostLocalSwapOption`, since 5.1.
 #[derive(Clone, Default, PartialEq)]
@@ -14846,14 +14548,8 @@ impl DataObject for HostSystemSwapConfigurationHostLocalSwapOption {
     }
 }
 
-inherit!(
-    HostSystemSwapConfigurationHostLocalSwapOption,
-    HostSystemSwapConfigurationSystemSwapOption
-);
-impl Extends<HostSystemSwapConfigurationSystemSwapOption>
-    for HostSystemSwapConfigurationHostLocalSwapOption
-{
-}
+inherit!(HostSystemSwapConfigurationHostLocalSwapOption, HostSystemSwapConfigurationSystemSwapOption);
+impl Extends<HostSystemSwapConfigurationSystemSwapOption> for HostSystemSwapConfigurationHostLocalSwapOption {}
 
 /// `HostSystemSwapConfigurationDatastoreOption`, since 5.1.
 #[derive(Clone, Default, PartialEq)]
@@ -14904,14 +14600,8 @@ impl DataObject for HostSystemSwapConfigurationDatastoreOption {
     }
 }
 
-inherit!(
-    HostSystemSwapConfigurationDatastoreOption,
-    HostSystemSwapConfigurationSystemSwapOption
-);
-impl Extends<HostSystemSwapConfigurationSystemSwapOption>
-    for HostSystemSwapConfigurationDatastoreOption
-{
-}
+inherit!(HostSystemSwapConfigurationDatastoreOption, HostSystemSwapConfigurationSystemSwapOption);
+impl Extends<HostSystemSwapConfigurationSystemSwapOption> for HostSystemSwapConfigurationDatastoreOption {}
 
 /// `HostTargetTransport`, since 2.0.
 #[derive(Clone, Default, PartialEq)]
@@ -14919,10 +14609,9 @@ pub struct HostTargetTransport {}
 
 impl DataType for HostTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostTargetTransport", Some(DynamicData::INFO), &[], || {
-                Box::new(HostTargetTransport::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostTargetTransport", Some(DynamicData::INFO), &[], || {
+            Box::new(HostTargetTransport::default())
+        });
         &INFO
     };
 }
@@ -15056,12 +14745,9 @@ pub struct HostTcpTargetTransport {
 
 impl DataType for HostTcpTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostTcpTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostTcpTargetTransport::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostTcpTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+            Box::new(HostTcpTargetTransport::default())
+        });
         &INFO
     };
 }
@@ -15105,10 +14791,7 @@ impl DataType for HostTdxInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostTdxInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("tdxState", Type::String),
-                FieldInfo::req("numTDXPrivateKeyIDs", Type::Int),
-            ],
+            &[FieldInfo::req("tdxState", Type::String), FieldInfo::req("numTDXPrivateKeyIDs", Type::Int)],
             || Box::new(HostTdxInfo::default()),
         );
         &INFO
@@ -15157,10 +14840,7 @@ impl DataType for HostTpmAttestationInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("time", Type::DateTime),
-                FieldInfo::req(
-                    "status",
-                    Type::Enum(HostTpmAttestationInfoAcceptanceStatus::INFO),
-                ),
+                FieldInfo::req("status", Type::Enum(HostTpmAttestationInfoAcceptanceStatus::INFO)),
                 FieldInfo::opt("message", Type::Data(LocalizableMessage::INFO)),
             ],
             || Box::new(HostTpmAttestationInfo::default()),
@@ -15317,10 +14997,7 @@ impl DataType for HostTpmEventDetails {
         static INFO: TypeInfo = TypeInfo::new(
             "HostTpmEventDetails",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list_req("dataHash", Type::Byte),
-                FieldInfo::opt("dataHashMethod", Type::String),
-            ],
+            &[FieldInfo::list_req("dataHash", Type::Byte), FieldInfo::opt("dataHashMethod", Type::String)],
             || Box::new(HostTpmEventDetails::default()),
         );
         &INFO
@@ -15415,10 +15092,7 @@ impl DataType for HostTpmOptionEventDetails {
         static INFO: TypeInfo = TypeInfo::new(
             "HostTpmOptionEventDetails",
             Some(HostTpmEventDetails::INFO),
-            &[
-                FieldInfo::req("optionsFileName", Type::String),
-                FieldInfo::list("bootOptions", Type::Byte),
-            ],
+            &[FieldInfo::req("optionsFileName", Type::String), FieldInfo::list("bootOptions", Type::Byte)],
             || Box::new(HostTpmOptionEventDetails::default()),
         );
         &INFO
@@ -15808,10 +15482,7 @@ impl DataType for HostUnresolvedVmfsResolutionSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostUnresolvedVmfsResolutionSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list_req("extentDevicePath", Type::String),
-                FieldInfo::req("uuidResolution", Type::String),
-            ],
+            &[FieldInfo::list_req("extentDevicePath", Type::String), FieldInfo::req("uuidResolution", Type::String)],
             || Box::new(HostUnresolvedVmfsResolutionSpec::default()),
         );
         &INFO
@@ -15867,10 +15538,7 @@ impl DataType for HostUnresolvedVmfsVolume {
                 FieldInfo::req("vmfsLabel", Type::String),
                 FieldInfo::req("vmfsUuid", Type::String),
                 FieldInfo::req("totalBlocks", Type::Int),
-                FieldInfo::req(
-                    "resolveStatus",
-                    Type::Data(HostUnresolvedVmfsVolumeResolveStatus::INFO),
-                ),
+                FieldInfo::req("resolveStatus", Type::Data(HostUnresolvedVmfsVolumeResolveStatus::INFO)),
             ],
             || Box::new(HostUnresolvedVmfsVolume::default()),
         );
@@ -15980,10 +15648,7 @@ impl DataType for HostVFlashResourceConfigurationResult {
             &[
                 FieldInfo::list("devicePath", Type::String),
                 FieldInfo::opt("vffs", Type::Data(HostVffsVolume::INFO)),
-                FieldInfo::list(
-                    "diskConfigurationResult",
-                    Type::Data(HostDiskConfigurationResult::INFO),
-                ),
+                FieldInfo::list("diskConfigurationResult", Type::Data(HostDiskConfigurationResult::INFO)),
             ],
             || Box::new(HostVFlashResourceConfigurationResult::default()),
         );
@@ -16034,10 +15699,7 @@ impl DataType for HostVMotionConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVMotionConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("vmotionNicKey", Type::String),
-                FieldInfo::req("enabled", Type::Boolean),
-            ],
+            &[FieldInfo::opt("vmotionNicKey", Type::String), FieldInfo::req("enabled", Type::Boolean)],
             || Box::new(HostVMotionConfig::default()),
         );
         &INFO
@@ -16125,12 +15787,9 @@ pub struct HostVfatVolume {
 
 impl DataType for HostVfatVolume {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostVfatVolume",
-            Some(HostFileSystemVolume::INFO),
-            &[],
-            || Box::new(HostVfatVolume::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostVfatVolume", Some(HostFileSystemVolume::INFO), &[], || {
+            Box::new(HostVfatVolume::default())
+        });
         &INFO
     };
 }
@@ -16267,18 +15926,12 @@ impl DataType for HostVirtualNicSpec {
             &[
                 FieldInfo::opt("ip", Type::Data(HostIpConfig::INFO)),
                 FieldInfo::opt("mac", Type::String),
-                FieldInfo::opt(
-                    "distributedVirtualPort",
-                    Type::Data(DistributedVirtualSwitchPortConnection::INFO),
-                ),
+                FieldInfo::opt("distributedVirtualPort", Type::Data(DistributedVirtualSwitchPortConnection::INFO)),
                 FieldInfo::opt("portgroup", Type::String),
                 FieldInfo::opt("mtu", Type::Int),
                 FieldInfo::opt("tsoEnabled", Type::Boolean),
                 FieldInfo::opt("netStackInstanceKey", Type::String),
-                FieldInfo::opt(
-                    "opaqueNetwork",
-                    Type::Data(HostVirtualNicOpaqueNetworkSpec::INFO),
-                ),
+                FieldInfo::opt("opaqueNetwork", Type::Data(HostVirtualNicOpaqueNetworkSpec::INFO)),
                 FieldInfo::opt("externalId", Type::String),
                 FieldInfo::opt("pinnedPnic", Type::String),
                 FieldInfo::opt("ipRouteSpec", Type::Data(HostVirtualNicIpRouteSpec::INFO)),
@@ -16331,10 +15984,7 @@ impl DataObject for HostVirtualNicSpec {
         match index {
             0 => fill!(self.ip, HostIpConfig),
             1 => Slot::Scalar(&mut self.mac),
-            2 => fill!(
-                self.distributed_virtual_port,
-                DistributedVirtualSwitchPortConnection
-            ),
+            2 => fill!(self.distributed_virtual_port, DistributedVirtualSwitchPortConnection),
             3 => Slot::Scalar(&mut self.portgroup),
             4 => Slot::Scalar(&mut self.mtu),
             5 => Slot::Scalar(&mut self.tso_enabled),
@@ -16427,10 +16077,7 @@ impl DataType for HostVirtualNicOpaqueNetworkSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVirtualNicOpaqueNetworkSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("opaqueNetworkId", Type::String),
-                FieldInfo::req("opaqueNetworkType", Type::String),
-            ],
+            &[FieldInfo::req("opaqueNetworkId", Type::String), FieldInfo::req("opaqueNetworkType", Type::String)],
             || Box::new(HostVirtualNicOpaqueNetworkSpec::default()),
         );
         &INFO
@@ -16473,10 +16120,7 @@ impl DataType for HostVirtualNicIpRouteSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVirtualNicIpRouteSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::opt(
-                "ipRouteConfig",
-                Type::Data(HostIpRouteConfig::INFO),
-            )],
+            &[FieldInfo::opt("ipRouteConfig", Type::Data(HostIpRouteConfig::INFO))],
             || Box::new(HostVirtualNicIpRouteSpec::default()),
         );
         &INFO
@@ -16523,14 +16167,8 @@ impl DataType for HostVirtualNicConnection {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("portgroup", Type::String),
-                FieldInfo::opt(
-                    "dvPort",
-                    Type::Data(DistributedVirtualSwitchPortConnection::INFO),
-                ),
-                FieldInfo::opt(
-                    "opNetwork",
-                    Type::Data(HostVirtualNicOpaqueNetworkSpec::INFO),
-                ),
+                FieldInfo::opt("dvPort", Type::Data(DistributedVirtualSwitchPortConnection::INFO)),
+                FieldInfo::opt("opNetwork", Type::Data(HostVirtualNicOpaqueNetworkSpec::INFO)),
             ],
             || Box::new(HostVirtualNicConnection::default()),
         );
@@ -16630,10 +16268,7 @@ impl DataType for HostVirtualNicManagerInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVirtualNicManagerInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "netConfig",
-                Type::Data(VirtualNicManagerNetConfig::INFO),
-            )],
+            &[FieldInfo::list("netConfig", Type::Data(VirtualNicManagerNetConfig::INFO))],
             || Box::new(HostVirtualNicManagerInfo::default()),
         );
         &INFO
@@ -16746,12 +16381,9 @@ pub struct HostVirtualSwitchBridge {}
 
 impl DataType for HostVirtualSwitchBridge {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostVirtualSwitchBridge",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(HostVirtualSwitchBridge::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostVirtualSwitchBridge", Some(DynamicData::INFO), &[], || {
+            Box::new(HostVirtualSwitchBridge::default())
+        });
         &INFO
     };
 }
@@ -16897,10 +16529,7 @@ impl DataType for HostVirtualSwitchBondBridge {
             &[
                 FieldInfo::list_req("nicDevice", Type::String),
                 FieldInfo::opt("beacon", Type::Data(HostVirtualSwitchBeaconConfig::INFO)),
-                FieldInfo::opt(
-                    "linkDiscoveryProtocolConfig",
-                    Type::Data(LinkDiscoveryProtocolConfig::INFO),
-                ),
+                FieldInfo::opt("linkDiscoveryProtocolConfig", Type::Data(LinkDiscoveryProtocolConfig::INFO)),
             ],
             || Box::new(HostVirtualSwitchBondBridge::default()),
         );
@@ -16932,10 +16561,7 @@ impl DataObject for HostVirtualSwitchBondBridge {
         match index {
             0 => Slot::Scalar(&mut self.nic_device),
             1 => fill!(self.beacon, HostVirtualSwitchBeaconConfig),
-            2 => fill!(
-                self.link_discovery_protocol_config,
-                LinkDiscoveryProtocolConfig
-            ),
+            2 => fill!(self.link_discovery_protocol_config, LinkDiscoveryProtocolConfig),
             _ => self.base.slot(index),
         }
     }
@@ -17177,10 +16803,7 @@ impl DataType for HostVmfsRescanResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVmfsRescanResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostVmfsRescanResult::default()),
         );
         &INFO
@@ -17645,10 +17268,7 @@ impl DataType for HostVvolVolumeHostVvolNQN {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVvolVolumeHostVvolNQN",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::list("vvolNQN", Type::Data(HostVvolNQN::INFO)),
-            ],
+            &[FieldInfo::opt("host", Type::Ref), FieldInfo::list("vvolNQN", Type::Data(HostVvolNQN::INFO))],
             || Box::new(HostVvolVolumeHostVvolNQN::default()),
         );
         &INFO
@@ -17812,13 +17432,13 @@ pub struct HostMemoryProfile {
 }
 
 impl DataType for HostMemoryProfile {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostMemoryProfile", Some(ApplyProfile::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("HostMemoryProfile", Some(ApplyProfile::INFO), &[], || {
                 Box::new(HostMemoryProfile::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for HostMemoryProfile {
@@ -17984,10 +17604,7 @@ impl DataType for HostDiskMappingInfo {
             "HostDiskMappingInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "physicalPartition",
-                    Type::Data(HostDiskMappingPartitionInfo::INFO),
-                ),
+                FieldInfo::opt("physicalPartition", Type::Data(HostDiskMappingPartitionInfo::INFO)),
                 FieldInfo::req("name", Type::String),
                 FieldInfo::opt("exclusive", Type::Boolean),
             ],
@@ -18094,10 +17711,7 @@ impl DataType for HostDiskMappingOption {
             "HostDiskMappingOption",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "physicalPartition",
-                    Type::Data(HostDiskMappingPartitionOption::INFO),
-                ),
+                FieldInfo::list("physicalPartition", Type::Data(HostDiskMappingPartitionOption::INFO)),
                 FieldInfo::req("name", Type::String),
             ],
             || Box::new(HostDiskMappingOption::default()),
@@ -18315,12 +17929,10 @@ pub struct HostBlockAdapterTargetTransport {
 
 impl DataType for HostBlockAdapterTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostBlockAdapterTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostBlockAdapterTargetTransport::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostBlockAdapterTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+                Box::new(HostBlockAdapterTargetTransport::default())
+            });
         &INFO
     };
 }
@@ -18360,9 +17972,7 @@ pub struct HostBlockHba {
 impl DataType for HostBlockHba {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostBlockHba", Some(HostHostBusAdapter::INFO), &[], || {
-                Box::new(HostBlockHba::default())
-            });
+            TypeInfo::new("HostBlockHba", Some(HostHostBusAdapter::INFO), &[], || Box::new(HostBlockHba::default()));
         &INFO
     };
 }
@@ -18491,10 +18101,7 @@ impl DataType for HostConfigSpec {
             &[
                 FieldInfo::list("nasDatastore", Type::Data(HostNasVolumeConfig::INFO)),
                 FieldInfo::opt("network", Type::Data(HostNetworkConfig::INFO)),
-                FieldInfo::list(
-                    "nicTypeSelection",
-                    Type::Data(HostVirtualNicManagerNicTypeSelection::INFO),
-                ),
+                FieldInfo::list("nicTypeSelection", Type::Data(HostVirtualNicManagerNicTypeSelection::INFO)),
                 FieldInfo::list("service", Type::Data(HostServiceConfig::INFO)),
                 FieldInfo::opt("firewall", Type::Data(HostFirewallConfig::INFO)),
                 FieldInfo::list("option", Type::Data(OptionValue::INFO)),
@@ -18510,10 +18117,7 @@ impl DataType for HostConfigSpec {
                 FieldInfo::list("activeDirectory", Type::Data(HostActiveDirectory::INFO)),
                 FieldInfo::list("genericConfig", Type::Data(KeyAnyValue::INFO)),
                 FieldInfo::opt("graphicsConfig", Type::Data(HostGraphicsConfig::INFO)),
-                FieldInfo::opt(
-                    "assignableHardwareConfig",
-                    Type::Data(HostAssignableHardwareConfig::INFO),
-                ),
+                FieldInfo::opt("assignableHardwareConfig", Type::Data(HostAssignableHardwareConfig::INFO)),
             ],
             || Box::new(HostConfigSpec::default()),
         );
@@ -18598,10 +18202,7 @@ impl DataObject for HostConfigSpec {
             15 => Slot::List(&mut self.active_directory),
             16 => Slot::List(&mut self.generic_config),
             17 => fill!(self.graphics_config, HostGraphicsConfig),
-            18 => fill!(
-                self.assignable_hardware_config,
-                HostAssignableHardwareConfig
-            ),
+            18 => fill!(self.assignable_hardware_config, HostAssignableHardwareConfig),
             _ => Slot::None,
         }
     }
@@ -18787,10 +18388,7 @@ impl DataType for HostDatastoreSystemVvolDatastoreSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDatastoreSystemVvolDatastoreSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("scId", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("scId", Type::String)],
             || Box::new(HostDatastoreSystemVvolDatastoreSpec::default()),
         );
         &INFO
@@ -18835,10 +18433,7 @@ impl DataType for HostDatastoreSystemDatastoreResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDatastoreSystemDatastoreResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::Ref), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostDatastoreSystemDatastoreResult::default()),
         );
         &INFO
@@ -19082,10 +18677,7 @@ impl DataType for HostFibreChannelOverEthernetHba {
             Some(HostFibreChannelHba::INFO),
             &[
                 FieldInfo::req("underlyingNic", Type::String),
-                FieldInfo::req(
-                    "linkInfo",
-                    Type::Data(HostFibreChannelOverEthernetHbaLinkInfo::INFO),
-                ),
+                FieldInfo::req("linkInfo", Type::Data(HostFibreChannelOverEthernetHbaLinkInfo::INFO)),
                 FieldInfo::req("isSoftwareFcoe", Type::Boolean),
                 FieldInfo::opt("markedForRemoval", Type::Boolean),
             ],
@@ -19202,10 +18794,7 @@ impl DataType for HostFibreChannelTargetTransport {
         static INFO: TypeInfo = TypeInfo::new(
             "HostFibreChannelTargetTransport",
             Some(HostTargetTransport::INFO),
-            &[
-                FieldInfo::req("portWorldWideName", Type::Long),
-                FieldInfo::req("nodeWorldWideName", Type::Long),
-            ],
+            &[FieldInfo::req("portWorldWideName", Type::Long), FieldInfo::req("nodeWorldWideName", Type::Long)],
             || Box::new(HostFibreChannelTargetTransport::default()),
         );
         &INFO
@@ -19261,10 +18850,7 @@ impl DataType for HostFirewallConfig {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("rule", Type::Data(HostFirewallConfigRuleSetConfig::INFO)),
-                FieldInfo::req(
-                    "defaultBlockingPolicy",
-                    Type::Data(HostFirewallDefaultPolicy::INFO),
-                ),
+                FieldInfo::req("defaultBlockingPolicy", Type::Data(HostFirewallDefaultPolicy::INFO)),
             ],
             || Box::new(HostFirewallConfig::default()),
         );
@@ -19405,18 +18991,9 @@ impl DataType for HostInternetScsiHba {
             &[
                 FieldInfo::req("isSoftwareBased", Type::Boolean),
                 FieldInfo::opt("canBeDisabled", Type::Boolean),
-                FieldInfo::opt(
-                    "networkBindingSupport",
-                    Type::Enum(HostInternetScsiHbaNetworkBindingSupportType::INFO),
-                ),
-                FieldInfo::req(
-                    "discoveryCapabilities",
-                    Type::Data(HostInternetScsiHbaDiscoveryCapabilities::INFO),
-                ),
-                FieldInfo::req(
-                    "discoveryProperties",
-                    Type::Data(HostInternetScsiHbaDiscoveryProperties::INFO),
-                ),
+                FieldInfo::opt("networkBindingSupport", Type::Enum(HostInternetScsiHbaNetworkBindingSupportType::INFO)),
+                FieldInfo::req("discoveryCapabilities", Type::Data(HostInternetScsiHbaDiscoveryCapabilities::INFO)),
+                FieldInfo::req("discoveryProperties", Type::Data(HostInternetScsiHbaDiscoveryProperties::INFO)),
                 FieldInfo::req(
                     "authenticationCapabilities",
                     Type::Data(HostInternetScsiHbaAuthenticationCapabilities::INFO),
@@ -19425,37 +19002,16 @@ impl DataType for HostInternetScsiHba {
                     "authenticationProperties",
                     Type::Data(HostInternetScsiHbaAuthenticationProperties::INFO),
                 ),
-                FieldInfo::opt(
-                    "digestCapabilities",
-                    Type::Data(HostInternetScsiHbaDigestCapabilities::INFO),
-                ),
-                FieldInfo::opt(
-                    "digestProperties",
-                    Type::Data(HostInternetScsiHbaDigestProperties::INFO),
-                ),
-                FieldInfo::req(
-                    "ipCapabilities",
-                    Type::Data(HostInternetScsiHbaIPCapabilities::INFO),
-                ),
-                FieldInfo::req(
-                    "ipProperties",
-                    Type::Data(HostInternetScsiHbaIPProperties::INFO),
-                ),
+                FieldInfo::opt("digestCapabilities", Type::Data(HostInternetScsiHbaDigestCapabilities::INFO)),
+                FieldInfo::opt("digestProperties", Type::Data(HostInternetScsiHbaDigestProperties::INFO)),
+                FieldInfo::req("ipCapabilities", Type::Data(HostInternetScsiHbaIPCapabilities::INFO)),
+                FieldInfo::req("ipProperties", Type::Data(HostInternetScsiHbaIPProperties::INFO)),
                 FieldInfo::list("supportedAdvancedOptions", Type::Data(OptionDef::INFO)),
-                FieldInfo::list(
-                    "advancedOptions",
-                    Type::Data(HostInternetScsiHbaParamValue::INFO),
-                ),
+                FieldInfo::list("advancedOptions", Type::Data(HostInternetScsiHbaParamValue::INFO)),
                 FieldInfo::req("iScsiName", Type::String),
                 FieldInfo::opt("iScsiAlias", Type::String),
-                FieldInfo::list(
-                    "configuredSendTarget",
-                    Type::Data(HostInternetScsiHbaSendTarget::INFO),
-                ),
-                FieldInfo::list(
-                    "configuredStaticTarget",
-                    Type::Data(HostInternetScsiHbaStaticTarget::INFO),
-                ),
+                FieldInfo::list("configuredSendTarget", Type::Data(HostInternetScsiHbaSendTarget::INFO)),
+                FieldInfo::list("configuredStaticTarget", Type::Data(HostInternetScsiHbaStaticTarget::INFO)),
                 FieldInfo::opt("maxSpeedMb", Type::Int),
                 FieldInfo::opt("currentSpeedMb", Type::Int),
             ],
@@ -19510,10 +19066,7 @@ impl DataObject for HostInternetScsiHba {
             14 => Slot::Data(&mut self.discovery_properties),
             15 => Slot::Data(&mut self.authentication_capabilities),
             16 => Slot::Data(&mut self.authentication_properties),
-            17 => fill!(
-                self.digest_capabilities,
-                HostInternetScsiHbaDigestCapabilities
-            ),
+            17 => fill!(self.digest_capabilities, HostInternetScsiHbaDigestCapabilities),
             18 => fill!(self.digest_properties, HostInternetScsiHbaDigestProperties),
             19 => Slot::Data(&mut self.ip_capabilities),
             20 => Slot::Data(&mut self.ip_properties),
@@ -20069,10 +19622,7 @@ impl DataType for HostInternetScsiHbaIPCapabilities {
                 FieldInfo::opt("ipv6PrefixLength", Type::Int),
                 FieldInfo::opt("ipv6DhcpConfigurationSettable", Type::Boolean),
                 FieldInfo::opt("ipv6LinkLocalAutoConfigurationSettable", Type::Boolean),
-                FieldInfo::opt(
-                    "ipv6RouterAdvertisementConfigurationSettable",
-                    Type::Boolean,
-                ),
+                FieldInfo::opt("ipv6RouterAdvertisementConfigurationSettable", Type::Boolean),
                 FieldInfo::opt("ipv6DefaultGatewaySettable", Type::Boolean),
                 FieldInfo::opt("ipv6MaxStaticAddressesSupported", Type::Int),
             ],
@@ -20221,10 +19771,7 @@ impl DataType for HostInternetScsiHbaIPv6Properties {
             "HostInternetScsiHbaIPv6Properties",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "iscsiIpv6Address",
-                    Type::Data(HostInternetScsiHbaIscsiIpv6Address::INFO),
-                ),
+                FieldInfo::list("iscsiIpv6Address", Type::Data(HostInternetScsiHbaIscsiIpv6Address::INFO)),
                 FieldInfo::opt("ipv6DhcpConfigurationEnabled", Type::Boolean),
                 FieldInfo::opt("ipv6LinkLocalAutoConfigurationEnabled", Type::Boolean),
                 FieldInfo::opt("ipv6RouterAdvertisementConfigurationEnabled", Type::Boolean),
@@ -20324,10 +19871,7 @@ impl DataType for HostInternetScsiHbaIPProperties {
                 FieldInfo::opt("jumboFramesEnabled", Type::Boolean),
                 FieldInfo::opt("ipv4Enabled", Type::Boolean),
                 FieldInfo::opt("ipv6Enabled", Type::Boolean),
-                FieldInfo::opt(
-                    "ipv6properties",
-                    Type::Data(HostInternetScsiHbaIPv6Properties::INFO),
-                ),
+                FieldInfo::opt("ipv6properties", Type::Data(HostInternetScsiHbaIPv6Properties::INFO)),
             ],
             || Box::new(HostInternetScsiHbaIPProperties::default()),
         );
@@ -20421,15 +19965,9 @@ impl DataType for HostInternetScsiHbaSendTarget {
                     "authenticationProperties",
                     Type::Data(HostInternetScsiHbaAuthenticationProperties::INFO),
                 ),
-                FieldInfo::opt(
-                    "digestProperties",
-                    Type::Data(HostInternetScsiHbaDigestProperties::INFO),
-                ),
+                FieldInfo::opt("digestProperties", Type::Data(HostInternetScsiHbaDigestProperties::INFO)),
                 FieldInfo::list("supportedAdvancedOptions", Type::Data(OptionDef::INFO)),
-                FieldInfo::list(
-                    "advancedOptions",
-                    Type::Data(HostInternetScsiHbaParamValue::INFO),
-                ),
+                FieldInfo::list("advancedOptions", Type::Data(HostInternetScsiHbaParamValue::INFO)),
                 FieldInfo::opt("parent", Type::String),
             ],
             || Box::new(HostInternetScsiHbaSendTarget::default()),
@@ -20466,10 +20004,7 @@ impl DataObject for HostInternetScsiHbaSendTarget {
         match index {
             0 => Slot::Scalar(&mut self.address),
             1 => Slot::Scalar(&mut self.port),
-            2 => fill!(
-                self.authentication_properties,
-                HostInternetScsiHbaAuthenticationProperties
-            ),
+            2 => fill!(self.authentication_properties, HostInternetScsiHbaAuthenticationProperties),
             3 => fill!(self.digest_properties, HostInternetScsiHbaDigestProperties),
             4 => Slot::List(&mut self.supported_advanced_options),
             5 => Slot::List(&mut self.advanced_options),
@@ -20518,15 +20053,9 @@ impl DataType for HostInternetScsiHbaStaticTarget {
                     "authenticationProperties",
                     Type::Data(HostInternetScsiHbaAuthenticationProperties::INFO),
                 ),
-                FieldInfo::opt(
-                    "digestProperties",
-                    Type::Data(HostInternetScsiHbaDigestProperties::INFO),
-                ),
+                FieldInfo::opt("digestProperties", Type::Data(HostInternetScsiHbaDigestProperties::INFO)),
                 FieldInfo::list("supportedAdvancedOptions", Type::Data(OptionDef::INFO)),
-                FieldInfo::list(
-                    "advancedOptions",
-                    Type::Data(HostInternetScsiHbaParamValue::INFO),
-                ),
+                FieldInfo::list("advancedOptions", Type::Data(HostInternetScsiHbaParamValue::INFO)),
                 FieldInfo::opt("parent", Type::String),
             ],
             || Box::new(HostInternetScsiHbaStaticTarget::default()),
@@ -20567,10 +20096,7 @@ impl DataObject for HostInternetScsiHbaStaticTarget {
             1 => Slot::Scalar(&mut self.port),
             2 => Slot::Scalar(&mut self.i_scsi_name),
             3 => Slot::Scalar(&mut self.discovery_method),
-            4 => fill!(
-                self.authentication_properties,
-                HostInternetScsiHbaAuthenticationProperties
-            ),
+            4 => fill!(self.authentication_properties, HostInternetScsiHbaAuthenticationProperties),
             5 => fill!(self.digest_properties, HostInternetScsiHbaDigestProperties),
             6 => Slot::List(&mut self.supported_advanced_options),
             7 => Slot::List(&mut self.advanced_options),
@@ -20597,14 +20123,8 @@ impl DataType for HostInternetScsiHbaTargetSet {
             "HostInternetScsiHbaTargetSet",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "staticTargets",
-                    Type::Data(HostInternetScsiHbaStaticTarget::INFO),
-                ),
-                FieldInfo::list(
-                    "sendTargets",
-                    Type::Data(HostInternetScsiHbaSendTarget::INFO),
-                ),
+                FieldInfo::list("staticTargets", Type::Data(HostInternetScsiHbaStaticTarget::INFO)),
+                FieldInfo::list("sendTargets", Type::Data(HostInternetScsiHbaSendTarget::INFO)),
             ],
             || Box::new(HostInternetScsiHbaTargetSet::default()),
         );
@@ -20754,10 +20274,7 @@ impl DataType for HostNetworkConfig {
                 FieldInfo::list("dhcp", Type::Data(HostDhcpServiceConfig::INFO)),
                 FieldInfo::list("nat", Type::Data(HostNatServiceConfig::INFO)),
                 FieldInfo::opt("ipV6Enabled", Type::Boolean),
-                FieldInfo::list(
-                    "netStackSpec",
-                    Type::Data(HostNetworkConfigNetStackSpec::INFO),
-                ),
+                FieldInfo::list("netStackSpec", Type::Data(HostNetworkConfigNetStackSpec::INFO)),
                 FieldInfo::opt("migrationStatus", Type::String),
             ],
             || Box::new(HostNetworkConfig::default()),
@@ -20833,10 +20350,7 @@ impl DataType for HostNetworkConfigResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNetworkConfigResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("vnicDevice", Type::String),
-                FieldInfo::list("consoleVnicDevice", Type::String),
-            ],
+            &[FieldInfo::list("vnicDevice", Type::String), FieldInfo::list("consoleVnicDevice", Type::String)],
             || Box::new(HostNetworkConfigResult::default()),
         );
         &INFO
@@ -21000,10 +20514,7 @@ impl DataType for HostNvmeDiscoverSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNvmeDiscoverSpec",
             Some(HostNvmeSpec::INFO),
-            &[
-                FieldInfo::opt("autoConnect", Type::Boolean),
-                FieldInfo::opt("rootDiscoveryController", Type::Boolean),
-            ],
+            &[FieldInfo::opt("autoConnect", Type::Boolean), FieldInfo::opt("rootDiscoveryController", Type::Boolean)],
             || Box::new(HostNvmeDiscoverSpec::default()),
         );
         &INFO
@@ -21114,10 +20625,7 @@ impl DataObject for HostNvmeOpaqueTransportParameters {
     }
 }
 
-inherit!(
-    HostNvmeOpaqueTransportParameters,
-    HostNvmeTransportParameters
-);
+inherit!(HostNvmeOpaqueTransportParameters, HostNvmeTransportParameters);
 impl Extends<HostNvmeTransportParameters> for HostNvmeOpaqueTransportParameters {}
 
 /// `HostNvmeOverFibreChannelParameters`, since 7.0.0.0.
@@ -21136,10 +20644,7 @@ impl DataType for HostNvmeOverFibreChannelParameters {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNvmeOverFibreChannelParameters",
             Some(HostNvmeTransportParameters::INFO),
-            &[
-                FieldInfo::req("nodeWorldWideName", Type::Long),
-                FieldInfo::req("portWorldWideName", Type::Long),
-            ],
+            &[FieldInfo::req("nodeWorldWideName", Type::Long), FieldInfo::req("portWorldWideName", Type::Long)],
             || Box::new(HostNvmeOverFibreChannelParameters::default()),
         );
         &INFO
@@ -21176,10 +20681,7 @@ impl DataObject for HostNvmeOverFibreChannelParameters {
     }
 }
 
-inherit!(
-    HostNvmeOverFibreChannelParameters,
-    HostNvmeTransportParameters
-);
+inherit!(HostNvmeOverFibreChannelParameters, HostNvmeTransportParameters);
 impl Extends<HostNvmeTransportParameters> for HostNvmeOverFibreChannelParameters {}
 
 /// `HostNvmeOverRdmaParameters`, since 7.0.0.0.
@@ -21390,12 +20892,10 @@ pub struct HostParallelScsiTargetTransport {
 
 impl DataType for HostParallelScsiTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostParallelScsiTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostParallelScsiTargetTransport::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostParallelScsiTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+                Box::new(HostParallelScsiTargetTransport::default())
+            });
         &INFO
     };
 }
@@ -21434,12 +20934,9 @@ pub struct HostPcieTargetTransport {
 
 impl DataType for HostPcieTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostPcieTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostPcieTargetTransport::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostPcieTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+            Box::new(HostPcieTargetTransport::default())
+        });
         &INFO
     };
 }
@@ -21478,12 +20975,9 @@ pub struct HostRdmaTargetTransport {
 
 impl DataType for HostRdmaTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostRdmaTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostRdmaTargetTransport::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostRdmaTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+            Box::new(HostRdmaTargetTransport::default())
+        });
         &INFO
     };
 }
@@ -21625,10 +21119,7 @@ impl DataType for HostScsiDiskPartition {
         static INFO: TypeInfo = TypeInfo::new(
             "HostScsiDiskPartition",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("diskName", Type::String),
-                FieldInfo::req("partition", Type::Int),
-            ],
+            &[FieldInfo::req("diskName", Type::String), FieldInfo::req("partition", Type::Int)],
             || Box::new(HostScsiDiskPartition::default()),
         );
         &INFO
@@ -21721,12 +21212,10 @@ pub struct HostSerialAttachedTargetTransport {
 
 impl DataType for HostSerialAttachedTargetTransport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostSerialAttachedTargetTransport",
-            Some(HostTargetTransport::INFO),
-            &[],
-            || Box::new(HostSerialAttachedTargetTransport::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostSerialAttachedTargetTransport", Some(HostTargetTransport::INFO), &[], || {
+                Box::new(HostSerialAttachedTargetTransport::default())
+            });
         &INFO
     };
 }
@@ -21817,10 +21306,7 @@ impl DataType for HostListSummary {
                 FieldInfo::opt("currentEVCGraphicsModeKey", Type::String),
                 FieldInfo::opt("gateway", Type::Data(HostListSummaryGatewaySummary::INFO)),
                 FieldInfo::opt("tpmAttestation", Type::Data(HostTpmAttestationInfo::INFO)),
-                FieldInfo::list(
-                    "trustAuthorityAttestationInfos",
-                    Type::Data(HostTrustAuthorityAttestationInfo::INFO),
-                ),
+                FieldInfo::list("trustAuthorityAttestationInfos", Type::Data(HostTrustAuthorityAttestationInfo::INFO)),
             ],
             || Box::new(HostListSummary::default()),
         );
@@ -21935,10 +21421,7 @@ impl DataType for HostHardwareSummary {
                 FieldInfo::req("model", Type::String),
                 FieldInfo::opt("family", Type::String),
                 FieldInfo::req("uuid", Type::String),
-                FieldInfo::list(
-                    "otherIdentifyingInfo",
-                    Type::Data(HostSystemIdentificationInfo::INFO),
-                ),
+                FieldInfo::list("otherIdentifyingInfo", Type::Data(HostSystemIdentificationInfo::INFO)),
                 FieldInfo::req("memorySize", Type::Long),
                 FieldInfo::req("cpuModel", Type::String),
                 FieldInfo::req("cpuMhz", Type::Int),
@@ -22173,10 +21656,7 @@ impl DataType for HostListSummaryGatewaySummary {
         static INFO: TypeInfo = TypeInfo::new(
             "HostListSummaryGatewaySummary",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("gatewayType", Type::String),
-                FieldInfo::req("gatewayId", Type::String),
-            ],
+            &[FieldInfo::req("gatewayType", Type::String), FieldInfo::req("gatewayId", Type::String)],
             || Box::new(HostListSummaryGatewaySummary::default()),
         );
         &INFO
@@ -22216,12 +21696,10 @@ pub struct HostTpmBootCompleteEventDetails {
 
 impl DataType for HostTpmBootCompleteEventDetails {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostTpmBootCompleteEventDetails",
-            Some(HostTpmEventDetails::INFO),
-            &[],
-            || Box::new(HostTpmBootCompleteEventDetails::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostTpmBootCompleteEventDetails", Some(HostTpmEventDetails::INFO), &[], || {
+                Box::new(HostTpmBootCompleteEventDetails::default())
+            });
         &INFO
     };
 }
@@ -22364,12 +21842,10 @@ pub struct HostTpmNvTagEventDetails {
 
 impl DataType for HostTpmNvTagEventDetails {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostTpmNvTagEventDetails",
-            Some(HostTpmBootSecurityOptionEventDetails::INFO),
-            &[],
-            || Box::new(HostTpmNvTagEventDetails::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostTpmNvTagEventDetails", Some(HostTpmBootSecurityOptionEventDetails::INFO), &[], || {
+                Box::new(HostTpmNvTagEventDetails::default())
+            });
         &INFO
     };
 }
@@ -22396,10 +21872,7 @@ impl DataObject for HostTpmNvTagEventDetails {
     }
 }
 
-inherit!(
-    HostTpmNvTagEventDetails,
-    HostTpmBootSecurityOptionEventDetails
-);
+inherit!(HostTpmNvTagEventDetails, HostTpmBootSecurityOptionEventDetails);
 impl Extends<HostTpmBootSecurityOptionEventDetails> for HostTpmNvTagEventDetails {}
 impl Extends<HostTpmEventDetails> for HostTpmNvTagEventDetails {}
 
@@ -22412,12 +21885,10 @@ pub struct HostTpmSignerEventDetails {
 
 impl DataType for HostTpmSignerEventDetails {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostTpmSignerEventDetails",
-            Some(HostTpmBootSecurityOptionEventDetails::INFO),
-            &[],
-            || Box::new(HostTpmSignerEventDetails::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostTpmSignerEventDetails", Some(HostTpmBootSecurityOptionEventDetails::INFO), &[], || {
+                Box::new(HostTpmSignerEventDetails::default())
+            });
         &INFO
     };
 }
@@ -22444,10 +21915,7 @@ impl DataObject for HostTpmSignerEventDetails {
     }
 }
 
-inherit!(
-    HostTpmSignerEventDetails,
-    HostTpmBootSecurityOptionEventDetails
-);
+inherit!(HostTpmSignerEventDetails, HostTpmBootSecurityOptionEventDetails);
 impl Extends<HostTpmBootSecurityOptionEventDetails> for HostTpmSignerEventDetails {}
 impl Extends<HostTpmEventDetails> for HostTpmSignerEventDetails {}
 
@@ -22584,10 +22052,7 @@ impl DataType for HostVFlashManagerVFlashResourceConfigInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVFlashManagerVFlashResourceConfigInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("vffs", Type::Data(HostVffsVolume::INFO)),
-                FieldInfo::req("capacity", Type::Long),
-            ],
+            &[FieldInfo::opt("vffs", Type::Data(HostVffsVolume::INFO)), FieldInfo::req("capacity", Type::Long)],
             || Box::new(HostVFlashManagerVFlashResourceConfigInfo::default()),
         );
         &INFO
@@ -22736,8 +22201,7 @@ root!(HostVFlashManagerVFlashCacheConfigSpec);
 #[derive(Clone, Default, PartialEq)]
 pub struct HostVFlashManagerVFlashCacheConfigInfo {
     /// `vFlashModuleConfigOption`.
-    pub v_flash_module_config_option:
-        Vec<HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption>,
+    pub v_flash_module_config_option: Vec<HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption>,
     /// `defaultVFlashModule`.
     pub default_v_flash_module: Option<String>,
     /// `swapCacheReservationInGB`.
@@ -22752,9 +22216,7 @@ impl DataType for HostVFlashManagerVFlashCacheConfigInfo {
             &[
                 FieldInfo::list(
                     "vFlashModuleConfigOption",
-                    Type::Data(
-                        HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption::INFO,
-                    ),
+                    Type::Data(HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption::INFO),
                 ),
                 FieldInfo::opt("defaultVFlashModule", Type::String),
                 FieldInfo::opt("swapCacheReservationInGB", Type::Long),
@@ -22884,14 +22346,8 @@ impl DataType for HostVFlashManagerVFlashConfigInfo {
             "HostVFlashManagerVFlashConfigInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "vFlashResourceConfigInfo",
-                    Type::Data(HostVFlashManagerVFlashResourceConfigInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "vFlashCacheConfigInfo",
-                    Type::Data(HostVFlashManagerVFlashCacheConfigInfo::INFO),
-                ),
+                FieldInfo::opt("vFlashResourceConfigInfo", Type::Data(HostVFlashManagerVFlashResourceConfigInfo::INFO)),
+                FieldInfo::opt("vFlashCacheConfigInfo", Type::Data(HostVFlashManagerVFlashCacheConfigInfo::INFO)),
             ],
             || Box::new(HostVFlashManagerVFlashConfigInfo::default()),
         );
@@ -22920,14 +22376,8 @@ impl DataObject for HostVFlashManagerVFlashConfigInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.v_flash_resource_config_info,
-                HostVFlashManagerVFlashResourceConfigInfo
-            ),
-            1 => fill!(
-                self.v_flash_cache_config_info,
-                HostVFlashManagerVFlashCacheConfigInfo
-            ),
+            0 => fill!(self.v_flash_resource_config_info, HostVFlashManagerVFlashResourceConfigInfo),
+            1 => fill!(self.v_flash_cache_config_info, HostVFlashManagerVFlashCacheConfigInfo),
             _ => Slot::None,
         }
     }
@@ -23166,10 +22616,7 @@ impl DataType for HostVmfsVolume {
                 FieldInfo::opt("blockSize", Type::Int),
                 FieldInfo::opt("unmapGranularity", Type::Int),
                 FieldInfo::opt("unmapPriority", Type::String),
-                FieldInfo::opt(
-                    "unmapBandwidthSpec",
-                    Type::Data(VmfsUnmapBandwidthSpec::INFO),
-                ),
+                FieldInfo::opt("unmapBandwidthSpec", Type::Data(VmfsUnmapBandwidthSpec::INFO)),
                 FieldInfo::req("maxBlocks", Type::Int),
                 FieldInfo::req("majorVersion", Type::Int),
                 FieldInfo::req("version", Type::String),
@@ -23286,10 +22733,7 @@ impl DataType for HostVmfsSpec {
                 FieldInfo::opt("blockSize", Type::Int),
                 FieldInfo::opt("unmapGranularity", Type::Int),
                 FieldInfo::opt("unmapPriority", Type::String),
-                FieldInfo::opt(
-                    "unmapBandwidthSpec",
-                    Type::Data(VmfsUnmapBandwidthSpec::INFO),
-                ),
+                FieldInfo::opt("unmapBandwidthSpec", Type::Data(VmfsUnmapBandwidthSpec::INFO)),
             ],
             || Box::new(HostVmfsSpec::default()),
         );
@@ -23350,10 +22794,7 @@ impl DataType for HostPortGroupProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPortGroupProfile",
             Some(PortGroupProfile::INFO),
-            &[FieldInfo::req(
-                "ipConfig",
-                Type::Data(IpAddressProfile::INFO),
-            )],
+            &[FieldInfo::req("ipConfig", Type::Data(IpAddressProfile::INFO))],
             || Box::new(HostPortGroupProfile::default()),
         );
         &INFO
@@ -23492,12 +22933,9 @@ pub struct HostProfileConfigSpec {
 
 impl DataType for HostProfileConfigSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostProfileConfigSpec",
-            Some(ProfileCreateSpec::INFO),
-            &[],
-            || Box::new(HostProfileConfigSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostProfileConfigSpec", Some(ProfileCreateSpec::INFO), &[], || {
+            Box::new(HostProfileConfigSpec::default())
+        });
         &INFO
     };
 }
@@ -23543,10 +22981,7 @@ impl DataType for HostProfileSerializedHostProfileSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostProfileSerializedHostProfileSpec",
             Some(ProfileSerializedCreateSpec::INFO),
-            &[
-                FieldInfo::opt("validatorHost", Type::Ref),
-                FieldInfo::opt("validating", Type::Boolean),
-            ],
+            &[FieldInfo::opt("validatorHost", Type::Ref), FieldInfo::opt("validating", Type::Boolean)],
             || Box::new(HostProfileSerializedHostProfileSpec::default()),
         );
         &INFO
@@ -23583,10 +23018,7 @@ impl DataObject for HostProfileSerializedHostProfileSpec {
     }
 }
 
-inherit!(
-    HostProfileSerializedHostProfileSpec,
-    ProfileSerializedCreateSpec
-);
+inherit!(HostProfileSerializedHostProfileSpec, ProfileSerializedCreateSpec);
 impl Extends<ProfileSerializedCreateSpec> for HostProfileSerializedHostProfileSpec {}
 impl Extends<ProfileCreateSpec> for HostProfileSerializedHostProfileSpec {}
 
@@ -23700,10 +23132,7 @@ impl DataType for HostProfileHostBasedConfigSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "HostProfileHostBasedConfigSpec",
             Some(HostProfileConfigSpec::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::opt("useHostProfileEngine", Type::Boolean),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::opt("useHostProfileEngine", Type::Boolean)],
             || Box::new(HostProfileHostBasedConfigSpec::default()),
         );
         &INFO
@@ -23774,10 +23203,7 @@ impl DataType for HostProfileValidationFailureInfo {
                 FieldInfo::req("updateType", Type::String),
                 FieldInfo::opt("host", Type::Ref),
                 FieldInfo::opt("applyProfile", Type::Data(HostApplyProfile::INFO)),
-                FieldInfo::list(
-                    "failures",
-                    Type::Data(ProfileUpdateFailedUpdateFailure::INFO),
-                ),
+                FieldInfo::list("failures", Type::Data(ProfileUpdateFailedUpdateFailure::INFO)),
                 FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO)),
             ],
             || Box::new(HostProfileValidationFailureInfo::default()),
@@ -23885,12 +23311,9 @@ pub struct HostProfilesEntityCustomizations {}
 
 impl DataType for HostProfilesEntityCustomizations {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostProfilesEntityCustomizations",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(HostProfilesEntityCustomizations::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostProfilesEntityCustomizations", Some(DynamicData::INFO), &[], || {
+            Box::new(HostProfilesEntityCustomizations::default())
+        });
         &INFO
     };
 }
@@ -23925,10 +23348,7 @@ impl DataType for HostProfileManagerHostToConfigSpecMap {
         static INFO: TypeInfo = TypeInfo::new(
             "HostProfileManagerHostToConfigSpecMap",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("configSpec", Type::Data(AnswerFileCreateSpec::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("configSpec", Type::Data(AnswerFileCreateSpec::INFO))],
             || Box::new(HostProfileManagerHostToConfigSpecMap::default()),
         );
         &INFO
@@ -24044,14 +23464,8 @@ impl DataType for HostProfileManagerCompositionValidationResultResultElement {
                 FieldInfo::req("target", Type::Ref),
                 FieldInfo::req("status", Type::String),
                 FieldInfo::list("errors", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::opt(
-                    "sourceDiffForToBeMerged",
-                    Type::Data(HostApplyProfile::INFO),
-                ),
-                FieldInfo::opt(
-                    "targetDiffForToBeMerged",
-                    Type::Data(HostApplyProfile::INFO),
-                ),
+                FieldInfo::opt("sourceDiffForToBeMerged", Type::Data(HostApplyProfile::INFO)),
+                FieldInfo::opt("targetDiffForToBeMerged", Type::Data(HostApplyProfile::INFO)),
                 FieldInfo::opt("toBeAdded", Type::Data(HostApplyProfile::INFO)),
                 FieldInfo::opt("toBeDeleted", Type::Data(HostApplyProfile::INFO)),
                 FieldInfo::opt("toBeDisabled", Type::Data(HostApplyProfile::INFO)),
@@ -24141,10 +23555,7 @@ impl DataType for HostProfileManagerCompositionResult {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("errors", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::list(
-                    "results",
-                    Type::Data(HostProfileManagerCompositionResultResultElement::INFO),
-                ),
+                FieldInfo::list("results", Type::Data(HostProfileManagerCompositionResultResultElement::INFO)),
             ],
             || Box::new(HostProfileManagerCompositionResult::default()),
         );
@@ -24243,10 +23654,7 @@ impl DataType for HostSystemRemediationState {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSystemRemediationState",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("state", Type::String),
-                FieldInfo::req("operationTime", Type::DateTime),
-            ],
+            &[FieldInfo::req("state", Type::String), FieldInfo::req("operationTime", Type::DateTime)],
             || Box::new(HostSystemRemediationState::default()),
         );
         &INFO
@@ -24291,10 +23699,7 @@ impl DataType for HostSystemComplianceCheckState {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSystemComplianceCheckState",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("state", Type::String),
-                FieldInfo::req("checkTime", Type::DateTime),
-            ],
+            &[FieldInfo::req("state", Type::String), FieldInfo::req("checkTime", Type::DateTime)],
             || Box::new(HostSystemComplianceCheckState::default()),
         );
         &INFO
@@ -24380,10 +23785,7 @@ impl DataType for HostVMotionCompatibility {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVMotionCompatibility",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("compatibility", Type::String),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("compatibility", Type::String)],
             || Box::new(HostVMotionCompatibility::default()),
         );
         &INFO
@@ -24548,51 +23950,27 @@ impl DataType for HostConfigInfo {
                 FieldInfo::opt("deploymentInfo", Type::Data(HostDeploymentInfo::INFO)),
                 FieldInfo::opt("hyperThread", Type::Data(HostHyperThreadScheduleInfo::INFO)),
                 FieldInfo::opt("cpuScheduler", Type::Data(HostCpuSchedulerInfo::INFO)),
-                FieldInfo::opt(
-                    "consoleReservation",
-                    Type::Data(ServiceConsoleReservationInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "virtualMachineReservation",
-                    Type::Data(VirtualMachineMemoryReservationInfo::INFO),
-                ),
+                FieldInfo::opt("consoleReservation", Type::Data(ServiceConsoleReservationInfo::INFO)),
+                FieldInfo::opt("virtualMachineReservation", Type::Data(VirtualMachineMemoryReservationInfo::INFO)),
                 FieldInfo::opt("storageDevice", Type::Data(HostStorageDeviceInfo::INFO)),
                 FieldInfo::opt("multipathState", Type::Data(HostMultipathStateInfo::INFO)),
-                FieldInfo::opt(
-                    "fileSystemVolume",
-                    Type::Data(HostFileSystemVolumeInfo::INFO),
-                ),
+                FieldInfo::opt("fileSystemVolume", Type::Data(HostFileSystemVolumeInfo::INFO)),
                 FieldInfo::list("systemFile", Type::String),
                 FieldInfo::opt("network", Type::Data(HostNetworkInfo::INFO)),
                 FieldInfo::opt("vmotion", Type::Data(HostVMotionInfo::INFO)),
-                FieldInfo::opt(
-                    "virtualNicManagerInfo",
-                    Type::Data(HostVirtualNicManagerInfo::INFO),
-                ),
+                FieldInfo::opt("virtualNicManagerInfo", Type::Data(HostVirtualNicManagerInfo::INFO)),
                 FieldInfo::opt("capabilities", Type::Data(HostNetCapabilities::INFO)),
-                FieldInfo::opt(
-                    "datastoreCapabilities",
-                    Type::Data(HostDatastoreSystemCapabilities::INFO),
-                ),
-                FieldInfo::opt(
-                    "offloadCapabilities",
-                    Type::Data(HostNetOffloadCapabilities::INFO),
-                ),
+                FieldInfo::opt("datastoreCapabilities", Type::Data(HostDatastoreSystemCapabilities::INFO)),
+                FieldInfo::opt("offloadCapabilities", Type::Data(HostNetOffloadCapabilities::INFO)),
                 FieldInfo::opt("service", Type::Data(HostServiceInfo::INFO)),
                 FieldInfo::opt("firewall", Type::Data(HostFirewallInfo::INFO)),
                 FieldInfo::opt("autoStart", Type::Data(HostAutoStartManagerConfig::INFO)),
-                FieldInfo::opt(
-                    "activeDiagnosticPartition",
-                    Type::Data(HostDiagnosticPartition::INFO),
-                ),
+                FieldInfo::opt("activeDiagnosticPartition", Type::Data(HostDiagnosticPartition::INFO)),
                 FieldInfo::list("option", Type::Data(OptionValue::INFO)),
                 FieldInfo::list("optionDef", Type::Data(OptionDef::INFO)),
                 FieldInfo::opt("datastorePrincipal", Type::String),
                 FieldInfo::opt("localSwapDatastore", Type::Ref),
-                FieldInfo::opt(
-                    "systemSwapConfiguration",
-                    Type::Data(HostSystemSwapConfiguration::INFO),
-                ),
+                FieldInfo::opt("systemSwapConfiguration", Type::Data(HostSystemSwapConfiguration::INFO)),
                 FieldInfo::opt("systemResources", Type::Data(HostSystemResourceInfo::INFO)),
                 FieldInfo::opt("dateTimeInfo", Type::Data(HostDateTimeInfo::INFO)),
                 FieldInfo::opt("flags", Type::Data(HostFlagInfo::INFO)),
@@ -24601,36 +23979,18 @@ impl DataType for HostConfigInfo {
                 FieldInfo::opt("ipmi", Type::Data(HostIpmiInfo::INFO)),
                 FieldInfo::opt("sslThumbprintInfo", Type::Data(HostSslThumbprintInfo::INFO)),
                 FieldInfo::list("sslThumbprintData", Type::Data(HostSslThumbprintInfo::INFO)),
-                FieldInfo::list(
-                    "authenticationData",
-                    Type::Data(HostAuthenticationInfo::INFO),
-                ),
+                FieldInfo::list("authenticationData", Type::Data(HostAuthenticationInfo::INFO)),
                 FieldInfo::list("certificate", Type::Byte),
                 FieldInfo::list("pciPassthruInfo", Type::Data(HostPciPassthruInfo::INFO)),
-                FieldInfo::opt(
-                    "authenticationManagerInfo",
-                    Type::Data(HostAuthenticationManagerInfo::INFO),
-                ),
+                FieldInfo::opt("authenticationManagerInfo", Type::Data(HostAuthenticationManagerInfo::INFO)),
                 FieldInfo::list("featureVersion", Type::Data(HostFeatureVersionInfo::INFO)),
-                FieldInfo::opt(
-                    "powerSystemCapability",
-                    Type::Data(PowerSystemCapability::INFO),
-                ),
+                FieldInfo::opt("powerSystemCapability", Type::Data(PowerSystemCapability::INFO)),
                 FieldInfo::opt("powerSystemInfo", Type::Data(PowerSystemInfo::INFO)),
-                FieldInfo::list(
-                    "cacheConfigurationInfo",
-                    Type::Data(HostCacheConfigurationInfo::INFO),
-                ),
+                FieldInfo::list("cacheConfigurationInfo", Type::Data(HostCacheConfigurationInfo::INFO)),
                 FieldInfo::opt("wakeOnLanCapable", Type::Boolean),
                 FieldInfo::list("featureCapability", Type::Data(HostFeatureCapability::INFO)),
-                FieldInfo::list(
-                    "maskedFeatureCapability",
-                    Type::Data(HostFeatureCapability::INFO),
-                ),
-                FieldInfo::opt(
-                    "vFlashConfigInfo",
-                    Type::Data(HostVFlashManagerVFlashConfigInfo::INFO),
-                ),
+                FieldInfo::list("maskedFeatureCapability", Type::Data(HostFeatureCapability::INFO)),
+                FieldInfo::opt("vFlashConfigInfo", Type::Data(HostVFlashManagerVFlashConfigInfo::INFO)),
                 FieldInfo::opt("vsanHostConfig", Type::Data(VsanHostConfigInfo::INFO)),
                 FieldInfo::list("domainList", Type::String),
                 FieldInfo::opt("scriptCheckSum", Type::Binary),
@@ -24639,20 +23999,11 @@ impl DataType for HostConfigInfo {
                 FieldInfo::list("graphicsInfo", Type::Data(HostGraphicsInfo::INFO)),
                 FieldInfo::list("sharedPassthruGpuTypes", Type::String),
                 FieldInfo::opt("graphicsConfig", Type::Data(HostGraphicsConfig::INFO)),
-                FieldInfo::list(
-                    "sharedGpuCapabilities",
-                    Type::Data(HostSharedGpuCapabilities::INFO),
-                ),
+                FieldInfo::list("sharedGpuCapabilities", Type::Data(HostSharedGpuCapabilities::INFO)),
                 FieldInfo::list("ioFilterInfo", Type::Data(HostIoFilterInfo::INFO)),
                 FieldInfo::list("sriovDevicePool", Type::Data(HostSriovDevicePoolInfo::INFO)),
-                FieldInfo::list(
-                    "assignableHardwareBinding",
-                    Type::Data(HostAssignableHardwareBinding::INFO),
-                ),
-                FieldInfo::opt(
-                    "assignableHardwareConfig",
-                    Type::Data(HostAssignableHardwareConfig::INFO),
-                ),
+                FieldInfo::list("assignableHardwareBinding", Type::Data(HostAssignableHardwareBinding::INFO)),
+                FieldInfo::opt("assignableHardwareConfig", Type::Data(HostAssignableHardwareConfig::INFO)),
             ],
             || Box::new(HostConfigInfo::default()),
         );
@@ -24831,10 +24182,7 @@ impl DataObject for HostConfigInfo {
             3 => fill!(self.hyper_thread, HostHyperThreadScheduleInfo),
             4 => fill!(self.cpu_scheduler, HostCpuSchedulerInfo),
             5 => fill!(self.console_reservation, ServiceConsoleReservationInfo),
-            6 => fill!(
-                self.virtual_machine_reservation,
-                VirtualMachineMemoryReservationInfo
-            ),
+            6 => fill!(self.virtual_machine_reservation, VirtualMachineMemoryReservationInfo),
             7 => fill!(self.storage_device, HostStorageDeviceInfo),
             8 => fill!(self.multipath_state, HostMultipathStateInfo),
             9 => fill!(self.file_system_volume, HostFileSystemVolumeInfo),
@@ -24865,10 +24213,7 @@ impl DataObject for HostConfigInfo {
             34 => Slot::List(&mut self.authentication_data),
             35 => Slot::Scalar(&mut self.certificate),
             36 => Slot::Poly(&mut self.pci_passthru_info),
-            37 => fill!(
-                self.authentication_manager_info,
-                HostAuthenticationManagerInfo
-            ),
+            37 => fill!(self.authentication_manager_info, HostAuthenticationManagerInfo),
             38 => Slot::List(&mut self.feature_version),
             39 => fill!(self.power_system_capability, PowerSystemCapability),
             40 => fill!(self.power_system_info, PowerSystemInfo),
@@ -24889,10 +24234,7 @@ impl DataObject for HostConfigInfo {
             55 => Slot::List(&mut self.io_filter_info),
             56 => Slot::Poly(&mut self.sriov_device_pool),
             57 => Slot::List(&mut self.assignable_hardware_binding),
-            58 => fill!(
-                self.assignable_hardware_config,
-                HostAssignableHardwareConfig
-            ),
+            58 => fill!(self.assignable_hardware_config, HostAssignableHardwareConfig),
             _ => Slot::None,
         }
     }
@@ -25044,12 +24386,10 @@ pub struct HostNewNetworkConnectInfo {
 
 impl DataType for HostNewNetworkConnectInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNewNetworkConnectInfo",
-            Some(HostConnectInfoNetworkInfo::INFO),
-            &[],
-            || Box::new(HostNewNetworkConnectInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostNewNetworkConnectInfo", Some(HostConnectInfoNetworkInfo::INFO), &[], || {
+                Box::new(HostNewNetworkConnectInfo::default())
+            });
         &INFO
     };
 }
@@ -25091,10 +24431,7 @@ impl DataType for HostDatastoreConnectInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDatastoreConnectInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "summary",
-                Type::Data(DatastoreSummary::INFO),
-            )],
+            &[FieldInfo::req("summary", Type::Data(DatastoreSummary::INFO))],
             || Box::new(HostDatastoreConnectInfo::default()),
         );
         &INFO
@@ -25224,10 +24561,7 @@ impl DataObject for HostDatastoreNameConflictConnectInfo {
     }
 }
 
-inherit!(
-    HostDatastoreNameConflictConnectInfo,
-    HostDatastoreConnectInfo
-);
+inherit!(HostDatastoreNameConflictConnectInfo, HostDatastoreConnectInfo);
 impl Extends<HostDatastoreConnectInfo> for HostDatastoreNameConflictConnectInfo {}
 
 /// `HostLicenseConnectInfo`, since 4.0.
@@ -25574,10 +24908,7 @@ impl DataObject for HostFibreChannelOverEthernetTargetTransport {
     }
 }
 
-inherit!(
-    HostFibreChannelOverEthernetTargetTransport,
-    HostFibreChannelTargetTransport
-);
+inherit!(HostFibreChannelOverEthernetTargetTransport, HostFibreChannelTargetTransport);
 impl Extends<HostFibreChannelTargetTransport> for HostFibreChannelOverEthernetTargetTransport {}
 impl Extends<HostTargetTransport> for HostFibreChannelOverEthernetTargetTransport {}
 
@@ -25630,10 +24961,7 @@ impl DataType for HostRuntimeInfo {
             "HostRuntimeInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "connectionState",
-                    Type::Enum(HostSystemConnectionState::INFO),
-                ),
+                FieldInfo::req("connectionState", Type::Enum(HostSystemConnectionState::INFO)),
                 FieldInfo::req("powerState", Type::Enum(HostSystemPowerState::INFO)),
                 FieldInfo::opt("standbyMode", Type::String),
                 FieldInfo::req("inMaintenanceMode", Type::Boolean),
@@ -25643,10 +24971,7 @@ impl DataType for HostRuntimeInfo {
                 FieldInfo::opt("dasHostState", Type::Data(ClusterDasFdmHostState::INFO)),
                 FieldInfo::list("tpmPcrValues", Type::Data(HostTpmDigestInfo::INFO)),
                 FieldInfo::opt("vsanRuntimeInfo", Type::Data(VsanHostRuntimeInfo::INFO)),
-                FieldInfo::opt(
-                    "networkRuntimeInfo",
-                    Type::Data(HostRuntimeInfoNetworkRuntimeInfo::INFO),
-                ),
+                FieldInfo::opt("networkRuntimeInfo", Type::Data(HostRuntimeInfoNetworkRuntimeInfo::INFO)),
                 FieldInfo::opt(
                     "vFlashResourceRuntimeInfo",
                     Type::Data(HostVFlashManagerVFlashResourceRunTimeInfo::INFO),
@@ -25655,14 +24980,8 @@ impl DataType for HostRuntimeInfo {
                 FieldInfo::opt("cryptoState", Type::String),
                 FieldInfo::opt("cryptoKeyId", Type::Data(CryptoKeyId::INFO)),
                 FieldInfo::opt("statelessNvdsMigrationReady", Type::String),
-                FieldInfo::list(
-                    "partialMaintenanceMode",
-                    Type::Data(HostPartialMaintenanceModeRuntimeInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "stateEncryption",
-                    Type::Data(HostRuntimeInfoStateEncryptionInfo::INFO),
-                ),
+                FieldInfo::list("partialMaintenanceMode", Type::Data(HostPartialMaintenanceModeRuntimeInfo::INFO)),
+                FieldInfo::opt("stateEncryption", Type::Data(HostRuntimeInfoStateEncryptionInfo::INFO)),
                 FieldInfo::opt("podVMInfo", Type::Data(PodVMInfo::INFO)),
             ],
             || Box::new(HostRuntimeInfo::default()),
@@ -25738,10 +25057,7 @@ impl DataObject for HostRuntimeInfo {
             8 => Slot::List(&mut self.tpm_pcr_values),
             9 => fill!(self.vsan_runtime_info, VsanHostRuntimeInfo),
             10 => fill!(self.network_runtime_info, HostRuntimeInfoNetworkRuntimeInfo),
-            11 => fill!(
-                self.v_flash_resource_runtime_info,
-                HostVFlashManagerVFlashResourceRunTimeInfo
-            ),
+            11 => fill!(self.v_flash_resource_runtime_info, HostVFlashManagerVFlashResourceRunTimeInfo),
             12 => Slot::Scalar(&mut self.host_max_virtual_disk_capacity),
             13 => Slot::Scalar(&mut self.crypto_state),
             14 => fill!(self.crypto_key_id, CryptoKeyId),
@@ -25894,10 +25210,7 @@ impl DataType for HostPnicNetworkResourceInfo {
                 FieldInfo::req("pnicDevice", Type::String),
                 FieldInfo::opt("availableBandwidthForVMTraffic", Type::Long),
                 FieldInfo::opt("unusedBandwidthForVMTraffic", Type::Long),
-                FieldInfo::list(
-                    "placedVirtualNics",
-                    Type::Data(HostPlacedVirtualNicIdentifier::INFO),
-                ),
+                FieldInfo::list("placedVirtualNics", Type::Data(HostPlacedVirtualNicIdentifier::INFO)),
             ],
             || Box::new(HostPnicNetworkResourceInfo::default()),
         );
@@ -25945,10 +25258,7 @@ impl DataType for HostNetworkResourceRuntime {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNetworkResourceRuntime",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "pnicResourceInfo",
-                Type::Data(HostPnicNetworkResourceInfo::INFO),
-            )],
+            &[FieldInfo::list_req("pnicResourceInfo", Type::Data(HostPnicNetworkResourceInfo::INFO))],
             || Box::new(HostNetworkResourceRuntime::default()),
         );
         &INFO
@@ -25996,10 +25306,7 @@ impl DataType for HostRuntimeInfoNetworkRuntimeInfo {
                     "netStackInstanceRuntimeInfo",
                     Type::Data(HostRuntimeInfoNetStackInstanceRuntimeInfo::INFO),
                 ),
-                FieldInfo::opt(
-                    "networkResourceRuntime",
-                    Type::Data(HostNetworkResourceRuntime::INFO),
-                ),
+                FieldInfo::opt("networkResourceRuntime", Type::Data(HostNetworkResourceRuntime::INFO)),
             ],
             || Box::new(HostRuntimeInfoNetworkRuntimeInfo::default()),
         );
@@ -26101,10 +25408,7 @@ impl DataType for HostStorageSystemVmfsVolumeResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageSystemVmfsVolumeResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostStorageSystemVmfsVolumeResult::default()),
         );
         &INFO
@@ -26152,10 +25456,7 @@ impl DataType for HostStorageSystemScsiLunResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageSystemScsiLunResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostStorageSystemScsiLunResult::default()),
         );
         &INFO
@@ -26203,10 +25504,7 @@ impl DataType for HostStorageSystemDiskLocatorLedResult {
         static INFO: TypeInfo = TypeInfo::new(
             "HostStorageSystemDiskLocatorLedResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostStorageSystemDiskLocatorLedResult::default()),
         );
         &INFO

@@ -58,12 +58,10 @@ pub struct IntPolicy {
 
 impl DataType for IntPolicy {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IntPolicy",
-            Some(InheritablePolicy::INFO),
-            &[FieldInfo::opt("value", Type::Int)],
-            || Box::new(IntPolicy::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("IntPolicy", Some(InheritablePolicy::INFO), &[FieldInfo::opt("value", Type::Int)], || {
+                Box::new(IntPolicy::default())
+            });
         &INFO
     };
 }
@@ -178,12 +176,9 @@ pub struct IoFilterManagerSslTrust {}
 
 impl DataType for IoFilterManagerSslTrust {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IoFilterManagerSslTrust",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(IoFilterManagerSslTrust::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("IoFilterManagerSslTrust", Some(DynamicData::INFO), &[], || {
+            Box::new(IoFilterManagerSslTrust::default())
+        });
         &INFO
     };
 }
@@ -266,10 +261,7 @@ impl DataType for IoFilterHostIssue {
         static INFO: TypeInfo = TypeInfo::new(
             "IoFilterHostIssue",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list_req("issue", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list_req("issue", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(IoFilterHostIssue::default()),
         );
         &INFO
@@ -314,10 +306,7 @@ impl DataType for IpPoolManagerIpAllocation {
         static INFO: TypeInfo = TypeInfo::new(
             "IpPoolManagerIpAllocation",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("ipAddress", Type::String),
-                FieldInfo::req("allocationId", Type::String),
-            ],
+            &[FieldInfo::req("ipAddress", Type::String), FieldInfo::req("allocationId", Type::String)],
             || Box::new(IpPoolManagerIpAllocation::default()),
         );
         &INFO
@@ -446,9 +435,7 @@ pub struct IsoImageFileQuery {
 impl DataType for IsoImageFileQuery {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IsoImageFileQuery", Some(FileQuery::INFO), &[], || {
-                Box::new(IsoImageFileQuery::default())
-            });
+            TypeInfo::new("IsoImageFileQuery", Some(FileQuery::INFO), &[], || Box::new(IsoImageFileQuery::default()));
         &INFO
     };
 }
@@ -488,9 +475,7 @@ pub struct IsoImageFileInfo {
 impl DataType for IsoImageFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IsoImageFileInfo", Some(FileInfo::INFO), &[], || {
-                Box::new(IsoImageFileInfo::default())
-            });
+            TypeInfo::new("IsoImageFileInfo", Some(FileInfo::INFO), &[], || Box::new(IsoImageFileInfo::default()));
         &INFO
     };
 }
@@ -530,9 +515,7 @@ pub struct IpAddressProfile {
 impl DataType for IpAddressProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IpAddressProfile", Some(ApplyProfile::INFO), &[], || {
-                Box::new(IpAddressProfile::default())
-            });
+            TypeInfo::new("IpAddressProfile", Some(ApplyProfile::INFO), &[], || Box::new(IpAddressProfile::default()));
         &INFO
     };
 }
@@ -576,10 +559,7 @@ impl DataType for IpRouteProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "IpRouteProfile",
             Some(ApplyProfile::INFO),
-            &[FieldInfo::list(
-                "staticRoute",
-                Type::Data(StaticRouteProfile::INFO),
-            )],
+            &[FieldInfo::list("staticRoute", Type::Data(StaticRouteProfile::INFO))],
             || Box::new(IpRouteProfile::default()),
         );
         &INFO
@@ -813,10 +793,7 @@ impl DataType for IpPoolAssociation {
         static INFO: TypeInfo = TypeInfo::new(
             "IpPoolAssociation",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("network", Type::Ref),
-                FieldInfo::req("networkName", Type::String),
-            ],
+            &[FieldInfo::opt("network", Type::Ref), FieldInfo::req("networkName", Type::String)],
             || Box::new(IpPoolAssociation::default()),
         );
         &INFO
@@ -856,12 +833,10 @@ pub struct ID {
 
 impl DataType for ID {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ID",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::String)],
-            || Box::new(ID::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ID", Some(DynamicData::INFO), &[FieldInfo::req("id", Type::String)], || {
+                Box::new(ID::default())
+            });
         &INFO
     };
 }
@@ -1004,9 +979,7 @@ pub struct IpAddress {
 impl DataType for IpAddress {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IpAddress", Some(NegatableExpression::INFO), &[], || {
-                Box::new(IpAddress::default())
-            });
+            TypeInfo::new("IpAddress", Some(NegatableExpression::INFO), &[], || Box::new(IpAddress::default()));
         &INFO
     };
 }
@@ -1052,10 +1025,7 @@ impl DataType for IpRange {
         static INFO: TypeInfo = TypeInfo::new(
             "IpRange",
             Some(IpAddress::INFO),
-            &[
-                FieldInfo::req("addressPrefix", Type::String),
-                FieldInfo::opt("prefixLength", Type::Int),
-            ],
+            &[FieldInfo::req("addressPrefix", Type::String), FieldInfo::opt("prefixLength", Type::Int)],
             || Box::new(IpRange::default()),
         );
         &INFO

@@ -15,10 +15,7 @@ impl DataType for IscsiStatus {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiStatus",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::list("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(IscsiStatus::default()),
         );
         &INFO

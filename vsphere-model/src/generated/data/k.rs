@@ -17,10 +17,7 @@ impl DataType for KeyAnyValue {
         static INFO: TypeInfo = TypeInfo::new(
             "KeyAnyValue",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("value", Type::Any),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("value", Type::Any)],
             || Box::new(KeyAnyValue::default()),
         );
         &INFO
@@ -65,10 +62,7 @@ impl DataType for KeyValue {
         static INFO: TypeInfo = TypeInfo::new(
             "KeyValue",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("value", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("value", Type::String)],
             || Box::new(KeyValue::default()),
         );
         &INFO
@@ -108,12 +102,10 @@ pub struct KeyProviderId {
 
 impl DataType for KeyProviderId {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "KeyProviderId",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::String)],
-            || Box::new(KeyProviderId::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("KeyProviderId", Some(DynamicData::INFO), &[FieldInfo::req("id", Type::String)], || {
+                Box::new(KeyProviderId::default())
+            });
         &INFO
     };
 }
@@ -234,12 +226,9 @@ pub struct KmipClusterInfoKeyInfo {}
 
 impl DataType for KmipClusterInfoKeyInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "KmipClusterInfoKeyInfo",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(KmipClusterInfoKeyInfo::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("KmipClusterInfoKeyInfo", Some(DynamicData::INFO), &[], || {
+            Box::new(KmipClusterInfoKeyInfo::default())
+        });
         &INFO
     };
 }
@@ -276,10 +265,7 @@ impl DataType for KmipClusterInfoWrappingKeyIdKeyInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "KmipClusterInfoWrappingKeyIdKeyInfo",
             Some(KmipClusterInfoKeyInfo::INFO),
-            &[
-                FieldInfo::req("keyId", Type::String),
-                FieldInfo::req("configuredTime", Type::DateTime),
-            ],
+            &[FieldInfo::req("keyId", Type::String), FieldInfo::req("configuredTime", Type::DateTime)],
             || Box::new(KmipClusterInfoWrappingKeyIdKeyInfo::default()),
         );
         &INFO
@@ -380,10 +366,7 @@ impl DataObject for KmipClusterInfoWrappingRotationIntervalKeyInfo {
     }
 }
 
-inherit!(
-    KmipClusterInfoWrappingRotationIntervalKeyInfo,
-    KmipClusterInfoKeyInfo
-);
+inherit!(KmipClusterInfoWrappingRotationIntervalKeyInfo, KmipClusterInfoKeyInfo);
 impl Extends<KmipClusterInfoKeyInfo> for KmipClusterInfoWrappingRotationIntervalKeyInfo {}
 
 /// `KmipServerInfo`, since 6.5.
@@ -543,12 +526,9 @@ pub struct KmipServerSpecKeySpec {}
 
 impl DataType for KmipServerSpecKeySpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "KmipServerSpecKeySpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(KmipServerSpecKeySpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("KmipServerSpecKeySpec", Some(DynamicData::INFO), &[], || {
+            Box::new(KmipServerSpecKeySpec::default())
+        });
         &INFO
     };
 }
@@ -670,10 +650,7 @@ impl DataObject for KmipServerSpecWrappingRotationIntervalKeySpec {
     }
 }
 
-inherit!(
-    KmipServerSpecWrappingRotationIntervalKeySpec,
-    KmipServerSpecKeySpec
-);
+inherit!(KmipServerSpecWrappingRotationIntervalKeySpec, KmipServerSpecKeySpec);
 impl Extends<KmipServerSpecKeySpec> for KmipServerSpecWrappingRotationIntervalKeySpec {}
 
 /// `KernelModuleInfo`, since 4.0.
@@ -793,10 +770,7 @@ impl DataType for KernelModuleSectionInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "KernelModuleSectionInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("address", Type::Long),
-                FieldInfo::opt("length", Type::Int),
-            ],
+            &[FieldInfo::req("address", Type::Long), FieldInfo::opt("length", Type::Int)],
             || Box::new(KernelModuleSectionInfo::default()),
         );
         &INFO

@@ -73,10 +73,7 @@ impl DataType for LocalizedMethodFault {
         static INFO: TypeInfo = TypeInfo::new(
             "LocalizedMethodFault",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("fault", Type::Data(MethodFault::INFO)),
-                FieldInfo::opt("localizedMessage", Type::String),
-            ],
+            &[FieldInfo::req("fault", Type::Data(MethodFault::INFO)), FieldInfo::opt("localizedMessage", Type::String)],
             || Box::new(LocalizedMethodFault::default()),
         );
         &INFO
@@ -122,10 +119,7 @@ impl DataType for LatencySensitivity {
             "LatencySensitivity",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "level",
-                    Type::Enum(LatencySensitivitySensitivityLevel::INFO),
-                ),
+                FieldInfo::req("level", Type::Enum(LatencySensitivitySensitivityLevel::INFO)),
                 FieldInfo::opt("sensitivity", Type::Int),
             ],
             || Box::new(LatencySensitivity::default()),
@@ -294,12 +288,10 @@ pub struct LongPolicy {
 
 impl DataType for LongPolicy {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "LongPolicy",
-            Some(InheritablePolicy::INFO),
-            &[FieldInfo::opt("value", Type::Long)],
-            || Box::new(LongPolicy::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("LongPolicy", Some(InheritablePolicy::INFO), &[FieldInfo::opt("value", Type::Long)], || {
+                Box::new(LongPolicy::default())
+            });
         &INFO
     };
 }
@@ -349,10 +341,7 @@ impl DataType for LinkDiscoveryProtocolConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "LinkDiscoveryProtocolConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("protocol", Type::String),
-                FieldInfo::req("operation", Type::String),
-            ],
+            &[FieldInfo::req("protocol", Type::String), FieldInfo::req("operation", Type::String)],
             || Box::new(LinkDiscoveryProtocolConfig::default()),
         );
         &INFO
@@ -450,9 +439,8 @@ pub struct LinkProfile {
 
 impl DataType for LinkProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("LinkProfile", Some(ApplyProfile::INFO), &[], || {
-            Box::new(LinkProfile::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("LinkProfile", Some(ApplyProfile::INFO), &[], || Box::new(LinkProfile::default()));
         &INFO
     };
 }

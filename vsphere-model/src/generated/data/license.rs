@@ -13,9 +13,7 @@ pub struct LicenseSource {}
 impl DataType for LicenseSource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("LicenseSource", Some(DynamicData::INFO), &[], || {
-                Box::new(LicenseSource::default())
-            });
+            TypeInfo::new("LicenseSource", Some(DynamicData::INFO), &[], || Box::new(LicenseSource::default()));
         &INFO
     };
 }
@@ -430,10 +428,7 @@ impl DataType for LicenseManagerEvaluationInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseManagerEvaluationInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "properties",
-                Type::Data(KeyAnyValue::INFO),
-            )],
+            &[FieldInfo::list_req("properties", Type::Data(KeyAnyValue::INFO))],
             || Box::new(LicenseManagerEvaluationInfo::default()),
         );
         &INFO
@@ -564,10 +559,7 @@ impl DataType for LicenseAssignmentManagerLicenseAssignment {
                 FieldInfo::req("entityId", Type::String),
                 FieldInfo::opt("scope", Type::String),
                 FieldInfo::opt("entityDisplayName", Type::String),
-                FieldInfo::req(
-                    "assignedLicense",
-                    Type::Data(LicenseManagerLicenseInfo::INFO),
-                ),
+                FieldInfo::req("assignedLicense", Type::Data(LicenseManagerLicenseInfo::INFO)),
                 FieldInfo::list("properties", Type::Data(KeyAnyValue::INFO)),
             ],
             || Box::new(LicenseAssignmentManagerLicenseAssignment::default()),

@@ -22,10 +22,7 @@ impl DataType for MissingProperty {
         static INFO: TypeInfo = TypeInfo::new(
             "MissingProperty",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("path", Type::String),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("path", Type::String), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(MissingProperty::default()),
         );
         &INFO
@@ -70,10 +67,7 @@ impl DataType for MissingObject {
         static INFO: TypeInfo = TypeInfo::new(
             "MissingObject",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("obj", Type::Ref),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("obj", Type::Ref), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(MissingObject::default()),
         );
         &INFO
@@ -115,12 +109,10 @@ pub struct MethodDescription {
 
 impl DataType for MethodDescription {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MethodDescription",
-            Some(Description::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(MethodDescription::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("MethodDescription", Some(Description::INFO), &[FieldInfo::req("key", Type::String)], || {
+                Box::new(MethodDescription::default())
+            });
         &INFO
     };
 }
@@ -354,10 +346,7 @@ impl DataType for ManagedByInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ManagedByInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("extensionKey", Type::String),
-                FieldInfo::req("type", Type::String),
-            ],
+            &[FieldInfo::req("extensionKey", Type::String), FieldInfo::req("type", Type::String)],
             || Box::new(ManagedByInfo::default()),
         );
         &INFO
@@ -466,9 +455,7 @@ pub struct MacAddress {
 impl DataType for MacAddress {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("MacAddress", Some(NegatableExpression::INFO), &[], || {
-                Box::new(MacAddress::default())
-            });
+            TypeInfo::new("MacAddress", Some(NegatableExpression::INFO), &[], || Box::new(MacAddress::default()));
         &INFO
     };
 }
@@ -514,10 +501,7 @@ impl DataType for MacRange {
         static INFO: TypeInfo = TypeInfo::new(
             "MacRange",
             Some(MacAddress::INFO),
-            &[
-                FieldInfo::req("address", Type::String),
-                FieldInfo::req("mask", Type::String),
-            ],
+            &[FieldInfo::req("address", Type::String), FieldInfo::req("mask", Type::String)],
             || Box::new(MacRange::default()),
         );
         &INFO
@@ -625,10 +609,7 @@ impl DataType for MultipleCertificatesVerifyFaultThumbprintData {
         static INFO: TypeInfo = TypeInfo::new(
             "MultipleCertificatesVerifyFaultThumbprintData",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("port", Type::Int),
-                FieldInfo::req("thumbprint", Type::String),
-            ],
+            &[FieldInfo::req("port", Type::Int), FieldInfo::req("thumbprint", Type::String)],
             || Box::new(MultipleCertificatesVerifyFaultThumbprintData::default()),
         );
         &INFO
@@ -668,12 +649,9 @@ pub struct MonthlyTaskScheduler {
 
 impl DataType for MonthlyTaskScheduler {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MonthlyTaskScheduler",
-            Some(DailyTaskScheduler::INFO),
-            &[],
-            || Box::new(MonthlyTaskScheduler::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MonthlyTaskScheduler", Some(DailyTaskScheduler::INFO), &[], || {
+            Box::new(MonthlyTaskScheduler::default())
+        });
         &INFO
     };
 }

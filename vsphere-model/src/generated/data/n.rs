@@ -64,10 +64,7 @@ impl DataType for NumericRange {
         static INFO: TypeInfo = TypeInfo::new(
             "NumericRange",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("start", Type::Int),
-                FieldInfo::req("end", Type::Int),
-            ],
+            &[FieldInfo::req("start", Type::Int), FieldInfo::req("end", Type::Int)],
             || Box::new(NumericRange::default()),
         );
         &INFO
@@ -159,12 +156,9 @@ pub struct NetworkPolicyProfile {
 
 impl DataType for NetworkPolicyProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NetworkPolicyProfile",
-            Some(ApplyProfile::INFO),
-            &[],
-            || Box::new(NetworkPolicyProfile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NetworkPolicyProfile", Some(ApplyProfile::INFO), &[], || {
+            Box::new(NetworkPolicyProfile::default())
+        });
         &INFO
     };
 }
@@ -238,28 +232,16 @@ impl DataType for NetworkProfile {
                 FieldInfo::list("vswitch", Type::Data(VirtualSwitchProfile::INFO)),
                 FieldInfo::list("vmPortGroup", Type::Data(VmPortGroupProfile::INFO)),
                 FieldInfo::list("hostPortGroup", Type::Data(HostPortGroupProfile::INFO)),
-                FieldInfo::list(
-                    "serviceConsolePortGroup",
-                    Type::Data(ServiceConsolePortGroupProfile::INFO),
-                ),
-                FieldInfo::opt(
-                    "dnsConfig",
-                    Type::Data(NetworkProfileDnsConfigProfile::INFO),
-                ),
+                FieldInfo::list("serviceConsolePortGroup", Type::Data(ServiceConsolePortGroupProfile::INFO)),
+                FieldInfo::opt("dnsConfig", Type::Data(NetworkProfileDnsConfigProfile::INFO)),
                 FieldInfo::opt("ipRouteConfig", Type::Data(IpRouteProfile::INFO)),
                 FieldInfo::opt("consoleIpRouteConfig", Type::Data(IpRouteProfile::INFO)),
                 FieldInfo::list("pnic", Type::Data(PhysicalNicProfile::INFO)),
                 FieldInfo::list("dvswitch", Type::Data(DvsProfile::INFO)),
-                FieldInfo::list(
-                    "dvsServiceConsoleNic",
-                    Type::Data(DvsServiceConsoleVNicProfile::INFO),
-                ),
+                FieldInfo::list("dvsServiceConsoleNic", Type::Data(DvsServiceConsoleVNicProfile::INFO)),
                 FieldInfo::list("dvsHostNic", Type::Data(DvsHostVNicProfile::INFO)),
                 FieldInfo::list("nsxHostNic", Type::Data(NsxHostVNicProfile::INFO)),
-                FieldInfo::list(
-                    "netStackInstance",
-                    Type::Data(NetStackInstanceProfile::INFO),
-                ),
+                FieldInfo::list("netStackInstance", Type::Data(NetStackInstanceProfile::INFO)),
                 FieldInfo::opt("opaqueSwitch", Type::Data(OpaqueSwitchProfile::INFO)),
             ],
             || Box::new(NetworkProfile::default()),
@@ -346,12 +328,9 @@ pub struct NetworkProfileDnsConfigProfile {
 
 impl DataType for NetworkProfileDnsConfigProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NetworkProfileDnsConfigProfile",
-            Some(ApplyProfile::INFO),
-            &[],
-            || Box::new(NetworkProfileDnsConfigProfile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NetworkProfileDnsConfigProfile", Some(ApplyProfile::INFO), &[], || {
+            Box::new(NetworkProfileDnsConfigProfile::default())
+        });
         &INFO
     };
 }
@@ -397,10 +376,7 @@ impl DataType for NsxHostVNicProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "NsxHostVNicProfile",
             Some(ApplyProfile::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("ipConfig", Type::Data(IpAddressProfile::INFO)),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::req("ipConfig", Type::Data(IpAddressProfile::INFO))],
             || Box::new(NsxHostVNicProfile::default()),
         );
         &INFO
@@ -450,9 +426,7 @@ pub struct NumPortsProfile {
 impl DataType for NumPortsProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NumPortsProfile", Some(ApplyProfile::INFO), &[], || {
-                Box::new(NumPortsProfile::default())
-            });
+            TypeInfo::new("NumPortsProfile", Some(ApplyProfile::INFO), &[], || Box::new(NumPortsProfile::default()));
         &INFO
     };
 }
@@ -494,10 +468,7 @@ impl DataType for NodeNetworkSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "NodeNetworkSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "ipSettings",
-                Type::Data(CustomizationIPSettings::INFO),
-            )],
+            &[FieldInfo::req("ipSettings", Type::Data(CustomizationIPSettings::INFO))],
             || Box::new(NodeNetworkSpec::default()),
         );
         &INFO
@@ -628,10 +599,7 @@ impl DataType for NamePasswordAuthentication {
         static INFO: TypeInfo = TypeInfo::new(
             "NamePasswordAuthentication",
             Some(GuestAuthentication::INFO),
-            &[
-                FieldInfo::req("username", Type::String),
-                FieldInfo::req("password", Type::String).secret(),
-            ],
+            &[FieldInfo::req("username", Type::String), FieldInfo::req("password", Type::String).secret()],
             || Box::new(NamePasswordAuthentication::default()),
         );
         &INFO

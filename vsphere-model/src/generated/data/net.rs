@@ -73,10 +73,7 @@ impl DataType for NetDhcpConfigInfoDhcpOptions {
         static INFO: TypeInfo = TypeInfo::new(
             "NetDhcpConfigInfoDhcpOptions",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("enable", Type::Boolean),
-                FieldInfo::list("config", Type::Data(KeyValue::INFO)),
-            ],
+            &[FieldInfo::req("enable", Type::Boolean), FieldInfo::list("config", Type::Data(KeyValue::INFO))],
             || Box::new(NetDhcpConfigInfoDhcpOptions::default()),
         );
         &INFO
@@ -580,10 +577,7 @@ impl DataType for NetIpRouteConfigInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpRouteConfigInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "ipRoute",
-                Type::Data(NetIpRouteConfigInfoIpRoute::INFO),
-            )],
+            &[FieldInfo::list("ipRoute", Type::Data(NetIpRouteConfigInfoIpRoute::INFO))],
             || Box::new(NetIpRouteConfigInfo::default()),
         );
         &INFO
@@ -626,10 +620,7 @@ impl DataType for NetIpRouteConfigInfoGateway {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpRouteConfigInfoGateway",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("ipAddress", Type::String),
-                FieldInfo::opt("device", Type::String),
-            ],
+            &[FieldInfo::opt("ipAddress", Type::String), FieldInfo::opt("device", Type::String)],
             || Box::new(NetIpRouteConfigInfoGateway::default()),
         );
         &INFO
@@ -725,10 +716,7 @@ impl DataType for NetIpRouteConfigSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpRouteConfigSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "ipRoute",
-                Type::Data(NetIpRouteConfigSpecIpRouteSpec::INFO),
-            )],
+            &[FieldInfo::list("ipRoute", Type::Data(NetIpRouteConfigSpecIpRouteSpec::INFO))],
             || Box::new(NetIpRouteConfigSpec::default()),
         );
         &INFO
@@ -771,10 +759,7 @@ impl DataType for NetIpRouteConfigSpecGatewaySpec {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpRouteConfigSpecGatewaySpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("ipAddress", Type::String),
-                FieldInfo::opt("device", Type::String),
-            ],
+            &[FieldInfo::opt("ipAddress", Type::String), FieldInfo::opt("device", Type::String)],
             || Box::new(NetIpRouteConfigSpecGatewaySpec::default()),
         );
         &INFO
@@ -879,10 +864,7 @@ impl DataType for NetIpStackInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("neighbor", Type::Data(NetIpStackInfoNetToMedia::INFO)),
-                FieldInfo::list(
-                    "defaultRouter",
-                    Type::Data(NetIpStackInfoDefaultRouter::INFO),
-                ),
+                FieldInfo::list("defaultRouter", Type::Data(NetIpStackInfoDefaultRouter::INFO)),
             ],
             || Box::new(NetIpStackInfo::default()),
         );
@@ -1091,10 +1073,7 @@ impl DataType for NetStackInstanceProfile {
             Some(ApplyProfile::INFO),
             &[
                 FieldInfo::req("key", Type::String),
-                FieldInfo::req(
-                    "dnsConfig",
-                    Type::Data(NetworkProfileDnsConfigProfile::INFO),
-                ),
+                FieldInfo::req("dnsConfig", Type::Data(NetworkProfileDnsConfigProfile::INFO)),
                 FieldInfo::req("ipRouteConfig", Type::Data(IpRouteProfile::INFO)),
             ],
             || Box::new(NetStackInstanceProfile::default()),

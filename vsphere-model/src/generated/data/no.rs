@@ -17,10 +17,7 @@ impl DataType for NoPermissionEntityPrivileges {
         static INFO: TypeInfo = TypeInfo::new(
             "NoPermissionEntityPrivileges",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::list("privilegeIds", Type::String),
-            ],
+            &[FieldInfo::req("entity", Type::Ref), FieldInfo::list("privilegeIds", Type::String)],
             || Box::new(NoPermissionEntityPrivileges::default()),
         );
         &INFO

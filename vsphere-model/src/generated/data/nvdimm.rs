@@ -412,12 +412,10 @@ pub struct NvdimmGuid {
 
 impl DataType for NvdimmGuid {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NvdimmGuid",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("uuid", Type::String)],
-            || Box::new(NvdimmGuid::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NvdimmGuid", Some(DynamicData::INFO), &[FieldInfo::req("uuid", Type::String)], || {
+                Box::new(NvdimmGuid::default())
+            });
         &INFO
     };
 }

@@ -185,10 +185,7 @@ impl DataType for OrAlarmExpression {
         static INFO: TypeInfo = TypeInfo::new(
             "OrAlarmExpression",
             Some(AlarmExpression::INFO),
-            &[FieldInfo::list_req(
-                "expression",
-                Type::Data(AlarmExpression::INFO),
-            )],
+            &[FieldInfo::list_req("expression", Type::Data(AlarmExpression::INFO))],
             || Box::new(OrAlarmExpression::default()),
         );
         &INFO
@@ -334,10 +331,7 @@ impl DataType for OptionValue {
         static INFO: TypeInfo = TypeInfo::new(
             "OptionValue",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("value", Type::Any),
-            ],
+            &[FieldInfo::req("key", Type::String), FieldInfo::opt("value", Type::Any)],
             || Box::new(OptionValue::default()),
         );
         &INFO
@@ -377,10 +371,9 @@ pub struct OpaqueSwitchProfile {
 
 impl DataType for OpaqueSwitchProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OpaqueSwitchProfile", Some(ApplyProfile::INFO), &[], || {
-                Box::new(OpaqueSwitchProfile::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("OpaqueSwitchProfile", Some(ApplyProfile::INFO), &[], || {
+            Box::new(OpaqueSwitchProfile::default())
+        });
         &INFO
     };
 }
@@ -421,12 +414,10 @@ pub struct OptionProfile {
 
 impl DataType for OptionProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OptionProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(OptionProfile::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("OptionProfile", Some(ApplyProfile::INFO), &[FieldInfo::req("key", Type::String)], || {
+                Box::new(OptionProfile::default())
+            });
         &INFO
     };
 }
@@ -478,10 +469,7 @@ impl DataType for OpaqueNetworkSummary {
         static INFO: TypeInfo = TypeInfo::new(
             "OpaqueNetworkSummary",
             Some(NetworkSummary::INFO),
-            &[
-                FieldInfo::req("opaqueNetworkId", Type::String),
-                FieldInfo::req("opaqueNetworkType", Type::String),
-            ],
+            &[FieldInfo::req("opaqueNetworkId", Type::String), FieldInfo::req("opaqueNetworkType", Type::String)],
             || Box::new(OpaqueNetworkSummary::default()),
         );
         &INFO

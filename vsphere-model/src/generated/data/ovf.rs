@@ -20,10 +20,7 @@ impl DataType for OvfConsumerOvfSection {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerOvfSection",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("lineNumber", Type::Int),
-                FieldInfo::req("xml", Type::String),
-            ],
+            &[FieldInfo::req("lineNumber", Type::Int), FieldInfo::req("xml", Type::String)],
             || Box::new(OvfConsumerOvfSection::default()),
         );
         &INFO
@@ -285,12 +282,9 @@ pub struct OvfValidateHostParams {
 
 impl DataType for OvfValidateHostParams {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfValidateHostParams",
-            Some(OvfManagerCommonParams::INFO),
-            &[],
-            || Box::new(OvfValidateHostParams::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OvfValidateHostParams", Some(OvfManagerCommonParams::INFO), &[], || {
+            Box::new(OvfValidateHostParams::default())
+        });
         &INFO
     };
 }
@@ -397,12 +391,10 @@ pub struct OvfParseDescriptorParams {
 
 impl DataType for OvfParseDescriptorParams {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfParseDescriptorParams",
-            Some(OvfManagerCommonParams::INFO),
-            &[],
-            || Box::new(OvfParseDescriptorParams::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("OvfParseDescriptorParams", Some(OvfManagerCommonParams::INFO), &[], || {
+                Box::new(OvfParseDescriptorParams::default())
+            });
         &INFO
     };
 }
@@ -580,10 +572,7 @@ impl DataType for OvfNetworkInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfNetworkInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("description", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("description", Type::String)],
             || Box::new(OvfNetworkInfo::default()),
         );
         &INFO
@@ -786,10 +775,7 @@ impl DataType for OvfNetworkMapping {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfNetworkMapping",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("network", Type::Ref),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("network", Type::Ref)],
             || Box::new(OvfNetworkMapping::default()),
         );
         &INFO
@@ -834,10 +820,7 @@ impl DataType for OvfDatastoreMapping {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfDatastoreMapping",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("diskId", Type::String),
-                FieldInfo::req("datastore", Type::Ref),
-            ],
+            &[FieldInfo::req("diskId", Type::String), FieldInfo::req("datastore", Type::Ref)],
             || Box::new(OvfDatastoreMapping::default()),
         );
         &INFO
@@ -882,10 +865,7 @@ impl DataType for OvfStorageProfileMapping {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfStorageProfileMapping",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("diskId", Type::String),
-                FieldInfo::req("storageProfileId", Type::String),
-            ],
+            &[FieldInfo::req("diskId", Type::String), FieldInfo::req("storageProfileId", Type::String)],
             || Box::new(OvfStorageProfileMapping::default()),
         );
         &INFO

@@ -799,10 +799,7 @@ impl DataType for PhysicalNic {
                 FieldInfo::opt("driverVersion", Type::String),
                 FieldInfo::opt("firmwareVersion", Type::String),
                 FieldInfo::opt("linkSpeed", Type::Data(PhysicalNicLinkInfo::INFO)),
-                FieldInfo::list(
-                    "validLinkSpecification",
-                    Type::Data(PhysicalNicLinkInfo::INFO),
-                ),
+                FieldInfo::list("validLinkSpecification", Type::Data(PhysicalNicLinkInfo::INFO)),
                 FieldInfo::req("spec", Type::Data(PhysicalNicSpec::INFO)),
                 FieldInfo::req("wakeOnLanSupported", Type::Boolean),
                 FieldInfo::req("mac", Type::String),
@@ -972,10 +969,7 @@ impl DataType for PhysicalNicConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("spec", Type::Data(PhysicalNicSpec::INFO)),
-            ],
+            &[FieldInfo::req("device", Type::String), FieldInfo::req("spec", Type::Data(PhysicalNicSpec::INFO))],
             || Box::new(PhysicalNicConfig::default()),
         );
         &INFO
@@ -1020,10 +1014,7 @@ impl DataType for PhysicalNicLinkInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicLinkInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("speedMb", Type::Int),
-                FieldInfo::req("duplex", Type::Boolean),
-            ],
+            &[FieldInfo::req("speedMb", Type::Int), FieldInfo::req("duplex", Type::Boolean)],
             || Box::new(PhysicalNicLinkInfo::default()),
         );
         &INFO
@@ -1132,12 +1123,10 @@ pub struct PhysicalNicHint {
 
 impl DataType for PhysicalNicHint {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PhysicalNicHint",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("vlanId", Type::Int)],
-            || Box::new(PhysicalNicHint::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("PhysicalNicHint", Some(DynamicData::INFO), &[FieldInfo::opt("vlanId", Type::Int)], || {
+                Box::new(PhysicalNicHint::default())
+            });
         &INFO
     };
 }
@@ -1397,10 +1386,7 @@ impl DataType for PhysicalNicCdpInfo {
                 FieldInfo::opt("devId", Type::String),
                 FieldInfo::opt("address", Type::String),
                 FieldInfo::opt("portId", Type::String),
-                FieldInfo::opt(
-                    "deviceCapability",
-                    Type::Data(PhysicalNicCdpDeviceCapability::INFO),
-                ),
+                FieldInfo::opt("deviceCapability", Type::Data(PhysicalNicCdpDeviceCapability::INFO)),
                 FieldInfo::opt("softwareVersion", Type::String),
                 FieldInfo::opt("hardwarePlatform", Type::String),
                 FieldInfo::opt("ipPrefix", Type::String),
@@ -1593,10 +1579,7 @@ impl DataType for PowerSystemCapability {
         static INFO: TypeInfo = TypeInfo::new(
             "PowerSystemCapability",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "availablePolicy",
-                Type::Data(HostPowerPolicy::INFO),
-            )],
+            &[FieldInfo::list_req("availablePolicy", Type::Data(HostPowerPolicy::INFO))],
             || Box::new(PowerSystemCapability::default()),
         );
         &INFO
@@ -1637,10 +1620,7 @@ impl DataType for PowerSystemInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "PowerSystemInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "currentPolicy",
-                Type::Data(HostPowerPolicy::INFO),
-            )],
+            &[FieldInfo::req("currentPolicy", Type::Data(HostPowerPolicy::INFO))],
             || Box::new(PowerSystemInfo::default()),
         );
         &INFO
@@ -1683,10 +1663,7 @@ impl DataType for PolicyOption {
         static INFO: TypeInfo = TypeInfo::new(
             "PolicyOption",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::list("parameter", Type::Data(KeyAnyValue::INFO)),
-            ],
+            &[FieldInfo::req("id", Type::String), FieldInfo::list("parameter", Type::Data(KeyAnyValue::INFO))],
             || Box::new(PolicyOption::default()),
         );
         &INFO
@@ -2100,10 +2077,7 @@ impl DataType for PlacementRankSpec {
                 FieldInfo::list_req("specs", Type::Data(PlacementSpec::INFO)),
                 FieldInfo::list_req("clusters", Type::Ref),
                 FieldInfo::list("rules", Type::Data(PlacementAffinityRule::INFO)),
-                FieldInfo::list(
-                    "placementRankByVm",
-                    Type::Data(StorageDrsPlacementRankVmSpec::INFO),
-                ),
+                FieldInfo::list("placementRankByVm", Type::Data(StorageDrsPlacementRankVmSpec::INFO)),
             ],
             || Box::new(PlacementRankSpec::default()),
         );
@@ -2153,10 +2127,7 @@ impl DataType for PassiveNodeNetworkSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "PassiveNodeNetworkSpec",
             Some(NodeNetworkSpec::INFO),
-            &[FieldInfo::opt(
-                "failoverIpSettings",
-                Type::Data(CustomizationIPSettings::INFO),
-            )],
+            &[FieldInfo::opt("failoverIpSettings", Type::Data(CustomizationIPSettings::INFO))],
             || Box::new(PassiveNodeNetworkSpec::default()),
         );
         &INFO
@@ -2211,10 +2182,7 @@ impl DataType for PassiveNodeDeploymentSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "PassiveNodeDeploymentSpec",
             Some(NodeDeploymentSpec::INFO),
-            &[FieldInfo::opt(
-                "failoverIpSettings",
-                Type::Data(CustomizationIPSettings::INFO),
-            )],
+            &[FieldInfo::opt("failoverIpSettings", Type::Data(CustomizationIPSettings::INFO))],
             || Box::new(PassiveNodeDeploymentSpec::default()),
         );
         &INFO
@@ -2332,10 +2300,7 @@ impl DataType for PrivilegeAvailability {
         static INFO: TypeInfo = TypeInfo::new(
             "PrivilegeAvailability",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("privId", Type::String),
-                FieldInfo::req("isGranted", Type::Boolean),
-            ],
+            &[FieldInfo::req("privId", Type::String), FieldInfo::req("isGranted", Type::Boolean)],
             || Box::new(PrivilegeAvailability::default()),
         );
         &INFO
@@ -2568,10 +2533,7 @@ impl DataType for PodDiskLocator {
             &[
                 FieldInfo::req("diskId", Type::Int),
                 FieldInfo::opt("diskMoveType", Type::String),
-                FieldInfo::opt(
-                    "diskBackingInfo",
-                    Type::Data(VirtualDeviceBackingInfo::INFO),
-                ),
+                FieldInfo::opt("diskBackingInfo", Type::Data(VirtualDeviceBackingInfo::INFO)),
                 FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
             ],
             || Box::new(PodDiskLocator::default()),
@@ -2727,12 +2689,10 @@ pub struct ParaVirtualSCSIController {
 
 impl DataType for ParaVirtualSCSIController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ParaVirtualSCSIController",
-            Some(VirtualSCSIController::INFO),
-            &[],
-            || Box::new(ParaVirtualSCSIController::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ParaVirtualSCSIController", Some(VirtualSCSIController::INFO), &[], || {
+                Box::new(ParaVirtualSCSIController::default())
+            });
         &INFO
     };
 }
@@ -2773,12 +2733,10 @@ pub struct ParaVirtualSCSIControllerOption {
 
 impl DataType for ParaVirtualSCSIControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ParaVirtualSCSIControllerOption",
-            Some(VirtualSCSIControllerOption::INFO),
-            &[],
-            || Box::new(ParaVirtualSCSIControllerOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ParaVirtualSCSIControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
+                Box::new(ParaVirtualSCSIControllerOption::default())
+            });
         &INFO
     };
 }

@@ -226,10 +226,7 @@ impl DataType for PerfMetricId {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfMetricId",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("counterId", Type::Int),
-                FieldInfo::req("instance", Type::String),
-            ],
+            &[FieldInfo::req("counterId", Type::Int), FieldInfo::req("instance", Type::String)],
             || Box::new(PerfMetricId::default()),
         );
         &INFO
@@ -347,10 +344,7 @@ impl DataType for PerfSampleInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfSampleInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("timestamp", Type::DateTime),
-                FieldInfo::req("interval", Type::Int),
-            ],
+            &[FieldInfo::req("timestamp", Type::DateTime), FieldInfo::req("interval", Type::Int)],
             || Box::new(PerfSampleInfo::default()),
         );
         &INFO

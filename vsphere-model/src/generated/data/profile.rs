@@ -22,10 +22,7 @@ impl DataType for ProfileEventArgument {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileEventArgument",
             Some(EventArgument::INFO),
-            &[
-                FieldInfo::req("profile", Type::Ref),
-                FieldInfo::req("name", Type::String),
-            ],
+            &[FieldInfo::req("profile", Type::Ref), FieldInfo::req("name", Type::String)],
             || Box::new(ProfileEventArgument::default()),
         );
         &INFO
@@ -480,10 +477,7 @@ impl DataType for ProfilePolicy {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfilePolicy",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("policyOption", Type::Data(PolicyOption::INFO)),
-            ],
+            &[FieldInfo::req("id", Type::String), FieldInfo::req("policyOption", Type::Data(PolicyOption::INFO))],
             || Box::new(ProfilePolicy::default()),
         );
         &INFO
@@ -530,10 +524,7 @@ impl DataType for ProfilePolicyMetadata {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("id", Type::Data(ExtendedElementDescription::INFO)),
-                FieldInfo::list_req(
-                    "possibleOption",
-                    Type::Data(ProfilePolicyOptionMetadata::INFO),
-                ),
+                FieldInfo::list_req("possibleOption", Type::Data(ProfilePolicyOptionMetadata::INFO)),
             ],
             || Box::new(ProfilePolicyMetadata::default()),
         );
@@ -783,10 +774,7 @@ impl DataType for ProfileDescription {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileDescription",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "section",
-                Type::Data(ProfileDescriptionSection::INFO),
-            )],
+            &[FieldInfo::list_req("section", Type::Data(ProfileDescriptionSection::INFO))],
             || Box::new(ProfileDescription::default()),
         );
         &INFO
@@ -894,10 +882,7 @@ impl DataType for ProfileMetadata {
                 FieldInfo::list("sortSpec", Type::Data(ProfileMetadataProfileSortSpec::INFO)),
                 FieldInfo::opt("profileCategory", Type::String),
                 FieldInfo::opt("profileComponent", Type::String),
-                FieldInfo::list(
-                    "operationMessages",
-                    Type::Data(ProfileMetadataProfileOperationMessage::INFO),
-                ),
+                FieldInfo::list("operationMessages", Type::Data(ProfileMetadataProfileOperationMessage::INFO)),
             ],
             || Box::new(ProfileMetadata::default()),
         );
@@ -956,10 +941,7 @@ impl DataType for ProfileMetadataProfileSortSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileMetadataProfileSortSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("policyId", Type::String),
-                FieldInfo::req("parameter", Type::String),
-            ],
+            &[FieldInfo::req("policyId", Type::String), FieldInfo::req("parameter", Type::String)],
             || Box::new(ProfileMetadataProfileSortSpec::default()),
         );
         &INFO
@@ -1280,10 +1262,7 @@ impl DataType for ProfileExecuteResult {
                 FieldInfo::req("status", Type::String),
                 FieldInfo::opt("configSpec", Type::Data(HostConfigSpec::INFO)),
                 FieldInfo::list("inapplicablePath", Type::String),
-                FieldInfo::list(
-                    "requireInput",
-                    Type::Data(ProfileDeferredPolicyOptionParameter::INFO),
-                ),
+                FieldInfo::list("requireInput", Type::Data(ProfileDeferredPolicyOptionParameter::INFO)),
                 FieldInfo::list("error", Type::Data(ProfileExecuteError::INFO)),
             ],
             || Box::new(ProfileExecuteResult::default()),
@@ -1440,10 +1419,7 @@ impl DataType for ProfileCompositeExpression {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileCompositeExpression",
             Some(ProfileExpression::INFO),
-            &[
-                FieldInfo::req("operator", Type::String),
-                FieldInfo::list_req("expressionName", Type::String),
-            ],
+            &[FieldInfo::req("operator", Type::String), FieldInfo::list_req("expressionName", Type::String)],
             || Box::new(ProfileCompositeExpression::default()),
         );
         &INFO
@@ -1532,8 +1508,5 @@ impl DataObject for ProfileCompositePolicyOptionMetadata {
     }
 }
 
-inherit!(
-    ProfileCompositePolicyOptionMetadata,
-    ProfilePolicyOptionMetadata
-);
+inherit!(ProfileCompositePolicyOptionMetadata, ProfilePolicyOptionMetadata);
 impl Extends<ProfilePolicyOptionMetadata> for ProfileCompositePolicyOptionMetadata {}

@@ -58,10 +58,7 @@ impl DataType for RetrieveResult {
         static INFO: TypeInfo = TypeInfo::new(
             "RetrieveResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("token", Type::String),
-                FieldInfo::list_req("objects", Type::Data(ObjectContent::INFO)),
-            ],
+            &[FieldInfo::opt("token", Type::String), FieldInfo::list_req("objects", Type::Data(ObjectContent::INFO))],
             || Box::new(RetrieveResult::default()),
         );
         &INFO
@@ -103,12 +100,10 @@ pub struct RunScriptAction {
 
 impl DataType for RunScriptAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RunScriptAction",
-            Some(Action::INFO),
-            &[FieldInfo::req("script", Type::String)],
-            || Box::new(RunScriptAction::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("RunScriptAction", Some(Action::INFO), &[FieldInfo::req("script", Type::String)], || {
+                Box::new(RunScriptAction::default())
+            });
         &INFO
     };
 }
@@ -160,10 +155,7 @@ impl DataType for RoleEventArgument {
         static INFO: TypeInfo = TypeInfo::new(
             "RoleEventArgument",
             Some(EventArgument::INFO),
-            &[
-                FieldInfo::req("roleId", Type::Int),
-                FieldInfo::req("name", Type::String),
-            ],
+            &[FieldInfo::req("roleId", Type::Int), FieldInfo::req("name", Type::String)],
             || Box::new(RoleEventArgument::default()),
         );
         &INFO
@@ -270,10 +262,7 @@ impl DataType for RetrieveVStorageObjSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "RetrieveVStorageObjSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("id", Type::Data(ID::INFO)),
-                FieldInfo::req("datastore", Type::Ref),
-            ],
+            &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
             || Box::new(RetrieveVStorageObjSpec::default()),
         );
         &INFO

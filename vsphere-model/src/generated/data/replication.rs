@@ -203,10 +203,7 @@ impl DataType for ReplicationInfoDiskSettings {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationInfoDiskSettings",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::req("diskReplicationId", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::Int), FieldInfo::req("diskReplicationId", Type::String)],
             || Box::new(ReplicationInfoDiskSettings::default()),
         );
         &INFO
@@ -297,10 +294,7 @@ impl DataType for ReplicationSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "replicationGroupId",
-                Type::Data(ReplicationGroupId::INFO),
-            )],
+            &[FieldInfo::req("replicationGroupId", Type::Data(ReplicationGroupId::INFO))],
             || Box::new(ReplicationSpec::default()),
         );
         &INFO

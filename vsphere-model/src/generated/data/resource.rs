@@ -83,10 +83,7 @@ impl DataType for ResourceAllocationOption {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourceAllocationOption",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "sharesOption",
-                Type::Data(SharesOption::INFO),
-            )],
+            &[FieldInfo::req("sharesOption", Type::Data(SharesOption::INFO))],
             || Box::new(ResourceAllocationOption::default()),
         );
         &INFO
@@ -130,14 +127,8 @@ impl DataType for ResourceConfigOption {
             "ResourceConfigOption",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "cpuAllocationOption",
-                    Type::Data(ResourceAllocationOption::INFO),
-                ),
-                FieldInfo::req(
-                    "memoryAllocationOption",
-                    Type::Data(ResourceAllocationOption::INFO),
-                ),
+                FieldInfo::req("cpuAllocationOption", Type::Data(ResourceAllocationOption::INFO)),
+                FieldInfo::req("memoryAllocationOption", Type::Data(ResourceAllocationOption::INFO)),
             ],
             || Box::new(ResourceConfigOption::default()),
         );

@@ -18,12 +18,10 @@ pub struct SelectionSpec {
 
 impl DataType for SelectionSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SelectionSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("name", Type::String)],
-            || Box::new(SelectionSpec::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SelectionSpec", Some(DynamicData::INFO), &[FieldInfo::opt("name", Type::String)], || {
+                Box::new(SelectionSpec::default())
+            });
         &INFO
     };
 }
@@ -56,9 +54,8 @@ pub struct SDDCBase {}
 
 impl DataType for SDDCBase {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SDDCBase", Some(DynamicData::INFO), &[], || {
-            Box::new(SDDCBase::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("SDDCBase", Some(DynamicData::INFO), &[], || Box::new(SDDCBase::default()));
         &INFO
     };
 }
@@ -156,10 +153,7 @@ impl DataType for SearchIndexIterationSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "SearchIndexIterationSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("marker", Type::String),
-                FieldInfo::opt("limit", Type::Int),
-            ],
+            &[FieldInfo::opt("marker", Type::String), FieldInfo::opt("limit", Type::Int)],
             || Box::new(SearchIndexIterationSpec::default()),
         );
         &INFO
@@ -202,10 +196,7 @@ impl DataType for SearchIndexFilter {
         static INFO: TypeInfo = TypeInfo::new(
             "SearchIndexFilter",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "predicates",
-                Type::Data(SearchIndexPredicate::INFO),
-            )],
+            &[FieldInfo::list("predicates", Type::Data(SearchIndexPredicate::INFO))],
             || Box::new(SearchIndexFilter::default()),
         );
         &INFO
@@ -367,10 +358,7 @@ impl DataType for SearchIndexResourceItem {
         static INFO: TypeInfo = TypeInfo::new(
             "SearchIndexResourceItem",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "propertyValues",
-                Type::Data(SearchIndexOptionalValue::INFO),
-            )],
+            &[FieldInfo::list("propertyValues", Type::Data(SearchIndexOptionalValue::INFO))],
             || Box::new(SearchIndexResourceItem::default()),
         );
         &INFO
@@ -446,9 +434,8 @@ pub struct SelectionSet {}
 
 impl DataType for SelectionSet {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SelectionSet", Some(DynamicData::INFO), &[], || {
-            Box::new(SelectionSet::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("SelectionSet", Some(DynamicData::INFO), &[], || Box::new(SelectionSet::default()));
         &INFO
     };
 }
@@ -831,12 +818,9 @@ pub struct ServiceLocatorCredential {}
 
 impl DataType for ServiceLocatorCredential {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ServiceLocatorCredential",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(ServiceLocatorCredential::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ServiceLocatorCredential", Some(DynamicData::INFO), &[], || {
+            Box::new(ServiceLocatorCredential::default())
+        });
         &INFO
     };
 }
@@ -873,10 +857,7 @@ impl DataType for ServiceLocatorNamePassword {
         static INFO: TypeInfo = TypeInfo::new(
             "ServiceLocatorNamePassword",
             Some(ServiceLocatorCredential::INFO),
-            &[
-                FieldInfo::req("username", Type::String),
-                FieldInfo::req("password", Type::String).secret(),
-            ],
+            &[FieldInfo::req("username", Type::String), FieldInfo::req("password", Type::String).secret()],
             || Box::new(ServiceLocatorNamePassword::default()),
         );
         &INFO
@@ -1040,10 +1021,7 @@ impl DataType for SessionManagerLocalTicket {
         static INFO: TypeInfo = TypeInfo::new(
             "SessionManagerLocalTicket",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("userName", Type::String),
-                FieldInfo::req("passwordFilePath", Type::String),
-            ],
+            &[FieldInfo::req("userName", Type::String), FieldInfo::req("passwordFilePath", Type::String)],
             || Box::new(SessionManagerLocalTicket::default()),
         );
         &INFO
@@ -1100,10 +1078,7 @@ impl DataType for SessionManagerGenericServiceTicket {
                 FieldInfo::req("id", Type::String).secret(),
                 FieldInfo::opt("hostName", Type::String),
                 FieldInfo::opt("sslThumbprint", Type::String),
-                FieldInfo::list(
-                    "certThumbprintList",
-                    Type::Data(VirtualMachineCertThumbprint::INFO),
-                ),
+                FieldInfo::list("certThumbprintList", Type::Data(VirtualMachineCertThumbprint::INFO)),
                 FieldInfo::opt("sslCertificate", Type::String),
                 FieldInfo::opt("ticketType", Type::String),
             ],
@@ -1151,12 +1126,9 @@ pub struct SessionManagerServiceRequestSpec {}
 
 impl DataType for SessionManagerServiceRequestSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SessionManagerServiceRequestSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(SessionManagerServiceRequestSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("SessionManagerServiceRequestSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(SessionManagerServiceRequestSpec::default())
+        });
         &INFO
     };
 }
@@ -1226,10 +1198,7 @@ impl DataObject for SessionManagerVmomiServiceRequestSpec {
     }
 }
 
-inherit!(
-    SessionManagerVmomiServiceRequestSpec,
-    SessionManagerServiceRequestSpec
-);
+inherit!(SessionManagerVmomiServiceRequestSpec, SessionManagerServiceRequestSpec);
 impl Extends<SessionManagerServiceRequestSpec> for SessionManagerVmomiServiceRequestSpec {}
 
 /// `SessionManagerHttpServiceRequestSpec`, since 5.0.
@@ -1248,10 +1217,7 @@ impl DataType for SessionManagerHttpServiceRequestSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "SessionManagerHttpServiceRequestSpec",
             Some(SessionManagerServiceRequestSpec::INFO),
-            &[
-                FieldInfo::opt("method", Type::String),
-                FieldInfo::req("url", Type::String),
-            ],
+            &[FieldInfo::opt("method", Type::String), FieldInfo::req("url", Type::String)],
             || Box::new(SessionManagerHttpServiceRequestSpec::default()),
         );
         &INFO
@@ -1288,10 +1254,7 @@ impl DataObject for SessionManagerHttpServiceRequestSpec {
     }
 }
 
-inherit!(
-    SessionManagerHttpServiceRequestSpec,
-    SessionManagerServiceRequestSpec
-);
+inherit!(SessionManagerHttpServiceRequestSpec, SessionManagerServiceRequestSpec);
 impl Extends<SessionManagerServiceRequestSpec> for SessionManagerHttpServiceRequestSpec {}
 
 /// `SharesInfo`, since 2.0.
@@ -1308,10 +1271,7 @@ impl DataType for SharesInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "SharesInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("shares", Type::Int),
-                FieldInfo::req("level", Type::Enum(SharesLevel::INFO)),
-            ],
+            &[FieldInfo::req("shares", Type::Int), FieldInfo::req("level", Type::Enum(SharesLevel::INFO))],
             || Box::new(SharesInfo::default()),
         );
         &INFO
@@ -1396,9 +1356,8 @@ pub struct SiteInfo {}
 
 impl DataType for SiteInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SiteInfo", Some(DynamicData::INFO), &[], || {
-            Box::new(SiteInfo::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("SiteInfo", Some(DynamicData::INFO), &[], || Box::new(SiteInfo::default()));
         &INFO
     };
 }
@@ -1601,9 +1560,8 @@ pub struct SendSNMPAction {
 
 impl DataType for SendSNMPAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SendSNMPAction", Some(Action::INFO), &[], || {
-            Box::new(SendSNMPAction::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("SendSNMPAction", Some(Action::INFO), &[], || Box::new(SendSNMPAction::default()));
         &INFO
     };
 }
@@ -2043,10 +2001,7 @@ impl DataType for ScsiLunDescriptor {
         static INFO: TypeInfo = TypeInfo::new(
             "ScsiLunDescriptor",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("quality", Type::String),
-                FieldInfo::req("id", Type::String),
-            ],
+            &[FieldInfo::req("quality", Type::String), FieldInfo::req("id", Type::String)],
             || Box::new(ScsiLunDescriptor::default()),
         );
         &INFO
@@ -2342,10 +2297,7 @@ impl DataType for StringOption {
         static INFO: TypeInfo = TypeInfo::new(
             "StringOption",
             Some(OptionType::INFO),
-            &[
-                FieldInfo::req("defaultValue", Type::String),
-                FieldInfo::opt("validCharacters", Type::String),
-            ],
+            &[FieldInfo::req("defaultValue", Type::String), FieldInfo::opt("validCharacters", Type::String)],
             || Box::new(StringOption::default()),
         );
         &INFO
@@ -2399,10 +2351,7 @@ impl DataType for SecurityProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "SecurityProfile",
             Some(ApplyProfile::INFO),
-            &[FieldInfo::list(
-                "permission",
-                Type::Data(PermissionProfile::INFO),
-            )],
+            &[FieldInfo::list("permission", Type::Data(PermissionProfile::INFO))],
             || Box::new(SecurityProfile::default()),
         );
         &INFO
@@ -2454,10 +2403,7 @@ impl DataType for ServiceConsolePortGroupProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "ServiceConsolePortGroupProfile",
             Some(PortGroupProfile::INFO),
-            &[FieldInfo::req(
-                "ipConfig",
-                Type::Data(IpAddressProfile::INFO),
-            )],
+            &[FieldInfo::req("ipConfig", Type::Data(IpAddressProfile::INFO))],
             || Box::new(ServiceConsolePortGroupProfile::default()),
         );
         &INFO
@@ -2507,12 +2453,10 @@ pub struct ServiceProfile {
 
 impl DataType for ServiceProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ServiceProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(ServiceProfile::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ServiceProfile", Some(ApplyProfile::INFO), &[FieldInfo::req("key", Type::String)], || {
+                Box::new(ServiceProfile::default())
+            });
         &INFO
     };
 }
@@ -2614,10 +2558,7 @@ impl DataType for SourceNodeSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "SourceNodeSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("managementVc", Type::Data(ServiceLocator::INFO)),
-                FieldInfo::req("activeVc", Type::Ref),
-            ],
+            &[FieldInfo::req("managementVc", Type::Data(ServiceLocator::INFO)), FieldInfo::req("activeVc", Type::Ref)],
             || Box::new(SourceNodeSpec::default()),
         );
         &INFO
@@ -2664,10 +2605,7 @@ impl DataType for SAMLTokenAuthentication {
         static INFO: TypeInfo = TypeInfo::new(
             "SAMLTokenAuthentication",
             Some(GuestAuthentication::INFO),
-            &[
-                FieldInfo::req("token", Type::String).secret(),
-                FieldInfo::opt("username", Type::String),
-            ],
+            &[FieldInfo::req("token", Type::String).secret(), FieldInfo::opt("username", Type::String)],
             || Box::new(SAMLTokenAuthentication::default()),
         );
         &INFO
@@ -2770,12 +2708,10 @@ pub struct SingleIp {
 
 impl DataType for SingleIp {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SingleIp",
-            Some(IpAddress::INFO),
-            &[FieldInfo::req("address", Type::String)],
-            || Box::new(SingleIp::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SingleIp", Some(IpAddress::INFO), &[FieldInfo::req("address", Type::String)], || {
+                Box::new(SingleIp::default())
+            });
         &INFO
     };
 }
@@ -2823,12 +2759,10 @@ pub struct SingleMac {
 
 impl DataType for SingleMac {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SingleMac",
-            Some(MacAddress::INFO),
-            &[FieldInfo::req("address", Type::String)],
-            || Box::new(SingleMac::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SingleMac", Some(MacAddress::INFO), &[FieldInfo::req("address", Type::String)], || {
+                Box::new(SingleMac::default())
+            });
         &INFO
     };
 }
@@ -2934,10 +2868,7 @@ impl DataType for StructuredCustomizations {
         static INFO: TypeInfo = TypeInfo::new(
             "StructuredCustomizations",
             Some(HostProfilesEntityCustomizations::INFO),
-            &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::opt("customizations", Type::Data(AnswerFile::INFO)),
-            ],
+            &[FieldInfo::req("entity", Type::Ref), FieldInfo::opt("customizations", Type::Data(AnswerFile::INFO))],
             || Box::new(StructuredCustomizations::default()),
         );
         &INFO
@@ -3071,10 +3002,7 @@ impl DataType for SubnetInfoFolderInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "SubnetInfoFolderInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("folder", Type::Ref),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("folder", Type::Ref)],
             || Box::new(SubnetInfoFolderInfo::default()),
         );
         &INFO

@@ -479,10 +479,7 @@ impl DataType for StorageProfile {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageProfile",
             Some(ApplyProfile::INFO),
-            &[FieldInfo::list(
-                "nasStorage",
-                Type::Data(NasStorageProfile::INFO),
-            )],
+            &[FieldInfo::list("nasStorage", Type::Data(NasStorageProfile::INFO))],
             || Box::new(StorageProfile::default()),
         );
         &INFO
@@ -881,18 +878,9 @@ impl DataType for StorageDrsPodConfigInfo {
                 FieldInfo::req("defaultVmBehavior", Type::String),
                 FieldInfo::opt("loadBalanceInterval", Type::Int),
                 FieldInfo::opt("defaultIntraVmAffinity", Type::Boolean),
-                FieldInfo::opt(
-                    "spaceLoadBalanceConfig",
-                    Type::Data(StorageDrsSpaceLoadBalanceConfig::INFO),
-                ),
-                FieldInfo::opt(
-                    "ioLoadBalanceConfig",
-                    Type::Data(StorageDrsIoLoadBalanceConfig::INFO),
-                ),
-                FieldInfo::opt(
-                    "automationOverrides",
-                    Type::Data(StorageDrsAutomationConfig::INFO),
-                ),
+                FieldInfo::opt("spaceLoadBalanceConfig", Type::Data(StorageDrsSpaceLoadBalanceConfig::INFO)),
+                FieldInfo::opt("ioLoadBalanceConfig", Type::Data(StorageDrsIoLoadBalanceConfig::INFO)),
+                FieldInfo::opt("automationOverrides", Type::Data(StorageDrsAutomationConfig::INFO)),
                 FieldInfo::list("rule", Type::Data(ClusterRuleInfo::INFO)),
                 FieldInfo::list("option", Type::Data(OptionValue::INFO)),
             ],
@@ -939,10 +927,7 @@ impl DataObject for StorageDrsPodConfigInfo {
             2 => Slot::Scalar(&mut self.default_vm_behavior),
             3 => Slot::Scalar(&mut self.load_balance_interval),
             4 => Slot::Scalar(&mut self.default_intra_vm_affinity),
-            5 => fill!(
-                self.space_load_balance_config,
-                StorageDrsSpaceLoadBalanceConfig
-            ),
+            5 => fill!(self.space_load_balance_config, StorageDrsSpaceLoadBalanceConfig),
             6 => fill!(self.io_load_balance_config, StorageDrsIoLoadBalanceConfig),
             7 => fill!(self.automation_overrides, StorageDrsAutomationConfig),
             8 => Slot::Poly(&mut self.rule),
@@ -990,18 +975,9 @@ impl DataType for StorageDrsPodConfigSpec {
                 FieldInfo::opt("defaultVmBehavior", Type::String),
                 FieldInfo::opt("loadBalanceInterval", Type::Int),
                 FieldInfo::opt("defaultIntraVmAffinity", Type::Boolean),
-                FieldInfo::opt(
-                    "spaceLoadBalanceConfig",
-                    Type::Data(StorageDrsSpaceLoadBalanceConfig::INFO),
-                ),
-                FieldInfo::opt(
-                    "ioLoadBalanceConfig",
-                    Type::Data(StorageDrsIoLoadBalanceConfig::INFO),
-                ),
-                FieldInfo::opt(
-                    "automationOverrides",
-                    Type::Data(StorageDrsAutomationConfig::INFO),
-                ),
+                FieldInfo::opt("spaceLoadBalanceConfig", Type::Data(StorageDrsSpaceLoadBalanceConfig::INFO)),
+                FieldInfo::opt("ioLoadBalanceConfig", Type::Data(StorageDrsIoLoadBalanceConfig::INFO)),
+                FieldInfo::opt("automationOverrides", Type::Data(StorageDrsAutomationConfig::INFO)),
                 FieldInfo::list("rule", Type::Data(ClusterRuleSpec::INFO)),
                 FieldInfo::list("option", Type::Data(StorageDrsOptionSpec::INFO)),
             ],
@@ -1048,10 +1024,7 @@ impl DataObject for StorageDrsPodConfigSpec {
             2 => Slot::Scalar(&mut self.default_vm_behavior),
             3 => Slot::Scalar(&mut self.load_balance_interval),
             4 => Slot::Scalar(&mut self.default_intra_vm_affinity),
-            5 => fill!(
-                self.space_load_balance_config,
-                StorageDrsSpaceLoadBalanceConfig
-            ),
+            5 => fill!(self.space_load_balance_config, StorageDrsSpaceLoadBalanceConfig),
             6 => fill!(self.io_load_balance_config, StorageDrsIoLoadBalanceConfig),
             7 => fill!(self.automation_overrides, StorageDrsAutomationConfig),
             8 => Slot::List(&mut self.rule),
@@ -1397,10 +1370,7 @@ impl DataType for StorageDrsVmConfigInfo {
                 FieldInfo::opt("enabled", Type::Boolean),
                 FieldInfo::opt("behavior", Type::String),
                 FieldInfo::opt("intraVmAffinity", Type::Boolean),
-                FieldInfo::opt(
-                    "intraVmAntiAffinity",
-                    Type::Data(VirtualDiskAntiAffinityRuleSpec::INFO),
-                ),
+                FieldInfo::opt("intraVmAntiAffinity", Type::Data(VirtualDiskAntiAffinityRuleSpec::INFO)),
                 FieldInfo::list("virtualDiskRules", Type::Data(VirtualDiskRuleSpec::INFO)),
             ],
             || Box::new(StorageDrsVmConfigInfo::default()),
@@ -1458,10 +1428,7 @@ impl DataType for StorageDrsVmConfigSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsVmConfigSpec",
             Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt(
-                "info",
-                Type::Data(StorageDrsVmConfigInfo::INFO),
-            )],
+            &[FieldInfo::opt("info", Type::Data(StorageDrsVmConfigInfo::INFO))],
             || Box::new(StorageDrsVmConfigSpec::default()),
         );
         &INFO
@@ -1516,10 +1483,7 @@ impl DataType for StorageRequirement {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageRequirement",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::req("freeSpaceRequiredInKb", Type::Long),
-            ],
+            &[FieldInfo::req("datastore", Type::Ref), FieldInfo::req("freeSpaceRequiredInKb", Type::Long)],
             || Box::new(StorageRequirement::default()),
         );
         &INFO
@@ -1638,10 +1602,7 @@ impl DataType for StoragePlacementSpec {
                 FieldInfo::req("type", Type::String),
                 FieldInfo::opt("priority", Type::Enum(VirtualMachineMovePriority::INFO)),
                 FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::req(
-                    "podSelectionSpec",
-                    Type::Data(StorageDrsPodSelectionSpec::INFO),
-                ),
+                FieldInfo::req("podSelectionSpec", Type::Data(StorageDrsPodSelectionSpec::INFO)),
                 FieldInfo::opt("cloneSpec", Type::Data(VirtualMachineCloneSpec::INFO)),
                 FieldInfo::opt("cloneName", Type::String),
                 FieldInfo::opt("configSpec", Type::Data(VirtualMachineConfigSpec::INFO)),

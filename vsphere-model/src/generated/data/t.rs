@@ -85,12 +85,10 @@ pub struct Tag {
 
 impl DataType for Tag {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "Tag",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(Tag::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("Tag", Some(DynamicData::INFO), &[FieldInfo::req("key", Type::String)], || {
+                Box::new(Tag::default())
+            });
         &INFO
     };
 }
@@ -131,10 +129,7 @@ impl DataType for TagId {
         static INFO: TypeInfo = TypeInfo::new(
             "TagId",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("nameId", Type::Data(TagIdNameId::INFO)),
-                FieldInfo::opt("uuid", Type::String),
-            ],
+            &[FieldInfo::opt("nameId", Type::Data(TagIdNameId::INFO)), FieldInfo::opt("uuid", Type::String)],
             || Box::new(TagId::default()),
         );
         &INFO
@@ -182,10 +177,7 @@ impl DataType for TagIdNameId {
         static INFO: TypeInfo = TypeInfo::new(
             "TagIdNameId",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("tag", Type::String),
-                FieldInfo::req("category", Type::String),
-            ],
+            &[FieldInfo::req("tag", Type::String), FieldInfo::req("category", Type::String)],
             || Box::new(TagIdNameId::default()),
         );
         &INFO
@@ -227,12 +219,10 @@ pub struct TypeDescription {
 
 impl DataType for TypeDescription {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TypeDescription",
-            Some(Description::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(TypeDescription::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("TypeDescription", Some(Description::INFO), &[FieldInfo::req("key", Type::String)], || {
+                Box::new(TypeDescription::default())
+            });
         &INFO
     };
 }
@@ -277,12 +267,9 @@ pub struct TemplateConfigFileQuery {
 
 impl DataType for TemplateConfigFileQuery {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TemplateConfigFileQuery",
-            Some(VmConfigFileQuery::INFO),
-            &[],
-            || Box::new(TemplateConfigFileQuery::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TemplateConfigFileQuery", Some(VmConfigFileQuery::INFO), &[], || {
+            Box::new(TemplateConfigFileQuery::default())
+        });
         &INFO
     };
 }
@@ -322,12 +309,9 @@ pub struct TemplateConfigFileInfo {
 
 impl DataType for TemplateConfigFileInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TemplateConfigFileInfo",
-            Some(VmConfigFileInfo::INFO),
-            &[],
-            || Box::new(TemplateConfigFileInfo::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TemplateConfigFileInfo", Some(VmConfigFileInfo::INFO), &[], || {
+            Box::new(TemplateConfigFileInfo::default())
+        });
         &INFO
     };
 }
@@ -407,10 +391,7 @@ impl DataType for ToolsConfigInfo {
                 FieldInfo::opt("customizationKeyId", Type::Data(CryptoKeyId::INFO)),
                 FieldInfo::opt("syncTimeWithHostAllowed", Type::Boolean),
                 FieldInfo::opt("syncTimeWithHost", Type::Boolean),
-                FieldInfo::opt(
-                    "lastInstallInfo",
-                    Type::Data(ToolsConfigInfoToolsLastInstallInfo::INFO),
-                ),
+                FieldInfo::opt("lastInstallInfo", Type::Data(ToolsConfigInfoToolsLastInstallInfo::INFO)),
             ],
             || Box::new(ToolsConfigInfo::default()),
         );
@@ -484,10 +465,7 @@ impl DataType for ToolsConfigInfoToolsLastInstallInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "ToolsConfigInfoToolsLastInstallInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("counter", Type::Int),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("counter", Type::Int), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(ToolsConfigInfoToolsLastInstallInfo::default()),
         );
         &INFO
@@ -639,10 +617,7 @@ impl DataType for TransitGatewayCreateSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "TransitGatewayCreateSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("ID", Type::String),
-                FieldInfo::req("name", Type::String),
-            ],
+            &[FieldInfo::req("ID", Type::String), FieldInfo::req("name", Type::String)],
             || Box::new(TransitGatewayCreateSpec::default()),
         );
         &INFO
@@ -687,10 +662,7 @@ impl DataType for TransitGatewayConfigInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "TransitGatewayConfigInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("ID", Type::String),
-                FieldInfo::req("name", Type::String),
-            ],
+            &[FieldInfo::req("ID", Type::String), FieldInfo::req("name", Type::String)],
             || Box::new(TransitGatewayConfigInfo::default()),
         );
         &INFO

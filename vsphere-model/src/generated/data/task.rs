@@ -235,10 +235,7 @@ impl DataType for TaskInfoFilterSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskInfoFilterSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::opt(
-                "filterTaskResults",
-                Type::Data(TaskInfoFilterSpecFilterTaskResults::INFO),
-            )],
+            &[FieldInfo::opt("filterTaskResults", Type::Data(TaskInfoFilterSpecFilterTaskResults::INFO))],
             || Box::new(TaskInfoFilterSpec::default()),
         );
         &INFO
@@ -262,10 +259,7 @@ impl DataObject for TaskInfoFilterSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.filter_task_results,
-                TaskInfoFilterSpecFilterTaskResults
-            ),
+            0 => fill!(self.filter_task_results, TaskInfoFilterSpecFilterTaskResults),
             _ => Slot::None,
         }
     }
@@ -332,12 +326,9 @@ pub struct TaskManagerTaskViewSpec {}
 
 impl DataType for TaskManagerTaskViewSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TaskManagerTaskViewSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(TaskManagerTaskViewSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TaskManagerTaskViewSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(TaskManagerTaskViewSpec::default())
+        });
         &INFO
     };
 }
@@ -374,10 +365,7 @@ impl DataType for TaskManagerViewByStartId {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskManagerViewByStartId",
             Some(TaskManagerTaskViewSpec::INFO),
-            &[
-                FieldInfo::req("count", Type::Int),
-                FieldInfo::req("startId", Type::String),
-            ],
+            &[FieldInfo::req("count", Type::Int), FieldInfo::req("startId", Type::String)],
             || Box::new(TaskManagerViewByStartId::default()),
         );
         &INFO
@@ -423,9 +411,8 @@ pub struct TaskReason {}
 
 impl DataType for TaskReason {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TaskReason", Some(DynamicData::INFO), &[], || {
-            Box::new(TaskReason::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("TaskReason", Some(DynamicData::INFO), &[], || Box::new(TaskReason::default()));
         &INFO
     };
 }
@@ -531,10 +518,7 @@ impl DataType for TaskReasonSchedule {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskReasonSchedule",
             Some(TaskReason::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("scheduledTask", Type::Ref),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("scheduledTask", Type::Ref)],
             || Box::new(TaskReasonSchedule::default()),
         );
         &INFO
@@ -584,9 +568,7 @@ pub struct TaskReasonSystem {
 impl DataType for TaskReasonSystem {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TaskReasonSystem", Some(TaskReason::INFO), &[], || {
-                Box::new(TaskReasonSystem::default())
-            });
+            TypeInfo::new("TaskReasonSystem", Some(TaskReason::INFO), &[], || Box::new(TaskReasonSystem::default()));
         &INFO
     };
 }
@@ -682,10 +664,7 @@ impl DataType for TaskScheduler {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskScheduler",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("activeTime", Type::DateTime),
-                FieldInfo::opt("expireTime", Type::DateTime),
-            ],
+            &[FieldInfo::opt("activeTime", Type::DateTime), FieldInfo::opt("expireTime", Type::DateTime)],
             || Box::new(TaskScheduler::default()),
         );
         &INFO
@@ -933,10 +912,7 @@ impl DataType for TaskFilterSpecByUsername {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskFilterSpecByUsername",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("systemUser", Type::Boolean),
-                FieldInfo::list("userList", Type::String),
-            ],
+            &[FieldInfo::req("systemUser", Type::Boolean), FieldInfo::list("userList", Type::String)],
             || Box::new(TaskFilterSpecByUsername::default()),
         );
         &INFO

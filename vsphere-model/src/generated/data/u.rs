@@ -67,12 +67,9 @@ pub struct UntrustedCertificate {
 
 impl DataType for UntrustedCertificate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UntrustedCertificate",
-            Some(IoFilterManagerSslTrust::INFO),
-            &[],
-            || Box::new(UntrustedCertificate::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("UntrustedCertificate", Some(IoFilterManagerSslTrust::INFO), &[], || {
+            Box::new(UntrustedCertificate::default())
+        });
         &INFO
     };
 }
@@ -114,10 +111,7 @@ impl DataType for UpdateVirtualMachineFilesResult {
         static INFO: TypeInfo = TypeInfo::new(
             "UpdateVirtualMachineFilesResult",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "failedVmFile",
-                Type::Data(UpdateVirtualMachineFilesResultFailedVmFileInfo::INFO),
-            )],
+            &[FieldInfo::list("failedVmFile", Type::Data(UpdateVirtualMachineFilesResultFailedVmFileInfo::INFO))],
             || Box::new(UpdateVirtualMachineFilesResult::default()),
         );
         &INFO
@@ -160,10 +154,7 @@ impl DataType for UpdateVirtualMachineFilesResultFailedVmFileInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "UpdateVirtualMachineFilesResultFailedVmFileInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vmFile", Type::String),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("vmFile", Type::String), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(UpdateVirtualMachineFilesResultFailedVmFileInfo::default()),
         );
         &INFO
@@ -206,10 +197,7 @@ impl DataType for UsbScanCodeSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "UsbScanCodeSpec",
             Some(DynamicData::INFO),
-            &[FieldInfo::list_req(
-                "keyEvents",
-                Type::Data(UsbScanCodeSpecKeyEvent::INFO),
-            )],
+            &[FieldInfo::list_req("keyEvents", Type::Data(UsbScanCodeSpecKeyEvent::INFO))],
             || Box::new(UsbScanCodeSpec::default()),
         );
         &INFO

@@ -165,10 +165,7 @@ impl DataType for UserInputRequiredParameterMetadata {
         static INFO: TypeInfo = TypeInfo::new(
             "UserInputRequiredParameterMetadata",
             Some(ProfilePolicyOptionMetadata::INFO),
-            &[FieldInfo::list(
-                "userInputParameter",
-                Type::Data(ProfileParameterMetadata::INFO),
-            )],
+            &[FieldInfo::list("userInputParameter", Type::Data(ProfileParameterMetadata::INFO))],
             || Box::new(UserInputRequiredParameterMetadata::default()),
         );
         &INFO
@@ -203,10 +200,7 @@ impl DataObject for UserInputRequiredParameterMetadata {
     }
 }
 
-inherit!(
-    UserInputRequiredParameterMetadata,
-    ProfilePolicyOptionMetadata
-);
+inherit!(UserInputRequiredParameterMetadata, ProfilePolicyOptionMetadata);
 impl Extends<ProfilePolicyOptionMetadata> for UserInputRequiredParameterMetadata {}
 
 /// `UserGroupProfile`, since 4.0.
@@ -220,12 +214,10 @@ pub struct UserGroupProfile {
 
 impl DataType for UserGroupProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UserGroupProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(UserGroupProfile::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UserGroupProfile", Some(ApplyProfile::INFO), &[FieldInfo::req("key", Type::String)], || {
+                Box::new(UserGroupProfile::default())
+            });
         &INFO
     };
 }
@@ -272,12 +264,10 @@ pub struct UserProfile {
 
 impl DataType for UserProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UserProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(UserProfile::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UserProfile", Some(ApplyProfile::INFO), &[FieldInfo::req("key", Type::String)], || {
+                Box::new(UserProfile::default())
+            });
         &INFO
     };
 }
@@ -327,10 +317,7 @@ impl DataType for UserPrivilegeResult {
         static INFO: TypeInfo = TypeInfo::new(
             "UserPrivilegeResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::list("privileges", Type::String),
-            ],
+            &[FieldInfo::req("entity", Type::Ref), FieldInfo::list("privileges", Type::String)],
             || Box::new(UserPrivilegeResult::default()),
         );
         &INFO

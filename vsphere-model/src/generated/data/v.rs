@@ -143,10 +143,7 @@ impl DataType for VASAStorageArray {
                 FieldInfo::req("uuid", Type::String),
                 FieldInfo::req("vendorId", Type::String),
                 FieldInfo::req("modelId", Type::String),
-                FieldInfo::list(
-                    "discoverySvcInfo",
-                    Type::Data(VASAStorageArrayDiscoverySvcInfo::INFO),
-                ),
+                FieldInfo::list("discoverySvcInfo", Type::Data(VASAStorageArrayDiscoverySvcInfo::INFO)),
             ],
             || Box::new(VASAStorageArray::default()),
         );
@@ -205,14 +202,8 @@ impl DataType for VASAStorageArrayDiscoverySvcInfo {
             &[
                 FieldInfo::req("portType", Type::String),
                 FieldInfo::req("svcNqn", Type::String),
-                FieldInfo::opt(
-                    "ipInfo",
-                    Type::Data(VASAStorageArrayDiscoveryIpTransport::INFO),
-                ),
-                FieldInfo::opt(
-                    "fcInfo",
-                    Type::Data(VASAStorageArrayDiscoveryFcTransport::INFO),
-                ),
+                FieldInfo::opt("ipInfo", Type::Data(VASAStorageArrayDiscoveryIpTransport::INFO)),
+                FieldInfo::opt("fcInfo", Type::Data(VASAStorageArrayDiscoveryFcTransport::INFO)),
             ],
             || Box::new(VASAStorageArrayDiscoverySvcInfo::default()),
         );
@@ -268,10 +259,7 @@ impl DataType for VASAStorageArrayDiscoveryFcTransport {
         static INFO: TypeInfo = TypeInfo::new(
             "VASAStorageArrayDiscoveryFcTransport",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("nodeWwn", Type::String),
-                FieldInfo::req("portWwn", Type::String),
-            ],
+            &[FieldInfo::req("nodeWwn", Type::String), FieldInfo::req("portWwn", Type::String)],
             || Box::new(VASAStorageArrayDiscoveryFcTransport::default()),
         );
         &INFO
@@ -316,10 +304,7 @@ impl DataType for VASAStorageArrayDiscoveryIpTransport {
         static INFO: TypeInfo = TypeInfo::new(
             "VASAStorageArrayDiscoveryIpTransport",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("ipAddress", Type::String),
-                FieldInfo::opt("portNumber", Type::String),
-            ],
+            &[FieldInfo::req("ipAddress", Type::String), FieldInfo::opt("portNumber", Type::String)],
             || Box::new(VASAStorageArrayDiscoveryIpTransport::default()),
         );
         &INFO
@@ -377,10 +362,7 @@ impl DataType for VimVasaProvider {
                 FieldInfo::req("url", Type::String),
                 FieldInfo::opt("name", Type::String),
                 FieldInfo::opt("selfSignedCertificate", Type::String),
-                FieldInfo::opt(
-                    "vhostConfig",
-                    Type::Data(VimVasaProviderVirtualHostConfig::INFO),
-                ),
+                FieldInfo::opt("vhostConfig", Type::Data(VimVasaProviderVirtualHostConfig::INFO)),
                 FieldInfo::opt("versionId", Type::Int),
             ],
             || Box::new(VimVasaProvider::default()),
@@ -594,10 +576,7 @@ impl DataType for VnicPortArgument {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("vnic", Type::String),
-                FieldInfo::req(
-                    "port",
-                    Type::Data(DistributedVirtualSwitchPortConnection::INFO),
-                ),
+                FieldInfo::req("port", Type::Data(DistributedVirtualSwitchPortConnection::INFO)),
             ],
             || Box::new(VnicPortArgument::default()),
         );
@@ -686,9 +665,8 @@ pub struct VlanProfile {
 
 impl DataType for VlanProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VlanProfile", Some(ApplyProfile::INFO), &[], || {
-            Box::new(VlanProfile::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VlanProfile", Some(ApplyProfile::INFO), &[], || Box::new(VlanProfile::default()));
         &INFO
     };
 }
@@ -749,15 +727,9 @@ impl DataType for VAppCloneSpec {
                 FieldInfo::opt("host", Type::Ref),
                 FieldInfo::opt("resourceSpec", Type::Data(ResourceConfigSpec::INFO)),
                 FieldInfo::opt("vmFolder", Type::Ref),
-                FieldInfo::list(
-                    "networkMapping",
-                    Type::Data(VAppCloneSpecNetworkMappingPair::INFO),
-                ),
+                FieldInfo::list("networkMapping", Type::Data(VAppCloneSpecNetworkMappingPair::INFO)),
                 FieldInfo::list("property", Type::Data(KeyValue::INFO)),
-                FieldInfo::list(
-                    "resourceMapping",
-                    Type::Data(VAppCloneSpecResourceMap::INFO),
-                ),
+                FieldInfo::list("resourceMapping", Type::Data(VAppCloneSpecResourceMap::INFO)),
                 FieldInfo::opt("provisioning", Type::String),
             ],
             || Box::new(VAppCloneSpec::default()),
@@ -819,10 +791,7 @@ impl DataType for VAppCloneSpecNetworkMappingPair {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppCloneSpecNetworkMappingPair",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("source", Type::Ref),
-                FieldInfo::req("destination", Type::Ref),
-            ],
+            &[FieldInfo::req("source", Type::Ref), FieldInfo::req("destination", Type::Ref)],
             || Box::new(VAppCloneSpecNetworkMappingPair::default()),
         );
         &INFO
@@ -1485,10 +1454,7 @@ impl DataType for VchaClusterNetworkSpec {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("witnessNetworkSpec", Type::Data(NodeNetworkSpec::INFO)),
-                FieldInfo::req(
-                    "passiveNetworkSpec",
-                    Type::Data(PassiveNodeNetworkSpec::INFO),
-                ),
+                FieldInfo::req("passiveNetworkSpec", Type::Data(PassiveNodeNetworkSpec::INFO)),
             ],
             || Box::new(VchaClusterNetworkSpec::default()),
         );
@@ -1534,10 +1500,7 @@ impl DataType for VchaClusterConfigSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "VchaClusterConfigSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("passiveIp", Type::String),
-                FieldInfo::req("witnessIp", Type::String),
-            ],
+            &[FieldInfo::req("passiveIp", Type::String), FieldInfo::req("witnessIp", Type::String)],
             || Box::new(VchaClusterConfigSpec::default()),
         );
         &INFO
@@ -1587,19 +1550,10 @@ impl DataType for VchaClusterDeploymentSpec {
             "VchaClusterDeploymentSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "passiveDeploymentSpec",
-                    Type::Data(PassiveNodeDeploymentSpec::INFO),
-                ),
-                FieldInfo::req(
-                    "witnessDeploymentSpec",
-                    Type::Data(NodeDeploymentSpec::INFO),
-                ),
+                FieldInfo::req("passiveDeploymentSpec", Type::Data(PassiveNodeDeploymentSpec::INFO)),
+                FieldInfo::req("witnessDeploymentSpec", Type::Data(NodeDeploymentSpec::INFO)),
                 FieldInfo::req("activeVcSpec", Type::Data(SourceNodeSpec::INFO)),
-                FieldInfo::opt(
-                    "activeVcNetworkConfig",
-                    Type::Data(ClusterNetworkConfigSpec::INFO),
-                ),
+                FieldInfo::opt("activeVcNetworkConfig", Type::Data(ClusterNetworkConfigSpec::INFO)),
             ],
             || Box::new(VchaClusterDeploymentSpec::default()),
         );
@@ -1830,10 +1784,7 @@ impl DataType for VchaClusterHealth {
             &[
                 FieldInfo::req("runtimeInfo", Type::Data(VchaClusterRuntimeInfo::INFO)),
                 FieldInfo::list("healthMessages", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::list(
-                    "additionalInformation",
-                    Type::Data(LocalizableMessage::INFO),
-                ),
+                FieldInfo::list("additionalInformation", Type::Data(LocalizableMessage::INFO)),
             ],
             || Box::new(VchaClusterHealth::default()),
         );
@@ -1962,10 +1913,7 @@ impl DataType for VslmCreateSpecBackingSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "VslmCreateSpecBackingSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::opt("path", Type::String),
-            ],
+            &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("path", Type::String)],
             || Box::new(VslmCreateSpecBackingSpec::default()),
         );
         &INFO
@@ -2064,10 +2012,7 @@ impl DataType for VslmCreateSpecRawDiskMappingBackingSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "VslmCreateSpecRawDiskMappingBackingSpec",
             Some(VslmCreateSpecBackingSpec::INFO),
-            &[
-                FieldInfo::req("lunUuid", Type::String),
-                FieldInfo::req("compatibilityMode", Type::String),
-            ],
+            &[FieldInfo::req("lunUuid", Type::String), FieldInfo::req("compatibilityMode", Type::String)],
             || Box::new(VslmCreateSpecRawDiskMappingBackingSpec::default()),
         );
         &INFO
@@ -2104,10 +2049,7 @@ impl DataObject for VslmCreateSpecRawDiskMappingBackingSpec {
     }
 }
 
-inherit!(
-    VslmCreateSpecRawDiskMappingBackingSpec,
-    VslmCreateSpecBackingSpec
-);
+inherit!(VslmCreateSpecRawDiskMappingBackingSpec, VslmCreateSpecBackingSpec);
 impl Extends<VslmCreateSpecBackingSpec> for VslmCreateSpecRawDiskMappingBackingSpec {}
 
 /// `vslmInfrastructureObjectPolicy`, since 6.7.
@@ -2300,10 +2242,7 @@ impl DataType for VStorageObjectReconcileResult {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectReconcileResult",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "reconcileDetails",
-                Type::Data(VStorageObjectReconcileResultReconcileDetail::INFO),
-            )],
+            &[FieldInfo::list("reconcileDetails", Type::Data(VStorageObjectReconcileResultReconcileDetail::INFO))],
             || Box::new(VStorageObjectReconcileResult::default()),
         );
         &INFO
@@ -2346,10 +2285,7 @@ impl DataType for VStorageObjectReconcileResultInvalidDiskPath {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectReconcileResultInvalidDiskPath",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("path", Type::String),
-                FieldInfo::req("reason", Type::String),
-            ],
+            &[FieldInfo::req("path", Type::String), FieldInfo::req("reason", Type::String)],
             || Box::new(VStorageObjectReconcileResultInvalidDiskPath::default()),
         );
         &INFO
@@ -2414,10 +2350,7 @@ impl DataType for VStorageObjectReconcileResultReconcileDetail {
                 FieldInfo::opt("numberOfReconcileIssues", Type::Int),
                 FieldInfo::opt("numberOfFcdsBeforeReconcile", Type::Int),
                 FieldInfo::opt("numberOfFcdsAfterReconcile", Type::Int),
-                FieldInfo::list(
-                    "invalidDiskPaths",
-                    Type::Data(VStorageObjectReconcileResultInvalidDiskPath::INFO),
-                ),
+                FieldInfo::list("invalidDiskPaths", Type::Data(VStorageObjectReconcileResultInvalidDiskPath::INFO)),
             ],
             || Box::new(VStorageObjectReconcileResultReconcileDetail::default()),
         );
@@ -2538,10 +2471,9 @@ pub struct VslmRelocateSpec {
 
 impl DataType for VslmRelocateSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VslmRelocateSpec", Some(VslmMigrateSpec::INFO), &[], || {
-                Box::new(VslmRelocateSpec::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VslmRelocateSpec", Some(VslmMigrateSpec::INFO), &[], || {
+            Box::new(VslmRelocateSpec::default())
+        });
         &INFO
     };
 }
@@ -2626,10 +2558,7 @@ impl DataType for VslmTagEntry {
         static INFO: TypeInfo = TypeInfo::new(
             "VslmTagEntry",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("tagName", Type::String),
-                FieldInfo::req("parentCategoryName", Type::String),
-            ],
+            &[FieldInfo::req("tagName", Type::String), FieldInfo::req("parentCategoryName", Type::String)],
             || Box::new(VslmTagEntry::default()),
         );
         &INFO
@@ -2713,10 +2642,7 @@ impl DataType for VStorageObject {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObject",
             Some(DynamicData::INFO),
-            &[FieldInfo::req(
-                "config",
-                Type::Data(VStorageObjectConfigInfo::INFO),
-            )],
+            &[FieldInfo::req("config", Type::Data(VStorageObjectConfigInfo::INFO))],
             || Box::new(VStorageObject::default()),
         );
         &INFO
@@ -3023,10 +2949,7 @@ impl DataType for VStorageObjectSnapshotDetails {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectSnapshotDetails",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("path", Type::String),
-                FieldInfo::opt("changedBlockTrackingId", Type::String),
-            ],
+            &[FieldInfo::opt("path", Type::String), FieldInfo::opt("changedBlockTrackingId", Type::String)],
             || Box::new(VStorageObjectSnapshotDetails::default()),
         );
         &INFO
@@ -3069,10 +2992,7 @@ impl DataType for VStorageObjectSnapshotInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectSnapshotInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "snapshots",
-                Type::Data(VStorageObjectSnapshotInfoVStorageObjectSnapshot::INFO),
-            )],
+            &[FieldInfo::list("snapshots", Type::Data(VStorageObjectSnapshotInfoVStorageObjectSnapshot::INFO))],
             || Box::new(VStorageObjectSnapshotInfo::default()),
         );
         &INFO
@@ -3180,10 +3100,7 @@ impl DataType for VStorageObjectAssociations {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("id", Type::Data(ID::INFO)),
-                FieldInfo::list(
-                    "vmDiskAssociations",
-                    Type::Data(VStorageObjectAssociationsVmDiskAssociations::INFO),
-                ),
+                FieldInfo::list("vmDiskAssociations", Type::Data(VStorageObjectAssociationsVmDiskAssociations::INFO)),
                 FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
             ],
             || Box::new(VStorageObjectAssociations::default()),
@@ -3235,10 +3152,7 @@ impl DataType for VStorageObjectAssociationsVmDiskAssociations {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectAssociationsVmDiskAssociations",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vmId", Type::String),
-                FieldInfo::req("diskKey", Type::Int),
-            ],
+            &[FieldInfo::req("vmId", Type::String), FieldInfo::req("diskKey", Type::Int)],
             || Box::new(VStorageObjectAssociationsVmDiskAssociations::default()),
         );
         &INFO
@@ -3577,28 +3491,16 @@ impl DataType for VMwareDVSFeatureCapability {
                 FieldInfo::opt("vspanSupported", Type::Boolean),
                 FieldInfo::opt("lldpSupported", Type::Boolean),
                 FieldInfo::opt("ipfixSupported", Type::Boolean),
-                FieldInfo::opt(
-                    "ipfixCapability",
-                    Type::Data(VMwareDvsIpfixCapability::INFO),
-                ),
+                FieldInfo::opt("ipfixCapability", Type::Data(VMwareDvsIpfixCapability::INFO)),
                 FieldInfo::opt("multicastSnoopingSupported", Type::Boolean),
-                FieldInfo::opt(
-                    "vspanCapability",
-                    Type::Data(VMwareDVSVspanCapability::INFO),
-                ),
+                FieldInfo::opt("vspanCapability", Type::Data(VMwareDVSVspanCapability::INFO)),
                 FieldInfo::opt("lacpCapability", Type::Data(VMwareDvsLacpCapability::INFO)),
                 FieldInfo::opt("dpuCapability", Type::Data(VMwareDvsDpuCapability::INFO)),
                 FieldInfo::opt("nsxSupported", Type::Boolean),
                 FieldInfo::opt("mtuCapability", Type::Data(VMwareDvsMtuCapability::INFO)),
                 FieldInfo::opt("realTimeConfigSupported", Type::Boolean),
-                FieldInfo::opt(
-                    "perfNicOffloadCapability",
-                    Type::Data(VMwareDvsPerfNicOffloadCapability::INFO),
-                ),
-                FieldInfo::opt(
-                    "systemTrafficCapabilities",
-                    Type::Data(VMwareDvsSystemTrafficCapabilities::INFO),
-                ),
+                FieldInfo::opt("perfNicOffloadCapability", Type::Data(VMwareDvsPerfNicOffloadCapability::INFO)),
+                FieldInfo::opt("systemTrafficCapabilities", Type::Data(VMwareDvsSystemTrafficCapabilities::INFO)),
             ],
             || Box::new(VMwareDVSFeatureCapability::default()),
         );
@@ -3664,14 +3566,8 @@ impl DataObject for VMwareDVSFeatureCapability {
             18 => Slot::Scalar(&mut self.nsx_supported),
             19 => fill!(self.mtu_capability, VMwareDvsMtuCapability),
             20 => Slot::Scalar(&mut self.real_time_config_supported),
-            21 => fill!(
-                self.perf_nic_offload_capability,
-                VMwareDvsPerfNicOffloadCapability
-            ),
-            22 => fill!(
-                self.system_traffic_capabilities,
-                VMwareDvsSystemTrafficCapabilities
-            ),
+            21 => fill!(self.perf_nic_offload_capability, VMwareDvsPerfNicOffloadCapability),
+            22 => fill!(self.system_traffic_capabilities, VMwareDvsSystemTrafficCapabilities),
             _ => self.base.slot(index),
         }
     }
@@ -3940,10 +3836,7 @@ impl DataType for VMwareDVSHealthCheckCapability {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSHealthCheckCapability",
             Some(DVSHealthCheckCapability::INFO),
-            &[
-                FieldInfo::req("vlanMtuSupported", Type::Boolean),
-                FieldInfo::req("teamingSupported", Type::Boolean),
-            ],
+            &[FieldInfo::req("vlanMtuSupported", Type::Boolean), FieldInfo::req("teamingSupported", Type::Boolean)],
             || Box::new(VMwareDVSHealthCheckCapability::default()),
         );
         &INFO
@@ -4070,10 +3963,7 @@ impl DataType for VMwareDvsMtuCapability {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsMtuCapability",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("minMtuSupported", Type::Int),
-                FieldInfo::req("maxMtuSupported", Type::Int),
-            ],
+            &[FieldInfo::req("minMtuSupported", Type::Int), FieldInfo::req("maxMtuSupported", Type::Int)],
             || Box::new(VMwareDvsMtuCapability::default()),
         );
         &INFO
@@ -4391,10 +4281,7 @@ impl DataType for VmwareDistributedVirtualSwitchDpuFailoverPolicy {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareDistributedVirtualSwitchDpuFailoverPolicy",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("activeUplink", Type::String),
-                FieldInfo::list("standbyUplink", Type::String),
-            ],
+            &[FieldInfo::list("activeUplink", Type::String), FieldInfo::list("standbyUplink", Type::String)],
             || Box::new(VmwareDistributedVirtualSwitchDpuFailoverPolicy::default()),
         );
         &INFO
@@ -4437,10 +4324,7 @@ impl DataType for VmwareDistributedVirtualSwitchNetworkOffloadConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareDistributedVirtualSwitchNetworkOffloadConfig",
             Some(DynamicData::INFO),
-            &[FieldInfo::opt(
-                "dpuFailoverPolicy",
-                Type::Data(VmwareDistributedVirtualSwitchDpuFailoverPolicy::INFO),
-            )],
+            &[FieldInfo::opt("dpuFailoverPolicy", Type::Data(VmwareDistributedVirtualSwitchDpuFailoverPolicy::INFO))],
             || Box::new(VmwareDistributedVirtualSwitchNetworkOffloadConfig::default()),
         );
         &INFO
@@ -4464,10 +4348,7 @@ impl DataObject for VmwareDistributedVirtualSwitchNetworkOffloadConfig {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.dpu_failover_policy,
-                VmwareDistributedVirtualSwitchDpuFailoverPolicy
-            ),
+            0 => fill!(self.dpu_failover_policy, VmwareDistributedVirtualSwitchDpuFailoverPolicy),
             _ => Slot::None,
         }
     }
@@ -4489,10 +4370,7 @@ impl DataType for VmwareDistributedVirtualSwitchRealTimeLanAnnotation {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareDistributedVirtualSwitchRealTimeLanAnnotation",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("lanAUplink", Type::String),
-                FieldInfo::list("lanBUplink", Type::String),
-            ],
+            &[FieldInfo::list("lanAUplink", Type::String), FieldInfo::list("lanBUplink", Type::String)],
             || Box::new(VmwareDistributedVirtualSwitchRealTimeLanAnnotation::default()),
         );
         &INFO
@@ -4539,10 +4417,7 @@ impl DataType for VmwareDistributedVirtualSwitchRealTimeConfig {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("allowed", Type::Boolean),
-                FieldInfo::opt(
-                    "lanAnnotation",
-                    Type::Data(VmwareDistributedVirtualSwitchRealTimeLanAnnotation::INFO),
-                ),
+                FieldInfo::opt("lanAnnotation", Type::Data(VmwareDistributedVirtualSwitchRealTimeLanAnnotation::INFO)),
             ],
             || Box::new(VmwareDistributedVirtualSwitchRealTimeConfig::default()),
         );
@@ -4569,10 +4444,7 @@ impl DataObject for VmwareDistributedVirtualSwitchRealTimeConfig {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.allowed),
-            1 => fill!(
-                self.lan_annotation,
-                VmwareDistributedVirtualSwitchRealTimeLanAnnotation
-            ),
+            1 => fill!(self.lan_annotation, VmwareDistributedVirtualSwitchRealTimeLanAnnotation),
             _ => Slot::None,
         }
     }
@@ -4618,15 +4490,9 @@ impl DataType for VMwareDVSConfigInfo {
                 FieldInfo::list("vspanSession", Type::Data(VMwareVspanSession::INFO)),
                 FieldInfo::list("pvlanConfig", Type::Data(VMwareDVSPvlanMapEntry::INFO)),
                 FieldInfo::req("maxMtu", Type::Int),
-                FieldInfo::opt(
-                    "linkDiscoveryProtocolConfig",
-                    Type::Data(LinkDiscoveryProtocolConfig::INFO),
-                ),
+                FieldInfo::opt("linkDiscoveryProtocolConfig", Type::Data(LinkDiscoveryProtocolConfig::INFO)),
                 FieldInfo::opt("ipfixConfig", Type::Data(VMwareIpfixConfig::INFO)),
-                FieldInfo::list(
-                    "lacpGroupConfig",
-                    Type::Data(VMwareDvsLacpGroupConfig::INFO),
-                ),
+                FieldInfo::list("lacpGroupConfig", Type::Data(VMwareDvsLacpGroupConfig::INFO)),
                 FieldInfo::opt("lacpApiVersion", Type::String),
                 FieldInfo::opt("multicastFilteringMode", Type::String),
                 FieldInfo::opt("networkOffloadSpecId", Type::String),
@@ -4634,10 +4500,7 @@ impl DataType for VMwareDVSConfigInfo {
                     "networkOffloadConfig",
                     Type::Data(VmwareDistributedVirtualSwitchNetworkOffloadConfig::INFO),
                 ),
-                FieldInfo::opt(
-                    "realTimeConfig",
-                    Type::Data(VmwareDistributedVirtualSwitchRealTimeConfig::INFO),
-                ),
+                FieldInfo::opt("realTimeConfig", Type::Data(VmwareDistributedVirtualSwitchRealTimeConfig::INFO)),
             ],
             || Box::new(VMwareDVSConfigInfo::default()),
         );
@@ -4684,23 +4547,14 @@ impl DataObject for VMwareDVSConfigInfo {
             27 => Slot::List(&mut self.vspan_session),
             28 => Slot::List(&mut self.pvlan_config),
             29 => Slot::Scalar(&mut self.max_mtu),
-            30 => fill!(
-                self.link_discovery_protocol_config,
-                LinkDiscoveryProtocolConfig
-            ),
+            30 => fill!(self.link_discovery_protocol_config, LinkDiscoveryProtocolConfig),
             31 => fill!(self.ipfix_config, VMwareIpfixConfig),
             32 => Slot::List(&mut self.lacp_group_config),
             33 => Slot::Scalar(&mut self.lacp_api_version),
             34 => Slot::Scalar(&mut self.multicast_filtering_mode),
             35 => Slot::Scalar(&mut self.network_offload_spec_id),
-            36 => fill!(
-                self.network_offload_config,
-                VmwareDistributedVirtualSwitchNetworkOffloadConfig
-            ),
-            37 => fill!(
-                self.real_time_config,
-                VmwareDistributedVirtualSwitchRealTimeConfig
-            ),
+            36 => fill!(self.network_offload_config, VmwareDistributedVirtualSwitchNetworkOffloadConfig),
+            37 => fill!(self.real_time_config, VmwareDistributedVirtualSwitchRealTimeConfig),
             _ => self.base.slot(index),
         }
     }
@@ -4750,19 +4604,10 @@ impl DataType for VMwareDVSConfigSpec {
             "VMwareDVSConfigSpec",
             Some(DVSConfigSpec::INFO),
             &[
-                FieldInfo::list(
-                    "pvlanConfigSpec",
-                    Type::Data(VMwareDVSPvlanConfigSpec::INFO),
-                ),
-                FieldInfo::list(
-                    "vspanConfigSpec",
-                    Type::Data(VMwareDVSVspanConfigSpec::INFO),
-                ),
+                FieldInfo::list("pvlanConfigSpec", Type::Data(VMwareDVSPvlanConfigSpec::INFO)),
+                FieldInfo::list("vspanConfigSpec", Type::Data(VMwareDVSVspanConfigSpec::INFO)),
                 FieldInfo::opt("maxMtu", Type::Int),
-                FieldInfo::opt(
-                    "linkDiscoveryProtocolConfig",
-                    Type::Data(LinkDiscoveryProtocolConfig::INFO),
-                ),
+                FieldInfo::opt("linkDiscoveryProtocolConfig", Type::Data(LinkDiscoveryProtocolConfig::INFO)),
                 FieldInfo::opt("ipfixConfig", Type::Data(VMwareIpfixConfig::INFO)),
                 FieldInfo::opt("lacpApiVersion", Type::String),
                 FieldInfo::opt("multicastFilteringMode", Type::String),
@@ -4771,10 +4616,7 @@ impl DataType for VMwareDVSConfigSpec {
                     "networkOffloadConfig",
                     Type::Data(VmwareDistributedVirtualSwitchNetworkOffloadConfig::INFO),
                 ),
-                FieldInfo::opt(
-                    "realTimeConfig",
-                    Type::Data(VmwareDistributedVirtualSwitchRealTimeConfig::INFO),
-                ),
+                FieldInfo::opt("realTimeConfig", Type::Data(VmwareDistributedVirtualSwitchRealTimeConfig::INFO)),
             ],
             || Box::new(VMwareDVSConfigSpec::default()),
         );
@@ -4820,22 +4662,13 @@ impl DataObject for VMwareDVSConfigSpec {
             18 => Slot::List(&mut self.pvlan_config_spec),
             19 => Slot::List(&mut self.vspan_config_spec),
             20 => Slot::Scalar(&mut self.max_mtu),
-            21 => fill!(
-                self.link_discovery_protocol_config,
-                LinkDiscoveryProtocolConfig
-            ),
+            21 => fill!(self.link_discovery_protocol_config, LinkDiscoveryProtocolConfig),
             22 => fill!(self.ipfix_config, VMwareIpfixConfig),
             23 => Slot::Scalar(&mut self.lacp_api_version),
             24 => Slot::Scalar(&mut self.multicast_filtering_mode),
             25 => Slot::Scalar(&mut self.network_offload_spec_id),
-            26 => fill!(
-                self.network_offload_config,
-                VmwareDistributedVirtualSwitchNetworkOffloadConfig
-            ),
-            27 => fill!(
-                self.real_time_config,
-                VmwareDistributedVirtualSwitchRealTimeConfig
-            ),
+            26 => fill!(self.network_offload_config, VmwareDistributedVirtualSwitchNetworkOffloadConfig),
+            27 => fill!(self.real_time_config, VmwareDistributedVirtualSwitchRealTimeConfig),
             _ => self.base.slot(index),
         }
     }
@@ -4868,10 +4701,7 @@ impl DataType for VMwareUplinkPortOrderPolicy {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareUplinkPortOrderPolicy",
             Some(InheritablePolicy::INFO),
-            &[
-                FieldInfo::list("activeUplinkPort", Type::String),
-                FieldInfo::list("standbyUplinkPort", Type::String),
-            ],
+            &[FieldInfo::list("activeUplinkPort", Type::String), FieldInfo::list("standbyUplinkPort", Type::String)],
             || Box::new(VMwareUplinkPortOrderPolicy::default()),
         );
         &INFO
@@ -4941,10 +4771,7 @@ impl DataType for VmwareUplinkPortTeamingPolicy {
                 FieldInfo::opt("notifySwitches", Type::Data(BoolPolicy::INFO)),
                 FieldInfo::opt("rollingOrder", Type::Data(BoolPolicy::INFO)),
                 FieldInfo::opt("failureCriteria", Type::Data(DVSFailureCriteria::INFO)),
-                FieldInfo::opt(
-                    "uplinkPortOrder",
-                    Type::Data(VMwareUplinkPortOrderPolicy::INFO),
-                ),
+                FieldInfo::opt("uplinkPortOrder", Type::Data(VMwareUplinkPortOrderPolicy::INFO)),
             ],
             || Box::new(VmwareUplinkPortTeamingPolicy::default()),
         );
@@ -5020,12 +4847,10 @@ pub struct VmwareDistributedVirtualSwitchVlanSpec {
 
 impl DataType for VmwareDistributedVirtualSwitchVlanSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmwareDistributedVirtualSwitchVlanSpec",
-            Some(InheritablePolicy::INFO),
-            &[],
-            || Box::new(VmwareDistributedVirtualSwitchVlanSpec::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmwareDistributedVirtualSwitchVlanSpec", Some(InheritablePolicy::INFO), &[], || {
+                Box::new(VmwareDistributedVirtualSwitchVlanSpec::default())
+            });
         &INFO
     };
 }
@@ -5104,10 +4929,7 @@ impl DataObject for VmwareDistributedVirtualSwitchPvlanSpec {
     }
 }
 
-inherit!(
-    VmwareDistributedVirtualSwitchPvlanSpec,
-    VmwareDistributedVirtualSwitchVlanSpec
-);
+inherit!(VmwareDistributedVirtualSwitchPvlanSpec, VmwareDistributedVirtualSwitchVlanSpec);
 impl Extends<VmwareDistributedVirtualSwitchVlanSpec> for VmwareDistributedVirtualSwitchPvlanSpec {}
 impl Extends<InheritablePolicy> for VmwareDistributedVirtualSwitchPvlanSpec {}
 
@@ -5160,10 +4982,7 @@ impl DataObject for VmwareDistributedVirtualSwitchVlanIdSpec {
     }
 }
 
-inherit!(
-    VmwareDistributedVirtualSwitchVlanIdSpec,
-    VmwareDistributedVirtualSwitchVlanSpec
-);
+inherit!(VmwareDistributedVirtualSwitchVlanIdSpec, VmwareDistributedVirtualSwitchVlanSpec);
 impl Extends<VmwareDistributedVirtualSwitchVlanSpec> for VmwareDistributedVirtualSwitchVlanIdSpec {}
 impl Extends<InheritablePolicy> for VmwareDistributedVirtualSwitchVlanIdSpec {}
 
@@ -5216,14 +5035,8 @@ impl DataObject for VmwareDistributedVirtualSwitchTrunkVlanSpec {
     }
 }
 
-inherit!(
-    VmwareDistributedVirtualSwitchTrunkVlanSpec,
-    VmwareDistributedVirtualSwitchVlanSpec
-);
-impl Extends<VmwareDistributedVirtualSwitchVlanSpec>
-    for VmwareDistributedVirtualSwitchTrunkVlanSpec
-{
-}
+inherit!(VmwareDistributedVirtualSwitchTrunkVlanSpec, VmwareDistributedVirtualSwitchVlanSpec);
+impl Extends<VmwareDistributedVirtualSwitchVlanSpec> for VmwareDistributedVirtualSwitchTrunkVlanSpec {}
 impl Extends<InheritablePolicy> for VmwareDistributedVirtualSwitchTrunkVlanSpec {}
 
 /// `VMwareDVSPortSetting`, since 4.0.
@@ -5257,23 +5070,14 @@ impl DataType for VMwareDVSPortSetting {
             "VMwareDVSPortSetting",
             Some(DVPortSetting::INFO),
             &[
-                FieldInfo::opt(
-                    "vlan",
-                    Type::Data(VmwareDistributedVirtualSwitchVlanSpec::INFO),
-                ),
+                FieldInfo::opt("vlan", Type::Data(VmwareDistributedVirtualSwitchVlanSpec::INFO)),
                 FieldInfo::opt("qosTag", Type::Data(IntPolicy::INFO)),
-                FieldInfo::opt(
-                    "uplinkTeamingPolicy",
-                    Type::Data(VmwareUplinkPortTeamingPolicy::INFO),
-                ),
+                FieldInfo::opt("uplinkTeamingPolicy", Type::Data(VmwareUplinkPortTeamingPolicy::INFO)),
                 FieldInfo::opt("securityPolicy", Type::Data(DVSSecurityPolicy::INFO)),
                 FieldInfo::opt("ipfixEnabled", Type::Data(BoolPolicy::INFO)),
                 FieldInfo::opt("txUplink", Type::Data(BoolPolicy::INFO)),
                 FieldInfo::opt("lacpPolicy", Type::Data(VMwareUplinkLacpPolicy::INFO)),
-                FieldInfo::opt(
-                    "macManagementPolicy",
-                    Type::Data(DVSMacManagementPolicy::INFO),
-                ),
+                FieldInfo::opt("macManagementPolicy", Type::Data(DVSMacManagementPolicy::INFO)),
                 FieldInfo::opt("VNI", Type::Data(IntPolicy::INFO)),
             ],
             || Box::new(VMwareDVSPortSetting::default()),
@@ -5585,12 +5389,10 @@ pub struct VMwareDVSHealthCheckConfig {
 
 impl DataType for VMwareDVSHealthCheckConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMwareDVSHealthCheckConfig",
-            Some(DVSHealthCheckConfig::INFO),
-            &[],
-            || Box::new(VMwareDVSHealthCheckConfig::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VMwareDVSHealthCheckConfig", Some(DVSHealthCheckConfig::INFO), &[], || {
+                Box::new(VMwareDVSHealthCheckConfig::default())
+            });
         &INFO
     };
 }
@@ -5629,12 +5431,10 @@ pub struct VMwareDVSVlanMtuHealthCheckConfig {
 
 impl DataType for VMwareDVSVlanMtuHealthCheckConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMwareDVSVlanMtuHealthCheckConfig",
-            Some(VMwareDVSHealthCheckConfig::INFO),
-            &[],
-            || Box::new(VMwareDVSVlanMtuHealthCheckConfig::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VMwareDVSVlanMtuHealthCheckConfig", Some(VMwareDVSHealthCheckConfig::INFO), &[], || {
+                Box::new(VMwareDVSVlanMtuHealthCheckConfig::default())
+            });
         &INFO
     };
 }
@@ -5661,10 +5461,7 @@ impl DataObject for VMwareDVSVlanMtuHealthCheckConfig {
     }
 }
 
-inherit!(
-    VMwareDVSVlanMtuHealthCheckConfig,
-    VMwareDVSHealthCheckConfig
-);
+inherit!(VMwareDVSVlanMtuHealthCheckConfig, VMwareDVSHealthCheckConfig);
 impl Extends<VMwareDVSHealthCheckConfig> for VMwareDVSVlanMtuHealthCheckConfig {}
 impl Extends<DVSHealthCheckConfig> for VMwareDVSVlanMtuHealthCheckConfig {}
 
@@ -5677,12 +5474,10 @@ pub struct VMwareDVSTeamingHealthCheckConfig {
 
 impl DataType for VMwareDVSTeamingHealthCheckConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMwareDVSTeamingHealthCheckConfig",
-            Some(VMwareDVSHealthCheckConfig::INFO),
-            &[],
-            || Box::new(VMwareDVSTeamingHealthCheckConfig::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VMwareDVSTeamingHealthCheckConfig", Some(VMwareDVSHealthCheckConfig::INFO), &[], || {
+                Box::new(VMwareDVSTeamingHealthCheckConfig::default())
+            });
         &INFO
     };
 }
@@ -5709,10 +5504,7 @@ impl DataObject for VMwareDVSTeamingHealthCheckConfig {
     }
 }
 
-inherit!(
-    VMwareDVSTeamingHealthCheckConfig,
-    VMwareDVSHealthCheckConfig
-);
+inherit!(VMwareDVSTeamingHealthCheckConfig, VMwareDVSHealthCheckConfig);
 impl Extends<VMwareDVSHealthCheckConfig> for VMwareDVSTeamingHealthCheckConfig {}
 impl Extends<DVSHealthCheckConfig> for VMwareDVSTeamingHealthCheckConfig {}
 
@@ -5772,10 +5564,7 @@ impl DataObject for VMwareDVSVlanHealthCheckResult {
     }
 }
 
-inherit!(
-    VMwareDVSVlanHealthCheckResult,
-    HostMemberUplinkHealthCheckResult
-);
+inherit!(VMwareDVSVlanHealthCheckResult, HostMemberUplinkHealthCheckResult);
 impl Extends<HostMemberUplinkHealthCheckResult> for VMwareDVSVlanHealthCheckResult {}
 impl Extends<HostMemberHealthCheckResult> for VMwareDVSVlanHealthCheckResult {}
 
@@ -5840,10 +5629,7 @@ impl DataObject for VMwareDVSMtuHealthCheckResult {
     }
 }
 
-inherit!(
-    VMwareDVSMtuHealthCheckResult,
-    HostMemberUplinkHealthCheckResult
-);
+inherit!(VMwareDVSMtuHealthCheckResult, HostMemberUplinkHealthCheckResult);
 impl Extends<HostMemberUplinkHealthCheckResult> for VMwareDVSMtuHealthCheckResult {}
 impl Extends<HostMemberHealthCheckResult> for VMwareDVSMtuHealthCheckResult {}
 
@@ -5896,10 +5682,7 @@ impl DataObject for VMwareDVSTeamingHealthCheckResult {
     }
 }
 
-inherit!(
-    VMwareDVSTeamingHealthCheckResult,
-    HostMemberHealthCheckResult
-);
+inherit!(VMwareDVSTeamingHealthCheckResult, HostMemberHealthCheckResult);
 impl Extends<HostMemberHealthCheckResult> for VMwareDVSTeamingHealthCheckResult {}
 
 /// `VMwareUplinkLacpPolicy`, since 5.1.
@@ -6158,10 +5941,7 @@ impl DataType for VMwareDvsLacpGroupSpec {
             "VMwareDvsLacpGroupSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "lacpGroupConfig",
-                    Type::Data(VMwareDvsLacpGroupConfig::INFO),
-                ),
+                FieldInfo::req("lacpGroupConfig", Type::Data(VMwareDvsLacpGroupConfig::INFO)),
                 FieldInfo::req("operation", Type::String),
             ],
             || Box::new(VMwareDvsLacpGroupSpec::default()),

@@ -81,12 +81,9 @@ pub struct VirtualSwitchSelectionProfile {
 
 impl DataType for VirtualSwitchSelectionProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSwitchSelectionProfile",
-            Some(ApplyProfile::INFO),
-            &[],
-            || Box::new(VirtualSwitchSelectionProfile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSwitchSelectionProfile", Some(ApplyProfile::INFO), &[], || {
+            Box::new(VirtualSwitchSelectionProfile::default())
+        });
         &INFO
     };
 }
@@ -357,10 +354,7 @@ impl DataType for VirtualHardwareOption {
                 FieldInfo::list("licensingLimit", Type::String),
                 FieldInfo::opt("numSupportedWwnPorts", Type::Data(IntOption::INFO)),
                 FieldInfo::opt("numSupportedWwnNodes", Type::Data(IntOption::INFO)),
-                FieldInfo::opt(
-                    "resourceConfigOption",
-                    Type::Data(ResourceConfigOption::INFO),
-                ),
+                FieldInfo::opt("resourceConfigOption", Type::Data(ResourceConfigOption::INFO)),
                 FieldInfo::opt("numNVDIMMControllers", Type::Data(IntOption::INFO)),
                 FieldInfo::opt("numTPMDevices", Type::Data(IntOption::INFO)),
                 FieldInfo::opt("numWDTDevices", Type::Data(IntOption::INFO)),
@@ -526,10 +520,7 @@ impl DataType for VirtualEthernetCard {
                 FieldInfo::opt("addressType", Type::String),
                 FieldInfo::opt("macAddress", Type::String),
                 FieldInfo::opt("wakeOnLanEnabled", Type::Boolean),
-                FieldInfo::opt(
-                    "resourceAllocation",
-                    Type::Data(VirtualEthernetCardResourceAllocation::INFO),
-                ),
+                FieldInfo::opt("resourceAllocation", Type::Data(VirtualEthernetCardResourceAllocation::INFO)),
                 FieldInfo::opt("externalId", Type::String),
                 FieldInfo::opt("uptCompatibilityEnabled", Type::Boolean),
                 FieldInfo::opt("subnetId", Type::String),
@@ -566,10 +557,7 @@ impl DataObject for VirtualEthernetCard {
             9 => Slot::Scalar(&mut self.address_type),
             10 => Slot::Scalar(&mut self.mac_address),
             11 => Slot::Scalar(&mut self.wake_on_lan_enabled),
-            12 => fill!(
-                self.resource_allocation,
-                VirtualEthernetCardResourceAllocation
-            ),
+            12 => fill!(self.resource_allocation, VirtualEthernetCardResourceAllocation),
             13 => Slot::Scalar(&mut self.external_id),
             14 => Slot::Scalar(&mut self.upt_compatibility_enabled),
             15 => Slot::Scalar(&mut self.subnet_id),
@@ -605,10 +593,7 @@ impl DataType for VirtualEthernetCardNetworkBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardNetworkBackingInfo",
             Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[
-                FieldInfo::opt("network", Type::Ref),
-                FieldInfo::opt("inPassthroughMode", Type::Boolean),
-            ],
+            &[FieldInfo::opt("network", Type::Ref), FieldInfo::opt("inPassthroughMode", Type::Boolean)],
             || Box::new(VirtualEthernetCardNetworkBackingInfo::default()),
         );
         &INFO
@@ -645,10 +630,7 @@ impl DataObject for VirtualEthernetCardNetworkBackingInfo {
     }
 }
 
-inherit!(
-    VirtualEthernetCardNetworkBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualEthernetCardNetworkBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualEthernetCardNetworkBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardNetworkBackingInfo {}
 
@@ -693,10 +675,7 @@ impl DataObject for VirtualEthernetCardLegacyNetworkBackingInfo {
     }
 }
 
-inherit!(
-    VirtualEthernetCardLegacyNetworkBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualEthernetCardLegacyNetworkBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualEthernetCardLegacyNetworkBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardLegacyNetworkBackingInfo {}
 
@@ -714,10 +693,7 @@ impl DataType for VirtualEthernetCardDistributedVirtualPortBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardDistributedVirtualPortBackingInfo",
             Some(VirtualDeviceBackingInfo::INFO),
-            &[FieldInfo::req(
-                "port",
-                Type::Data(DistributedVirtualSwitchPortConnection::INFO),
-            )],
+            &[FieldInfo::req("port", Type::Data(DistributedVirtualSwitchPortConnection::INFO))],
             || Box::new(VirtualEthernetCardDistributedVirtualPortBackingInfo::default()),
         );
         &INFO
@@ -752,10 +728,7 @@ impl DataObject for VirtualEthernetCardDistributedVirtualPortBackingInfo {
     }
 }
 
-inherit!(
-    VirtualEthernetCardDistributedVirtualPortBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardDistributedVirtualPortBackingInfo {}
 
 /// `VirtualEthernetCardOpaqueNetworkBackingInfo`, since 5.5.
@@ -774,10 +747,7 @@ impl DataType for VirtualEthernetCardOpaqueNetworkBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardOpaqueNetworkBackingInfo",
             Some(VirtualDeviceBackingInfo::INFO),
-            &[
-                FieldInfo::req("opaqueNetworkId", Type::String),
-                FieldInfo::req("opaqueNetworkType", Type::String),
-            ],
+            &[FieldInfo::req("opaqueNetworkId", Type::String), FieldInfo::req("opaqueNetworkType", Type::String)],
             || Box::new(VirtualEthernetCardOpaqueNetworkBackingInfo::default()),
         );
         &INFO
@@ -814,10 +784,7 @@ impl DataObject for VirtualEthernetCardOpaqueNetworkBackingInfo {
     }
 }
 
-inherit!(
-    VirtualEthernetCardOpaqueNetworkBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardOpaqueNetworkBackingInfo {}
 
 /// `VirtualEthernetCardResourceAllocation`, since 6.0.
@@ -991,10 +958,7 @@ impl DataObject for VirtualEthernetCardNetworkBackingOption {
     }
 }
 
-inherit!(
-    VirtualEthernetCardNetworkBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualEthernetCardNetworkBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualEthernetCardNetworkBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardNetworkBackingOption {}
 
@@ -1039,10 +1003,7 @@ impl DataObject for VirtualEthernetCardOpaqueNetworkBackingOption {
     }
 }
 
-inherit!(
-    VirtualEthernetCardOpaqueNetworkBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualEthernetCardOpaqueNetworkBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardOpaqueNetworkBackingOption {}
 
 /// `VirtualEthernetCardLegacyNetworkBackingOption`, since 2.0.
@@ -1086,10 +1047,7 @@ impl DataObject for VirtualEthernetCardLegacyNetworkBackingOption {
     }
 }
 
-inherit!(
-    VirtualEthernetCardLegacyNetworkBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualEthernetCardLegacyNetworkBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualEthernetCardLegacyNetworkBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardLegacyNetworkBackingOption {}
 
@@ -1134,10 +1092,7 @@ impl DataObject for VirtualEthernetCardDVPortBackingOption {
     }
 }
 
-inherit!(
-    VirtualEthernetCardDVPortBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualEthernetCardDVPortBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardDVPortBackingOption {}
 
 /// `VirtualFloppy`, since 2.0.
@@ -1150,9 +1105,7 @@ pub struct VirtualFloppy {
 impl DataType for VirtualFloppy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualFloppy", Some(VirtualDevice::INFO), &[], || {
-                Box::new(VirtualFloppy::default())
-            });
+            TypeInfo::new("VirtualFloppy", Some(VirtualDevice::INFO), &[], || Box::new(VirtualFloppy::default()));
         &INFO
     };
 }
@@ -1191,12 +1144,10 @@ pub struct VirtualFloppyImageBackingInfo {
 
 impl DataType for VirtualFloppyImageBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualFloppyImageBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualFloppyImageBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualFloppyImageBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
+                Box::new(VirtualFloppyImageBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -1236,12 +1187,10 @@ pub struct VirtualFloppyDeviceBackingInfo {
 
 impl DataType for VirtualFloppyDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualFloppyDeviceBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualFloppyDeviceBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualFloppyDeviceBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualFloppyDeviceBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -1268,10 +1217,7 @@ impl DataObject for VirtualFloppyDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualFloppyDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualFloppyDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualFloppyDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualFloppyDeviceBackingInfo {}
 
@@ -1316,10 +1262,7 @@ impl DataObject for VirtualFloppyRemoteDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualFloppyRemoteDeviceBackingInfo,
-    VirtualDeviceRemoteDeviceBackingInfo
-);
+inherit!(VirtualFloppyRemoteDeviceBackingInfo, VirtualDeviceRemoteDeviceBackingInfo);
 impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualFloppyRemoteDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualFloppyRemoteDeviceBackingInfo {}
 
@@ -1332,12 +1275,9 @@ pub struct VirtualFloppyOption {
 
 impl DataType for VirtualFloppyOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualFloppyOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualFloppyOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualFloppyOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualFloppyOption::default())
+        });
         &INFO
     };
 }
@@ -1376,12 +1316,10 @@ pub struct VirtualFloppyImageBackingOption {
 
 impl DataType for VirtualFloppyImageBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualFloppyImageBackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
-            &[],
-            || Box::new(VirtualFloppyImageBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualFloppyImageBackingOption", Some(VirtualDeviceFileBackingOption::INFO), &[], || {
+                Box::new(VirtualFloppyImageBackingOption::default())
+            });
         &INFO
     };
 }
@@ -1408,10 +1346,7 @@ impl DataObject for VirtualFloppyImageBackingOption {
     }
 }
 
-inherit!(
-    VirtualFloppyImageBackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualFloppyImageBackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualFloppyImageBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualFloppyImageBackingOption {}
 
@@ -1456,10 +1391,7 @@ impl DataObject for VirtualFloppyDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualFloppyDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualFloppyDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualFloppyDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualFloppyDeviceBackingOption {}
 
@@ -1504,10 +1436,7 @@ impl DataObject for VirtualFloppyRemoteDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualFloppyRemoteDeviceBackingOption,
-    VirtualDeviceRemoteDeviceBackingOption
-);
+inherit!(VirtualFloppyRemoteDeviceBackingOption, VirtualDeviceRemoteDeviceBackingOption);
 impl Extends<VirtualDeviceRemoteDeviceBackingOption> for VirtualFloppyRemoteDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualFloppyRemoteDeviceBackingOption {}
 
@@ -1521,9 +1450,7 @@ pub struct VirtualKeyboard {
 impl DataType for VirtualKeyboard {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualKeyboard", Some(VirtualDevice::INFO), &[], || {
-                Box::new(VirtualKeyboard::default())
-            });
+            TypeInfo::new("VirtualKeyboard", Some(VirtualDevice::INFO), &[], || Box::new(VirtualKeyboard::default()));
         &INFO
     };
 }
@@ -1562,12 +1489,9 @@ pub struct VirtualKeyboardOption {
 
 impl DataType for VirtualKeyboardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualKeyboardOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualKeyboardOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualKeyboardOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualKeyboardOption::default())
+        });
         &INFO
     };
 }
@@ -1613,10 +1537,7 @@ impl DataType for VirtualNVDIMM {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVDIMM",
             Some(VirtualDevice::INFO),
-            &[
-                FieldInfo::req("capacityInMB", Type::Long),
-                FieldInfo::opt("configuredCapacityInMB", Type::Long),
-            ],
+            &[FieldInfo::req("capacityInMB", Type::Long), FieldInfo::opt("configuredCapacityInMB", Type::Long)],
             || Box::new(VirtualNVDIMM::default()),
         );
         &INFO
@@ -1797,12 +1718,9 @@ pub struct VirtualPCIPassthrough {
 
 impl DataType for VirtualPCIPassthrough {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCIPassthrough",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualPCIPassthrough::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPCIPassthrough", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualPCIPassthrough::default())
+        });
         &INFO
     };
 }
@@ -1898,10 +1816,7 @@ impl DataObject for VirtualPCIPassthroughDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualPCIPassthroughDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualPCIPassthroughDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughDeviceBackingInfo {}
 
@@ -1987,10 +1902,7 @@ impl DataType for VirtualPCIPassthroughDynamicBackingInfo {
             "VirtualPCIPassthroughDynamicBackingInfo",
             Some(VirtualDeviceDeviceBackingInfo::INFO),
             &[
-                FieldInfo::list(
-                    "allowedDevice",
-                    Type::Data(VirtualPCIPassthroughAllowedDevice::INFO),
-                ),
+                FieldInfo::list("allowedDevice", Type::Data(VirtualPCIPassthroughAllowedDevice::INFO)),
                 FieldInfo::opt("customLabel", Type::String),
                 FieldInfo::opt("assignedId", Type::String),
             ],
@@ -2032,10 +1944,7 @@ impl DataObject for VirtualPCIPassthroughDynamicBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDynamicBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualPCIPassthroughDynamicBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualPCIPassthroughDynamicBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughDynamicBackingInfo {}
 
@@ -2048,12 +1957,10 @@ pub struct VirtualPCIPassthroughPluginBackingInfo {
 
 impl DataType for VirtualPCIPassthroughPluginBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCIPassthroughPluginBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualPCIPassthroughPluginBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualPCIPassthroughPluginBackingInfo", Some(VirtualDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualPCIPassthroughPluginBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -2080,10 +1987,7 @@ impl DataObject for VirtualPCIPassthroughPluginBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughPluginBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualPCIPassthroughPluginBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughPluginBackingInfo {}
 
 /// `VirtualPCIPassthroughVmiopBackingInfo`, since 6.0.
@@ -2152,10 +2056,7 @@ impl DataObject for VirtualPCIPassthroughVmiopBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughVmiopBackingInfo,
-    VirtualPCIPassthroughPluginBackingInfo
-);
+inherit!(VirtualPCIPassthroughVmiopBackingInfo, VirtualPCIPassthroughPluginBackingInfo);
 impl Extends<VirtualPCIPassthroughPluginBackingInfo> for VirtualPCIPassthroughVmiopBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughVmiopBackingInfo {}
 
@@ -2215,10 +2116,7 @@ impl DataObject for VirtualPCIPassthroughDvxBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDvxBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualPCIPassthroughDvxBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughDvxBackingInfo {}
 
 /// `VirtualPCIPassthroughOption`, since 4.0.
@@ -2230,12 +2128,10 @@ pub struct VirtualPCIPassthroughOption {
 
 impl DataType for VirtualPCIPassthroughOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCIPassthroughOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualPCIPassthroughOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualPCIPassthroughOption", Some(VirtualDeviceOption::INFO), &[], || {
+                Box::new(VirtualPCIPassthroughOption::default())
+            });
         &INFO
     };
 }
@@ -2306,10 +2202,7 @@ impl DataObject for VirtualPCIPassthroughDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualPCIPassthroughDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualPCIPassthroughDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughDeviceBackingOption {}
 
@@ -2354,10 +2247,7 @@ impl DataObject for VirtualPCIPassthroughPluginBackingOption {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughPluginBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualPCIPassthroughPluginBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughPluginBackingOption {}
 
 /// `VirtualPCIPassthroughVmiopBackingOption`, since 6.0.
@@ -2376,10 +2266,7 @@ impl DataType for VirtualPCIPassthroughVmiopBackingOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughVmiopBackingOption",
             Some(VirtualPCIPassthroughPluginBackingOption::INFO),
-            &[
-                FieldInfo::req("vgpu", Type::Data(StringOption::INFO)),
-                FieldInfo::req("maxInstances", Type::Int),
-            ],
+            &[FieldInfo::req("vgpu", Type::Data(StringOption::INFO)), FieldInfo::req("maxInstances", Type::Int)],
             || Box::new(VirtualPCIPassthroughVmiopBackingOption::default()),
         );
         &INFO
@@ -2416,10 +2303,7 @@ impl DataObject for VirtualPCIPassthroughVmiopBackingOption {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughVmiopBackingOption,
-    VirtualPCIPassthroughPluginBackingOption
-);
+inherit!(VirtualPCIPassthroughVmiopBackingOption, VirtualPCIPassthroughPluginBackingOption);
 impl Extends<VirtualPCIPassthroughPluginBackingOption> for VirtualPCIPassthroughVmiopBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughVmiopBackingOption {}
 
@@ -2464,10 +2348,7 @@ impl DataObject for VirtualPCIPassthroughDynamicBackingOption {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDynamicBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualPCIPassthroughDynamicBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualPCIPassthroughDynamicBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughDynamicBackingOption {}
 
@@ -2480,12 +2361,10 @@ pub struct VirtualPCIPassthroughDvxBackingOption {
 
 impl DataType for VirtualPCIPassthroughDvxBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCIPassthroughDvxBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
-            &[],
-            || Box::new(VirtualPCIPassthroughDvxBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualPCIPassthroughDvxBackingOption", Some(VirtualDeviceBackingOption::INFO), &[], || {
+                Box::new(VirtualPCIPassthroughDvxBackingOption::default())
+            });
         &INFO
     };
 }
@@ -2512,10 +2391,7 @@ impl DataObject for VirtualPCIPassthroughDvxBackingOption {
     }
 }
 
-inherit!(
-    VirtualPCIPassthroughDvxBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualPCIPassthroughDvxBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughDvxBackingOption {}
 
 /// `VirtualPCNet32`, since 2.0.
@@ -2527,12 +2403,9 @@ pub struct VirtualPCNet32 {
 
 impl DataType for VirtualPCNet32 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCNet32",
-            Some(VirtualEthernetCard::INFO),
-            &[],
-            || Box::new(VirtualPCNet32::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPCNet32", Some(VirtualEthernetCard::INFO), &[], || {
+            Box::new(VirtualPCNet32::default())
+        });
         &INFO
     };
 }
@@ -2625,12 +2498,9 @@ pub struct VirtualParallelPort {
 
 impl DataType for VirtualParallelPort {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualParallelPort",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualParallelPort::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualParallelPort", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualParallelPort::default())
+        });
         &INFO
     };
 }
@@ -2669,12 +2539,10 @@ pub struct VirtualParallelPortFileBackingInfo {
 
 impl DataType for VirtualParallelPortFileBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualParallelPortFileBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualParallelPortFileBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualParallelPortFileBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
+                Box::new(VirtualParallelPortFileBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -2701,10 +2569,7 @@ impl DataObject for VirtualParallelPortFileBackingInfo {
     }
 }
 
-inherit!(
-    VirtualParallelPortFileBackingInfo,
-    VirtualDeviceFileBackingInfo
-);
+inherit!(VirtualParallelPortFileBackingInfo, VirtualDeviceFileBackingInfo);
 impl Extends<VirtualDeviceFileBackingInfo> for VirtualParallelPortFileBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualParallelPortFileBackingInfo {}
 
@@ -2749,10 +2614,7 @@ impl DataObject for VirtualParallelPortDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualParallelPortDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualParallelPortDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualParallelPortDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualParallelPortDeviceBackingInfo {}
 
@@ -2765,12 +2627,10 @@ pub struct VirtualParallelPortOption {
 
 impl DataType for VirtualParallelPortOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualParallelPortOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualParallelPortOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualParallelPortOption", Some(VirtualDeviceOption::INFO), &[], || {
+                Box::new(VirtualParallelPortOption::default())
+            });
         &INFO
     };
 }
@@ -2841,10 +2701,7 @@ impl DataObject for VirtualParallelPortFileBackingOption {
     }
 }
 
-inherit!(
-    VirtualParallelPortFileBackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualParallelPortFileBackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualParallelPortFileBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualParallelPortFileBackingOption {}
 
@@ -2889,10 +2746,7 @@ impl DataObject for VirtualParallelPortDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualParallelPortDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualParallelPortDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualParallelPortDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualParallelPortDeviceBackingOption {}
 
@@ -2905,12 +2759,9 @@ pub struct VirtualPointingDevice {
 
 impl DataType for VirtualPointingDevice {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPointingDevice",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualPointingDevice::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPointingDevice", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualPointingDevice::default())
+        });
         &INFO
     };
 }
@@ -2989,10 +2840,7 @@ impl DataObject for VirtualPointingDeviceDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPointingDeviceDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualPointingDeviceDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualPointingDeviceDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualPointingDeviceDeviceBackingInfo {}
 
@@ -3005,12 +2853,10 @@ pub struct VirtualPointingDeviceOption {
 
 impl DataType for VirtualPointingDeviceOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPointingDeviceOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualPointingDeviceOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualPointingDeviceOption", Some(VirtualDeviceOption::INFO), &[], || {
+                Box::new(VirtualPointingDeviceOption::default())
+            });
         &INFO
     };
 }
@@ -3054,10 +2900,7 @@ impl DataType for VirtualPointingDeviceBackingOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPointingDeviceBackingOption",
             Some(VirtualDeviceDeviceBackingOption::INFO),
-            &[FieldInfo::req(
-                "hostPointingDevice",
-                Type::Data(ChoiceOption::INFO),
-            )],
+            &[FieldInfo::req("hostPointingDevice", Type::Data(ChoiceOption::INFO))],
             || Box::new(VirtualPointingDeviceBackingOption::default()),
         );
         &INFO
@@ -3092,10 +2935,7 @@ impl DataObject for VirtualPointingDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualPointingDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualPointingDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualPointingDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualPointingDeviceBackingOption {}
 
@@ -3108,12 +2948,9 @@ pub struct VirtualPrecisionClock {
 
 impl DataType for VirtualPrecisionClock {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPrecisionClock",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualPrecisionClock::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPrecisionClock", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualPrecisionClock::default())
+        });
         &INFO
     };
 }
@@ -3192,10 +3029,7 @@ impl DataObject for VirtualPrecisionClockSystemClockBackingInfo {
     }
 }
 
-inherit!(
-    VirtualPrecisionClockSystemClockBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualPrecisionClockSystemClockBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualPrecisionClockSystemClockBackingInfo {}
 
 /// `VirtualPrecisionClockOption`, since 7.0.0.0.
@@ -3207,12 +3041,10 @@ pub struct VirtualPrecisionClockOption {
 
 impl DataType for VirtualPrecisionClockOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPrecisionClockOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualPrecisionClockOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualPrecisionClockOption", Some(VirtualDeviceOption::INFO), &[], || {
+                Box::new(VirtualPrecisionClockOption::default())
+            });
         &INFO
     };
 }
@@ -3291,10 +3123,7 @@ impl DataObject for VirtualPrecisionClockSystemClockBackingOption {
     }
 }
 
-inherit!(
-    VirtualPrecisionClockSystemClockBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualPrecisionClockSystemClockBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualPrecisionClockSystemClockBackingOption {}
 
 /// `VirtualSCSIPassthrough`, since 2.0.
@@ -3306,12 +3135,9 @@ pub struct VirtualSCSIPassthrough {
 
 impl DataType for VirtualSCSIPassthrough {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSCSIPassthrough",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualSCSIPassthrough::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSCSIPassthrough", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualSCSIPassthrough::default())
+        });
         &INFO
     };
 }
@@ -3382,10 +3208,7 @@ impl DataObject for VirtualSCSIPassthroughDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSCSIPassthroughDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualSCSIPassthroughDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualSCSIPassthroughDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSCSIPassthroughDeviceBackingInfo {}
 
@@ -3398,12 +3221,10 @@ pub struct VirtualSCSIPassthroughOption {
 
 impl DataType for VirtualSCSIPassthroughOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSCSIPassthroughOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualSCSIPassthroughOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSCSIPassthroughOption", Some(VirtualDeviceOption::INFO), &[], || {
+                Box::new(VirtualSCSIPassthroughOption::default())
+            });
         &INFO
     };
 }
@@ -3474,10 +3295,7 @@ impl DataObject for VirtualSCSIPassthroughDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualSCSIPassthroughDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualSCSIPassthroughDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualSCSIPassthroughDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSCSIPassthroughDeviceBackingOption {}
 
@@ -3542,12 +3360,10 @@ pub struct VirtualSerialPortFileBackingInfo {
 
 impl DataType for VirtualSerialPortFileBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSerialPortFileBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualSerialPortFileBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSerialPortFileBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
+                Box::new(VirtualSerialPortFileBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -3574,10 +3390,7 @@ impl DataObject for VirtualSerialPortFileBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSerialPortFileBackingInfo,
-    VirtualDeviceFileBackingInfo
-);
+inherit!(VirtualSerialPortFileBackingInfo, VirtualDeviceFileBackingInfo);
 impl Extends<VirtualDeviceFileBackingInfo> for VirtualSerialPortFileBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortFileBackingInfo {}
 
@@ -3622,10 +3435,7 @@ impl DataObject for VirtualSerialPortDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSerialPortDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualSerialPortDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualSerialPortDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortDeviceBackingInfo {}
 
@@ -3645,10 +3455,7 @@ impl DataType for VirtualSerialPortPipeBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSerialPortPipeBackingInfo",
             Some(VirtualDevicePipeBackingInfo::INFO),
-            &[
-                FieldInfo::req("endpoint", Type::String),
-                FieldInfo::opt("noRxLoss", Type::Boolean),
-            ],
+            &[FieldInfo::req("endpoint", Type::String), FieldInfo::opt("noRxLoss", Type::Boolean)],
             || Box::new(VirtualSerialPortPipeBackingInfo::default()),
         );
         &INFO
@@ -3685,10 +3492,7 @@ impl DataObject for VirtualSerialPortPipeBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSerialPortPipeBackingInfo,
-    VirtualDevicePipeBackingInfo
-);
+inherit!(VirtualSerialPortPipeBackingInfo, VirtualDevicePipeBackingInfo);
 impl Extends<VirtualDevicePipeBackingInfo> for VirtualSerialPortPipeBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortPipeBackingInfo {}
 
@@ -3701,12 +3505,10 @@ pub struct VirtualSerialPortURIBackingInfo {
 
 impl DataType for VirtualSerialPortURIBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSerialPortURIBackingInfo",
-            Some(VirtualDeviceURIBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualSerialPortURIBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSerialPortURIBackingInfo", Some(VirtualDeviceURIBackingInfo::INFO), &[], || {
+                Box::new(VirtualSerialPortURIBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -3746,12 +3548,10 @@ pub struct VirtualSerialPortThinPrintBackingInfo {
 
 impl DataType for VirtualSerialPortThinPrintBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSerialPortThinPrintBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualSerialPortThinPrintBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSerialPortThinPrintBackingInfo", Some(VirtualDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualSerialPortThinPrintBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -3778,10 +3578,7 @@ impl DataObject for VirtualSerialPortThinPrintBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSerialPortThinPrintBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualSerialPortThinPrintBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortThinPrintBackingInfo {}
 
 /// `VirtualSerialPortOption`, since 2.0.
@@ -3877,10 +3674,7 @@ impl DataObject for VirtualSerialPortFileBackingOption {
     }
 }
 
-inherit!(
-    VirtualSerialPortFileBackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualSerialPortFileBackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualSerialPortFileBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortFileBackingOption {}
 
@@ -3925,10 +3719,7 @@ impl DataObject for VirtualSerialPortDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualSerialPortDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualSerialPortDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualSerialPortDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortDeviceBackingOption {}
 
@@ -3988,10 +3779,7 @@ impl DataObject for VirtualSerialPortPipeBackingOption {
     }
 }
 
-inherit!(
-    VirtualSerialPortPipeBackingOption,
-    VirtualDevicePipeBackingOption
-);
+inherit!(VirtualSerialPortPipeBackingOption, VirtualDevicePipeBackingOption);
 impl Extends<VirtualDevicePipeBackingOption> for VirtualSerialPortPipeBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortPipeBackingOption {}
 
@@ -4004,12 +3792,10 @@ pub struct VirtualSerialPortURIBackingOption {
 
 impl DataType for VirtualSerialPortURIBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSerialPortURIBackingOption",
-            Some(VirtualDeviceURIBackingOption::INFO),
-            &[],
-            || Box::new(VirtualSerialPortURIBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSerialPortURIBackingOption", Some(VirtualDeviceURIBackingOption::INFO), &[], || {
+                Box::new(VirtualSerialPortURIBackingOption::default())
+            });
         &INFO
     };
 }
@@ -4036,10 +3822,7 @@ impl DataObject for VirtualSerialPortURIBackingOption {
     }
 }
 
-inherit!(
-    VirtualSerialPortURIBackingOption,
-    VirtualDeviceURIBackingOption
-);
+inherit!(VirtualSerialPortURIBackingOption, VirtualDeviceURIBackingOption);
 impl Extends<VirtualDeviceURIBackingOption> for VirtualSerialPortURIBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortURIBackingOption {}
 
@@ -4084,10 +3867,7 @@ impl DataObject for VirtualSerialPortThinPrintBackingOption {
     }
 }
 
-inherit!(
-    VirtualSerialPortThinPrintBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualSerialPortThinPrintBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortThinPrintBackingOption {}
 
 /// `VirtualSoundCard`, since 2.0.
@@ -4100,9 +3880,7 @@ pub struct VirtualSoundCard {
 impl DataType for VirtualSoundCard {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualSoundCard", Some(VirtualDevice::INFO), &[], || {
-                Box::new(VirtualSoundCard::default())
-            });
+            TypeInfo::new("VirtualSoundCard", Some(VirtualDevice::INFO), &[], || Box::new(VirtualSoundCard::default()));
         &INFO
     };
 }
@@ -4141,12 +3919,10 @@ pub struct VirtualSoundCardDeviceBackingInfo {
 
 impl DataType for VirtualSoundCardDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSoundCardDeviceBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualSoundCardDeviceBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSoundCardDeviceBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualSoundCardDeviceBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -4173,10 +3949,7 @@ impl DataObject for VirtualSoundCardDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSoundCardDeviceBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualSoundCardDeviceBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualSoundCardDeviceBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSoundCardDeviceBackingInfo {}
 
@@ -4189,12 +3962,9 @@ pub struct VirtualSoundCardOption {
 
 impl DataType for VirtualSoundCardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSoundCardOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualSoundCardOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSoundCardOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualSoundCardOption::default())
+        });
         &INFO
     };
 }
@@ -4265,10 +4035,7 @@ impl DataObject for VirtualSoundCardDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualSoundCardDeviceBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualSoundCardDeviceBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualSoundCardDeviceBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualSoundCardDeviceBackingOption {}
 
@@ -4292,14 +4059,8 @@ impl DataType for VirtualSriovEthernetCard {
             Some(VirtualEthernetCard::INFO),
             &[
                 FieldInfo::opt("allowGuestOSMtuChange", Type::Boolean),
-                FieldInfo::opt(
-                    "sriovBacking",
-                    Type::Data(VirtualSriovEthernetCardSriovBackingInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "dvxBackingInfo",
-                    Type::Data(VirtualPCIPassthroughDvxBackingInfo::INFO),
-                ),
+                FieldInfo::opt("sriovBacking", Type::Data(VirtualSriovEthernetCardSriovBackingInfo::INFO)),
+                FieldInfo::opt("dvxBackingInfo", Type::Data(VirtualPCIPassthroughDvxBackingInfo::INFO)),
             ],
             || Box::new(VirtualSriovEthernetCard::default()),
         );
@@ -4368,14 +4129,8 @@ impl DataType for VirtualSriovEthernetCardSriovBackingInfo {
             "VirtualSriovEthernetCardSriovBackingInfo",
             Some(VirtualDeviceBackingInfo::INFO),
             &[
-                FieldInfo::opt(
-                    "physicalFunctionBacking",
-                    Type::Data(VirtualPCIPassthroughDeviceBackingInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "virtualFunctionBacking",
-                    Type::Data(VirtualPCIPassthroughDeviceBackingInfo::INFO),
-                ),
+                FieldInfo::opt("physicalFunctionBacking", Type::Data(VirtualPCIPassthroughDeviceBackingInfo::INFO)),
+                FieldInfo::opt("virtualFunctionBacking", Type::Data(VirtualPCIPassthroughDeviceBackingInfo::INFO)),
                 FieldInfo::opt("virtualFunctionIndex", Type::Int),
             ],
             || Box::new(VirtualSriovEthernetCardSriovBackingInfo::default()),
@@ -4406,14 +4161,8 @@ impl DataObject for VirtualSriovEthernetCardSriovBackingInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.physical_function_backing,
-                VirtualPCIPassthroughDeviceBackingInfo
-            ),
-            1 => fill!(
-                self.virtual_function_backing,
-                VirtualPCIPassthroughDeviceBackingInfo
-            ),
+            0 => fill!(self.physical_function_backing, VirtualPCIPassthroughDeviceBackingInfo),
+            1 => fill!(self.virtual_function_backing, VirtualPCIPassthroughDeviceBackingInfo),
             2 => Slot::Scalar(&mut self.virtual_function_index),
             _ => self.base.slot(index),
         }
@@ -4428,10 +4177,7 @@ impl DataObject for VirtualSriovEthernetCardSriovBackingInfo {
     }
 }
 
-inherit!(
-    VirtualSriovEthernetCardSriovBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualSriovEthernetCardSriovBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualSriovEthernetCardSriovBackingInfo {}
 
 /// `VirtualSriovEthernetCardOption`, since 5.5.
@@ -4443,12 +4189,10 @@ pub struct VirtualSriovEthernetCardOption {
 
 impl DataType for VirtualSriovEthernetCardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSriovEthernetCardOption",
-            Some(VirtualEthernetCardOption::INFO),
-            &[],
-            || Box::new(VirtualSriovEthernetCardOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSriovEthernetCardOption", Some(VirtualEthernetCardOption::INFO), &[], || {
+                Box::new(VirtualSriovEthernetCardOption::default())
+            });
         &INFO
     };
 }
@@ -4520,10 +4264,7 @@ impl DataObject for VirtualSriovEthernetCardSriovBackingOption {
     }
 }
 
-inherit!(
-    VirtualSriovEthernetCardSriovBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualSriovEthernetCardSriovBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualSriovEthernetCardSriovBackingOption {}
 
 /// `VirtualTPM`, since 6.7.
@@ -4720,12 +4461,10 @@ pub struct VirtualUSBUSBBackingInfo {
 
 impl DataType for VirtualUSBUSBBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualUSBUSBBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualUSBUSBBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualUSBUSBBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualUSBUSBBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -4805,10 +4544,7 @@ impl DataObject for VirtualUSBRemoteHostBackingInfo {
     }
 }
 
-inherit!(
-    VirtualUSBRemoteHostBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualUSBRemoteHostBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualUSBRemoteHostBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualUSBRemoteHostBackingInfo {}
 
@@ -4861,10 +4597,7 @@ impl DataObject for VirtualUSBRemoteClientBackingInfo {
     }
 }
 
-inherit!(
-    VirtualUSBRemoteClientBackingInfo,
-    VirtualDeviceRemoteDeviceBackingInfo
-);
+inherit!(VirtualUSBRemoteClientBackingInfo, VirtualDeviceRemoteDeviceBackingInfo);
 impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualUSBRemoteClientBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualUSBRemoteClientBackingInfo {}
 
@@ -4877,12 +4610,9 @@ pub struct VirtualUSBOption {
 
 impl DataType for VirtualUSBOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualUSBOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualUSBOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualUSBOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualUSBOption::default())
+        });
         &INFO
     };
 }
@@ -4921,12 +4651,10 @@ pub struct VirtualUSBUSBBackingOption {
 
 impl DataType for VirtualUSBUSBBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualUSBUSBBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
-            &[],
-            || Box::new(VirtualUSBUSBBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualUSBUSBBackingOption", Some(VirtualDeviceDeviceBackingOption::INFO), &[], || {
+                Box::new(VirtualUSBUSBBackingOption::default())
+            });
         &INFO
     };
 }
@@ -4998,10 +4726,7 @@ impl DataObject for VirtualUSBRemoteHostBackingOption {
     }
 }
 
-inherit!(
-    VirtualUSBRemoteHostBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualUSBRemoteHostBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualUSBRemoteHostBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualUSBRemoteHostBackingOption {}
 
@@ -5046,10 +4771,7 @@ impl DataObject for VirtualUSBRemoteClientBackingOption {
     }
 }
 
-inherit!(
-    VirtualUSBRemoteClientBackingOption,
-    VirtualDeviceRemoteDeviceBackingOption
-);
+inherit!(VirtualUSBRemoteClientBackingOption, VirtualDeviceRemoteDeviceBackingOption);
 impl Extends<VirtualDeviceRemoteDeviceBackingOption> for VirtualUSBRemoteClientBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualUSBRemoteClientBackingOption {}
 
@@ -5062,12 +4784,9 @@ pub struct VirtualVMIROMOption {
 
 impl DataType for VirtualVMIROMOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualVMIROMOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualVMIROMOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualVMIROMOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualVMIROMOption::default())
+        });
         &INFO
     };
 }
@@ -5211,12 +4930,8 @@ pub struct VirtualVmxnet {
 
 impl DataType for VirtualVmxnet {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualVmxnet",
-            Some(VirtualEthernetCard::INFO),
-            &[],
-            || Box::new(VirtualVmxnet::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualVmxnet", Some(VirtualEthernetCard::INFO), &[], || Box::new(VirtualVmxnet::default()));
         &INFO
     };
 }
@@ -5257,9 +4972,7 @@ pub struct VirtualVmxnet2 {
 impl DataType for VirtualVmxnet2 {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualVmxnet2", Some(VirtualVmxnet::INFO), &[], || {
-                Box::new(VirtualVmxnet2::default())
-            });
+            TypeInfo::new("VirtualVmxnet2", Some(VirtualVmxnet::INFO), &[], || Box::new(VirtualVmxnet2::default()));
         &INFO
     };
 }
@@ -5309,10 +5022,7 @@ impl DataType for VirtualVmxnet3 {
             Some(VirtualVmxnet::INFO),
             &[
                 FieldInfo::opt("uptv2Enabled", Type::Boolean),
-                FieldInfo::opt(
-                    "strictLatencyConfig",
-                    Type::Data(VirtualVmxnet3StrictLatencyConfig::INFO),
-                ),
+                FieldInfo::opt("strictLatencyConfig", Type::Data(VirtualVmxnet3StrictLatencyConfig::INFO)),
             ],
             || Box::new(VirtualVmxnet3::default()),
         );
@@ -5339,10 +5049,7 @@ impl DataObject for VirtualVmxnet3 {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Scalar(&mut self.uptv2_enabled),
-            17 => fill!(
-                self.strict_latency_config,
-                VirtualVmxnet3StrictLatencyConfig
-            ),
+            17 => fill!(self.strict_latency_config, VirtualVmxnet3StrictLatencyConfig),
             _ => self.base.slot(index),
         }
     }
@@ -5498,12 +5205,10 @@ pub struct VirtualVmxnetOption {
 
 impl DataType for VirtualVmxnetOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualVmxnetOption",
-            Some(VirtualEthernetCardOption::INFO),
-            &[],
-            || Box::new(VirtualVmxnetOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualVmxnetOption", Some(VirtualEthernetCardOption::INFO), &[], || {
+                Box::new(VirtualVmxnetOption::default())
+            });
         &INFO
     };
 }
@@ -5550,10 +5255,7 @@ impl DataType for VirtualWDT {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualWDT",
             Some(VirtualDevice::INFO),
-            &[
-                FieldInfo::req("runOnBoot", Type::Boolean),
-                FieldInfo::req("running", Type::Boolean),
-            ],
+            &[FieldInfo::req("runOnBoot", Type::Boolean), FieldInfo::req("running", Type::Boolean)],
             || Box::new(VirtualWDT::default()),
         );
         &INFO
@@ -5736,10 +5438,7 @@ impl DataType for VirtualAppLinkInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualAppLinkInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::opt("destroyWithParent", Type::Boolean),
-            ],
+            &[FieldInfo::req("key", Type::Ref), FieldInfo::opt("destroyWithParent", Type::Boolean)],
             || Box::new(VirtualAppLinkInfo::default()),
         );
         &INFO
@@ -5849,9 +5548,7 @@ pub struct VirtualCdrom {
 impl DataType for VirtualCdrom {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualCdrom", Some(VirtualDevice::INFO), &[], || {
-                Box::new(VirtualCdrom::default())
-            });
+            TypeInfo::new("VirtualCdrom", Some(VirtualDevice::INFO), &[], || Box::new(VirtualCdrom::default()));
         &INFO
     };
 }
@@ -5890,12 +5587,10 @@ pub struct VirtualCdromIsoBackingInfo {
 
 impl DataType for VirtualCdromIsoBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualCdromIsoBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualCdromIsoBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualCdromIsoBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
+                Box::new(VirtualCdromIsoBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -5975,10 +5670,7 @@ impl DataObject for VirtualCdromPassthroughBackingInfo {
     }
 }
 
-inherit!(
-    VirtualCdromPassthroughBackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualCdromPassthroughBackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualCdromPassthroughBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromPassthroughBackingInfo {}
 
@@ -6031,10 +5723,7 @@ impl DataObject for VirtualCdromRemotePassthroughBackingInfo {
     }
 }
 
-inherit!(
-    VirtualCdromRemotePassthroughBackingInfo,
-    VirtualDeviceRemoteDeviceBackingInfo
-);
+inherit!(VirtualCdromRemotePassthroughBackingInfo, VirtualDeviceRemoteDeviceBackingInfo);
 impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualCdromRemotePassthroughBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromRemotePassthroughBackingInfo {}
 
@@ -6047,12 +5736,10 @@ pub struct VirtualCdromAtapiBackingInfo {
 
 impl DataType for VirtualCdromAtapiBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualCdromAtapiBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[],
-            || Box::new(VirtualCdromAtapiBackingInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualCdromAtapiBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
+                Box::new(VirtualCdromAtapiBackingInfo::default())
+            });
         &INFO
     };
 }
@@ -6124,10 +5811,7 @@ impl DataObject for VirtualCdromRemoteAtapiBackingInfo {
     }
 }
 
-inherit!(
-    VirtualCdromRemoteAtapiBackingInfo,
-    VirtualDeviceRemoteDeviceBackingInfo
-);
+inherit!(VirtualCdromRemoteAtapiBackingInfo, VirtualDeviceRemoteDeviceBackingInfo);
 impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualCdromRemoteAtapiBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromRemoteAtapiBackingInfo {}
 
@@ -6140,12 +5824,9 @@ pub struct VirtualCdromOption {
 
 impl DataType for VirtualCdromOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualCdromOption",
-            Some(VirtualDeviceOption::INFO),
-            &[],
-            || Box::new(VirtualCdromOption::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualCdromOption", Some(VirtualDeviceOption::INFO), &[], || {
+            Box::new(VirtualCdromOption::default())
+        });
         &INFO
     };
 }
@@ -6184,12 +5865,10 @@ pub struct VirtualCdromIsoBackingOption {
 
 impl DataType for VirtualCdromIsoBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualCdromIsoBackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
-            &[],
-            || Box::new(VirtualCdromIsoBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualCdromIsoBackingOption", Some(VirtualDeviceFileBackingOption::INFO), &[], || {
+                Box::new(VirtualCdromIsoBackingOption::default())
+            });
         &INFO
     };
 }
@@ -6269,10 +5948,7 @@ impl DataObject for VirtualCdromPassthroughBackingOption {
     }
 }
 
-inherit!(
-    VirtualCdromPassthroughBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualCdromPassthroughBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualCdromPassthroughBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromPassthroughBackingOption {}
 
@@ -6325,14 +6001,8 @@ impl DataObject for VirtualCdromRemotePassthroughBackingOption {
     }
 }
 
-inherit!(
-    VirtualCdromRemotePassthroughBackingOption,
-    VirtualDeviceRemoteDeviceBackingOption
-);
-impl Extends<VirtualDeviceRemoteDeviceBackingOption>
-    for VirtualCdromRemotePassthroughBackingOption
-{
-}
+inherit!(VirtualCdromRemotePassthroughBackingOption, VirtualDeviceRemoteDeviceBackingOption);
+impl Extends<VirtualDeviceRemoteDeviceBackingOption> for VirtualCdromRemotePassthroughBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromRemotePassthroughBackingOption {}
 
 /// `VirtualCdromAtapiBackingOption`, since 2.0.
@@ -6344,12 +6014,10 @@ pub struct VirtualCdromAtapiBackingOption {
 
 impl DataType for VirtualCdromAtapiBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualCdromAtapiBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
-            &[],
-            || Box::new(VirtualCdromAtapiBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualCdromAtapiBackingOption", Some(VirtualDeviceDeviceBackingOption::INFO), &[], || {
+                Box::new(VirtualCdromAtapiBackingOption::default())
+            });
         &INFO
     };
 }
@@ -6376,10 +6044,7 @@ impl DataObject for VirtualCdromAtapiBackingOption {
     }
 }
 
-inherit!(
-    VirtualCdromAtapiBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualCdromAtapiBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualCdromAtapiBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromAtapiBackingOption {}
 
@@ -6424,10 +6089,7 @@ impl DataObject for VirtualCdromRemoteAtapiBackingOption {
     }
 }
 
-inherit!(
-    VirtualCdromRemoteAtapiBackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualCdromRemoteAtapiBackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualCdromRemoteAtapiBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromRemoteAtapiBackingOption {}
 
@@ -6447,10 +6109,7 @@ impl DataType for VirtualController {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualController",
             Some(VirtualDevice::INFO),
-            &[
-                FieldInfo::req("busNumber", Type::Int),
-                FieldInfo::list("device", Type::Int),
-            ],
+            &[FieldInfo::req("busNumber", Type::Int), FieldInfo::list("device", Type::Int)],
             || Box::new(VirtualController::default()),
         );
         &INFO
@@ -6506,10 +6165,7 @@ impl DataType for VirtualControllerOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualControllerOption",
             Some(VirtualDeviceOption::INFO),
-            &[
-                FieldInfo::req("devices", Type::Data(IntOption::INFO)),
-                FieldInfo::list("supportedDevice", Type::String),
-            ],
+            &[FieldInfo::req("devices", Type::Data(IntOption::INFO)), FieldInfo::list("supportedDevice", Type::String)],
             || Box::new(VirtualControllerOption::default()),
         );
         &INFO
@@ -6559,9 +6215,7 @@ pub struct VirtualE1000 {
 impl DataType for VirtualE1000 {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualE1000", Some(VirtualEthernetCard::INFO), &[], || {
-                Box::new(VirtualE1000::default())
-            });
+            TypeInfo::new("VirtualE1000", Some(VirtualEthernetCard::INFO), &[], || Box::new(VirtualE1000::default()));
         &INFO
     };
 }
@@ -6601,12 +6255,9 @@ pub struct VirtualE1000Option {
 
 impl DataType for VirtualE1000Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualE1000Option",
-            Some(VirtualEthernetCardOption::INFO),
-            &[],
-            || Box::new(VirtualE1000Option::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualE1000Option", Some(VirtualEthernetCardOption::INFO), &[], || {
+            Box::new(VirtualE1000Option::default())
+        });
         &INFO
     };
 }
@@ -6646,12 +6297,8 @@ pub struct VirtualE1000e {
 
 impl DataType for VirtualE1000e {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualE1000e",
-            Some(VirtualEthernetCard::INFO),
-            &[],
-            || Box::new(VirtualE1000e::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualE1000e", Some(VirtualEthernetCard::INFO), &[], || Box::new(VirtualE1000e::default()));
         &INFO
     };
 }
@@ -6691,12 +6338,10 @@ pub struct VirtualE1000eOption {
 
 impl DataType for VirtualE1000eOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualE1000eOption",
-            Some(VirtualEthernetCardOption::INFO),
-            &[],
-            || Box::new(VirtualE1000eOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualE1000eOption", Some(VirtualEthernetCardOption::INFO), &[], || {
+                Box::new(VirtualE1000eOption::default())
+            });
         &INFO
     };
 }
@@ -6736,12 +6381,9 @@ pub struct VirtualEnsoniq1371 {
 
 impl DataType for VirtualEnsoniq1371 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualEnsoniq1371",
-            Some(VirtualSoundCard::INFO),
-            &[],
-            || Box::new(VirtualEnsoniq1371::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualEnsoniq1371", Some(VirtualSoundCard::INFO), &[], || {
+            Box::new(VirtualEnsoniq1371::default())
+        });
         &INFO
     };
 }
@@ -6781,12 +6423,10 @@ pub struct VirtualEnsoniq1371Option {
 
 impl DataType for VirtualEnsoniq1371Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualEnsoniq1371Option",
-            Some(VirtualSoundCardOption::INFO),
-            &[],
-            || Box::new(VirtualEnsoniq1371Option::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualEnsoniq1371Option", Some(VirtualSoundCardOption::INFO), &[], || {
+                Box::new(VirtualEnsoniq1371Option::default())
+            });
         &INFO
     };
 }
@@ -6826,12 +6466,9 @@ pub struct VirtualHdAudioCard {
 
 impl DataType for VirtualHdAudioCard {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualHdAudioCard",
-            Some(VirtualSoundCard::INFO),
-            &[],
-            || Box::new(VirtualHdAudioCard::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualHdAudioCard", Some(VirtualSoundCard::INFO), &[], || {
+            Box::new(VirtualHdAudioCard::default())
+        });
         &INFO
     };
 }
@@ -6871,12 +6508,10 @@ pub struct VirtualHdAudioCardOption {
 
 impl DataType for VirtualHdAudioCardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualHdAudioCardOption",
-            Some(VirtualSoundCardOption::INFO),
-            &[],
-            || Box::new(VirtualHdAudioCardOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualHdAudioCardOption", Some(VirtualSoundCardOption::INFO), &[], || {
+                Box::new(VirtualHdAudioCardOption::default())
+            });
         &INFO
     };
 }
@@ -6916,12 +6551,9 @@ pub struct VirtualIDEController {
 
 impl DataType for VirtualIDEController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualIDEController",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualIDEController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualIDEController", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualIDEController::default())
+        });
         &INFO
     };
 }
@@ -7021,12 +6653,9 @@ pub struct VirtualNVDIMMController {
 
 impl DataType for VirtualNVDIMMController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualNVDIMMController",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualNVDIMMController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualNVDIMMController", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualNVDIMMController::default())
+        });
         &INFO
     };
 }
@@ -7071,10 +6700,7 @@ impl DataType for VirtualNVDIMMControllerOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVDIMMControllerOption",
             Some(VirtualControllerOption::INFO),
-            &[FieldInfo::req(
-                "numNVDIMMControllers",
-                Type::Data(IntOption::INFO),
-            )],
+            &[FieldInfo::req("numNVDIMMControllers", Type::Data(IntOption::INFO))],
             || Box::new(VirtualNVDIMMControllerOption::default()),
         );
         &INFO
@@ -7182,10 +6808,7 @@ impl DataType for VirtualNVMEControllerOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVMEControllerOption",
             Some(VirtualControllerOption::INFO),
-            &[
-                FieldInfo::req("numNVMEDisks", Type::Data(IntOption::INFO)),
-                FieldInfo::list("sharing", Type::String),
-            ],
+            &[FieldInfo::req("numNVMEDisks", Type::Data(IntOption::INFO)), FieldInfo::list("sharing", Type::String)],
             || Box::new(VirtualNVMEControllerOption::default()),
         );
         &INFO
@@ -7235,12 +6858,9 @@ pub struct VirtualPCIController {
 
 impl DataType for VirtualPCIController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPCIController",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualPCIController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPCIController", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualPCIController::default())
+        });
         &INFO
     };
 }
@@ -7419,12 +7039,9 @@ pub struct VirtualPS2Controller {
 
 impl DataType for VirtualPS2Controller {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualPS2Controller",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualPS2Controller::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualPS2Controller", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualPS2Controller::default())
+        });
         &INFO
     };
 }
@@ -7524,12 +7141,9 @@ pub struct VirtualSATAController {
 
 impl DataType for VirtualSATAController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSATAController",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualSATAController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSATAController", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualSATAController::default())
+        });
         &INFO
     };
 }
@@ -7779,12 +7393,9 @@ pub struct VirtualSIOController {
 
 impl DataType for VirtualSIOController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSIOController",
-            Some(VirtualController::INFO),
-            &[],
-            || Box::new(VirtualSIOController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSIOController", Some(VirtualController::INFO), &[], || {
+            Box::new(VirtualSIOController::default())
+        });
         &INFO
     };
 }
@@ -7889,12 +7500,9 @@ pub struct VirtualSoundBlaster16 {
 
 impl DataType for VirtualSoundBlaster16 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSoundBlaster16",
-            Some(VirtualSoundCard::INFO),
-            &[],
-            || Box::new(VirtualSoundBlaster16::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualSoundBlaster16", Some(VirtualSoundCard::INFO), &[], || {
+            Box::new(VirtualSoundBlaster16::default())
+        });
         &INFO
     };
 }
@@ -7934,12 +7542,10 @@ pub struct VirtualSoundBlaster16Option {
 
 impl DataType for VirtualSoundBlaster16Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualSoundBlaster16Option",
-            Some(VirtualSoundCardOption::INFO),
-            &[],
-            || Box::new(VirtualSoundBlaster16Option::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualSoundBlaster16Option", Some(VirtualSoundCardOption::INFO), &[], || {
+                Box::new(VirtualSoundBlaster16Option::default())
+            });
         &INFO
     };
 }
@@ -7986,10 +7592,7 @@ impl DataType for VirtualUSBController {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBController",
             Some(VirtualController::INFO),
-            &[
-                FieldInfo::opt("autoConnectDevices", Type::Boolean),
-                FieldInfo::opt("ehciEnabled", Type::Boolean),
-            ],
+            &[FieldInfo::opt("autoConnectDevices", Type::Boolean), FieldInfo::opt("ehciEnabled", Type::Boolean)],
             || Box::new(VirtualUSBController::default()),
         );
         &INFO
@@ -8079,10 +7682,7 @@ impl DataObject for VirtualUSBControllerPciBusSlotInfo {
     }
 }
 
-inherit!(
-    VirtualUSBControllerPciBusSlotInfo,
-    VirtualDevicePciBusSlotInfo
-);
+inherit!(VirtualUSBControllerPciBusSlotInfo, VirtualDevicePciBusSlotInfo);
 impl Extends<VirtualDevicePciBusSlotInfo> for VirtualUSBControllerPciBusSlotInfo {}
 impl Extends<VirtualDeviceBusSlotInfo> for VirtualUSBControllerPciBusSlotInfo {}
 
@@ -8273,12 +7873,9 @@ pub struct VirtualVmxnet2Option {
 
 impl DataType for VirtualVmxnet2Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualVmxnet2Option",
-            Some(VirtualVmxnetOption::INFO),
-            &[],
-            || Box::new(VirtualVmxnet2Option::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualVmxnet2Option", Some(VirtualVmxnetOption::INFO), &[], || {
+            Box::new(VirtualVmxnet2Option::default())
+        });
         &INFO
     };
 }
@@ -8361,10 +7958,7 @@ impl DataObject for VirtualVmxnet3Option {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             17 => fill!(self.uptv2_enabled, BoolOption),
-            18 => fill!(
-                self.strict_latency_config_option,
-                VirtualVmxnet3OptionStrictLatencyConfigOption
-            ),
+            18 => fill!(self.strict_latency_config_option, VirtualVmxnet3OptionStrictLatencyConfigOption),
             _ => self.base.slot(index),
         }
     }
@@ -8470,10 +8064,7 @@ impl DataType for VirtualVmxnet3VrdmaOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualVmxnet3VrdmaOption",
             Some(VirtualVmxnet3Option::INFO),
-            &[FieldInfo::opt(
-                "deviceProtocol",
-                Type::Data(ChoiceOption::INFO),
-            )],
+            &[FieldInfo::opt("deviceProtocol", Type::Data(ChoiceOption::INFO))],
             || Box::new(VirtualVmxnet3VrdmaOption::default()),
         );
         &INFO
@@ -8526,12 +8117,9 @@ pub struct VirtualAHCIController {
 
 impl DataType for VirtualAHCIController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualAHCIController",
-            Some(VirtualSATAController::INFO),
-            &[],
-            || Box::new(VirtualAHCIController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualAHCIController", Some(VirtualSATAController::INFO), &[], || {
+            Box::new(VirtualAHCIController::default())
+        });
         &INFO
     };
 }
@@ -8572,12 +8160,10 @@ pub struct VirtualAHCIControllerOption {
 
 impl DataType for VirtualAHCIControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualAHCIControllerOption",
-            Some(VirtualSATAControllerOption::INFO),
-            &[],
-            || Box::new(VirtualAHCIControllerOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualAHCIControllerOption", Some(VirtualSATAControllerOption::INFO), &[], || {
+                Box::new(VirtualAHCIControllerOption::default())
+            });
         &INFO
     };
 }
@@ -8618,12 +8204,10 @@ pub struct VirtualBusLogicController {
 
 impl DataType for VirtualBusLogicController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualBusLogicController",
-            Some(VirtualSCSIController::INFO),
-            &[],
-            || Box::new(VirtualBusLogicController::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualBusLogicController", Some(VirtualSCSIController::INFO), &[], || {
+                Box::new(VirtualBusLogicController::default())
+            });
         &INFO
     };
 }
@@ -8664,12 +8248,10 @@ pub struct VirtualBusLogicControllerOption {
 
 impl DataType for VirtualBusLogicControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualBusLogicControllerOption",
-            Some(VirtualSCSIControllerOption::INFO),
-            &[],
-            || Box::new(VirtualBusLogicControllerOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualBusLogicControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
+                Box::new(VirtualBusLogicControllerOption::default())
+            });
         &INFO
     };
 }
@@ -8710,12 +8292,10 @@ pub struct VirtualLsiLogicController {
 
 impl DataType for VirtualLsiLogicController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualLsiLogicController",
-            Some(VirtualSCSIController::INFO),
-            &[],
-            || Box::new(VirtualLsiLogicController::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualLsiLogicController", Some(VirtualSCSIController::INFO), &[], || {
+                Box::new(VirtualLsiLogicController::default())
+            });
         &INFO
     };
 }
@@ -8756,12 +8336,10 @@ pub struct VirtualLsiLogicControllerOption {
 
 impl DataType for VirtualLsiLogicControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualLsiLogicControllerOption",
-            Some(VirtualSCSIControllerOption::INFO),
-            &[],
-            || Box::new(VirtualLsiLogicControllerOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualLsiLogicControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
+                Box::new(VirtualLsiLogicControllerOption::default())
+            });
         &INFO
     };
 }
@@ -8802,12 +8380,10 @@ pub struct VirtualLsiLogicSASController {
 
 impl DataType for VirtualLsiLogicSASController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualLsiLogicSASController",
-            Some(VirtualSCSIController::INFO),
-            &[],
-            || Box::new(VirtualLsiLogicSASController::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualLsiLogicSASController", Some(VirtualSCSIController::INFO), &[], || {
+                Box::new(VirtualLsiLogicSASController::default())
+            });
         &INFO
     };
 }
@@ -8848,12 +8424,10 @@ pub struct VirtualLsiLogicSASControllerOption {
 
 impl DataType for VirtualLsiLogicSASControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualLsiLogicSASControllerOption",
-            Some(VirtualSCSIControllerOption::INFO),
-            &[],
-            || Box::new(VirtualLsiLogicSASControllerOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualLsiLogicSASControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
+                Box::new(VirtualLsiLogicSASControllerOption::default())
+            });
         &INFO
     };
 }
@@ -8880,10 +8454,7 @@ impl DataObject for VirtualLsiLogicSASControllerOption {
     }
 }
 
-inherit!(
-    VirtualLsiLogicSASControllerOption,
-    VirtualSCSIControllerOption
-);
+inherit!(VirtualLsiLogicSASControllerOption, VirtualSCSIControllerOption);
 impl Extends<VirtualSCSIControllerOption> for VirtualLsiLogicSASControllerOption {}
 impl Extends<VirtualControllerOption> for VirtualLsiLogicSASControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualLsiLogicSASControllerOption {}

@@ -44,10 +44,7 @@ impl DataType for VirtualDevice {
                 FieldInfo::opt("controllerKey", Type::Int),
                 FieldInfo::opt("unitNumber", Type::Int),
                 FieldInfo::opt("numaNode", Type::Int),
-                FieldInfo::opt(
-                    "deviceGroupInfo",
-                    Type::Data(VirtualDeviceDeviceGroupInfo::INFO),
-                ),
+                FieldInfo::opt("deviceGroupInfo", Type::Data(VirtualDeviceDeviceGroupInfo::INFO)),
             ],
             || Box::new(VirtualDevice::default()),
         );
@@ -105,12 +102,9 @@ pub struct VirtualDeviceBackingInfo {}
 
 impl DataType for VirtualDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualDeviceBackingInfo",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(VirtualDeviceBackingInfo::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualDeviceBackingInfo", Some(DynamicData::INFO), &[], || {
+            Box::new(VirtualDeviceBackingInfo::default())
+        });
         &INFO
     };
 }
@@ -211,10 +205,7 @@ impl DataType for VirtualDeviceDeviceBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceDeviceBackingInfo",
             Some(VirtualDeviceBackingInfo::INFO),
-            &[
-                FieldInfo::req("deviceName", Type::String),
-                FieldInfo::opt("useAutoDetect", Type::Boolean),
-            ],
+            &[FieldInfo::req("deviceName", Type::String), FieldInfo::opt("useAutoDetect", Type::Boolean)],
             || Box::new(VirtualDeviceDeviceBackingInfo::default()),
         );
         &INFO
@@ -270,10 +261,7 @@ impl DataType for VirtualDeviceRemoteDeviceBackingInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceRemoteDeviceBackingInfo",
             Some(VirtualDeviceBackingInfo::INFO),
-            &[
-                FieldInfo::req("deviceName", Type::String),
-                FieldInfo::opt("useAutoDetect", Type::Boolean),
-            ],
+            &[FieldInfo::req("deviceName", Type::String), FieldInfo::opt("useAutoDetect", Type::Boolean)],
             || Box::new(VirtualDeviceRemoteDeviceBackingInfo::default()),
         );
         &INFO
@@ -310,10 +298,7 @@ impl DataObject for VirtualDeviceRemoteDeviceBackingInfo {
     }
 }
 
-inherit!(
-    VirtualDeviceRemoteDeviceBackingInfo,
-    VirtualDeviceBackingInfo
-);
+inherit!(VirtualDeviceRemoteDeviceBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualDeviceRemoteDeviceBackingInfo {}
 
 /// `VirtualDevicePipeBackingInfo`, since 2.0.
@@ -501,12 +486,9 @@ pub struct VirtualDeviceBusSlotInfo {}
 
 impl DataType for VirtualDeviceBusSlotInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualDeviceBusSlotInfo",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(VirtualDeviceBusSlotInfo::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualDeviceBusSlotInfo", Some(DynamicData::INFO), &[], || {
+            Box::new(VirtualDeviceBusSlotInfo::default())
+        });
         &INFO
     };
 }
@@ -593,10 +575,7 @@ impl DataType for VirtualDeviceDeviceGroupInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceDeviceGroupInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("groupInstanceKey", Type::Int),
-                FieldInfo::req("sequenceId", Type::Int),
-            ],
+            &[FieldInfo::req("groupInstanceKey", Type::Int), FieldInfo::req("sequenceId", Type::Int)],
             || Box::new(VirtualDeviceDeviceGroupInfo::default()),
         );
         &INFO
@@ -663,20 +642,11 @@ impl DataType for VirtualDeviceOption {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("type", Type::String),
-                FieldInfo::opt(
-                    "connectOption",
-                    Type::Data(VirtualDeviceConnectOption::INFO),
-                ),
-                FieldInfo::opt(
-                    "busSlotOption",
-                    Type::Data(VirtualDeviceBusSlotOption::INFO),
-                ),
+                FieldInfo::opt("connectOption", Type::Data(VirtualDeviceConnectOption::INFO)),
+                FieldInfo::opt("busSlotOption", Type::Data(VirtualDeviceBusSlotOption::INFO)),
                 FieldInfo::opt("controllerType", Type::String),
                 FieldInfo::opt("autoAssignController", Type::Data(BoolOption::INFO)),
-                FieldInfo::list(
-                    "backingOption",
-                    Type::Data(VirtualDeviceBackingOption::INFO),
-                ),
+                FieldInfo::list("backingOption", Type::Data(VirtualDeviceBackingOption::INFO)),
                 FieldInfo::opt("defaultBackingOptionIndex", Type::Int),
                 FieldInfo::list("licensingLimit", Type::String),
                 FieldInfo::req("deprecated", Type::Boolean),
@@ -798,10 +768,7 @@ impl DataType for VirtualDeviceFileBackingOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceFileBackingOption",
             Some(VirtualDeviceBackingOption::INFO),
-            &[FieldInfo::opt(
-                "fileNameExtensions",
-                Type::Data(ChoiceOption::INFO),
-            )],
+            &[FieldInfo::opt("fileNameExtensions", Type::Data(ChoiceOption::INFO))],
             || Box::new(VirtualDeviceFileBackingOption::default()),
         );
         &INFO
@@ -856,10 +823,7 @@ impl DataType for VirtualDeviceDeviceBackingOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceDeviceBackingOption",
             Some(VirtualDeviceBackingOption::INFO),
-            &[FieldInfo::req(
-                "autoDetectAvailable",
-                Type::Data(BoolOption::INFO),
-            )],
+            &[FieldInfo::req("autoDetectAvailable", Type::Data(BoolOption::INFO))],
             || Box::new(VirtualDeviceDeviceBackingOption::default()),
         );
         &INFO
@@ -911,10 +875,7 @@ impl DataType for VirtualDeviceRemoteDeviceBackingOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceRemoteDeviceBackingOption",
             Some(VirtualDeviceBackingOption::INFO),
-            &[FieldInfo::req(
-                "autoDetectAvailable",
-                Type::Data(BoolOption::INFO),
-            )],
+            &[FieldInfo::req("autoDetectAvailable", Type::Data(BoolOption::INFO))],
             || Box::new(VirtualDeviceRemoteDeviceBackingOption::default()),
         );
         &INFO
@@ -949,10 +910,7 @@ impl DataObject for VirtualDeviceRemoteDeviceBackingOption {
     }
 }
 
-inherit!(
-    VirtualDeviceRemoteDeviceBackingOption,
-    VirtualDeviceBackingOption
-);
+inherit!(VirtualDeviceRemoteDeviceBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualDeviceRemoteDeviceBackingOption {}
 
 /// `VirtualDevicePipeBackingOption`, since 2.0.
@@ -964,12 +922,10 @@ pub struct VirtualDevicePipeBackingOption {
 
 impl DataType for VirtualDevicePipeBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualDevicePipeBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
-            &[],
-            || Box::new(VirtualDevicePipeBackingOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualDevicePipeBackingOption", Some(VirtualDeviceBackingOption::INFO), &[], || {
+                Box::new(VirtualDevicePipeBackingOption::default())
+            });
         &INFO
     };
 }
@@ -1165,24 +1121,12 @@ impl DataType for VirtualDeviceConfigSpec {
             "VirtualDeviceConfigSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "operation",
-                    Type::Enum(VirtualDeviceConfigSpecOperation::INFO),
-                ),
-                FieldInfo::opt(
-                    "fileOperation",
-                    Type::Enum(VirtualDeviceConfigSpecFileOperation::INFO),
-                ),
+                FieldInfo::opt("operation", Type::Enum(VirtualDeviceConfigSpecOperation::INFO)),
+                FieldInfo::opt("fileOperation", Type::Enum(VirtualDeviceConfigSpecFileOperation::INFO)),
                 FieldInfo::req("device", Type::Data(VirtualDevice::INFO)),
                 FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::opt(
-                    "backing",
-                    Type::Data(VirtualDeviceConfigSpecBackingSpec::INFO),
-                ),
-                FieldInfo::list(
-                    "filterSpec",
-                    Type::Data(VirtualMachineBaseIndependentFilterSpec::INFO),
-                ),
+                FieldInfo::opt("backing", Type::Data(VirtualDeviceConfigSpecBackingSpec::INFO)),
+                FieldInfo::list("filterSpec", Type::Data(VirtualMachineBaseIndependentFilterSpec::INFO)),
                 FieldInfo::opt("changeMode", Type::String),
             ],
             || Box::new(VirtualDeviceConfigSpec::default()),
@@ -1243,10 +1187,7 @@ impl DataType for VirtualDeviceConfigSpecBackingSpec {
             "VirtualDeviceConfigSpecBackingSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "parent",
-                    Type::Data(VirtualDeviceConfigSpecBackingSpec::INFO),
-                ),
+                FieldInfo::opt("parent", Type::Data(VirtualDeviceConfigSpecBackingSpec::INFO)),
                 FieldInfo::opt("crypto", Type::Data(CryptoSpec::INFO)),
             ],
             || Box::new(VirtualDeviceConfigSpecBackingSpec::default()),

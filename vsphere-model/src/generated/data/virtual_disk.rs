@@ -53,24 +53,15 @@ impl DataType for VirtualDisk {
                 FieldInfo::req("capacityInKB", Type::Long),
                 FieldInfo::opt("capacityInBytes", Type::Long),
                 FieldInfo::opt("shares", Type::Data(SharesInfo::INFO)),
-                FieldInfo::opt(
-                    "storageIOAllocation",
-                    Type::Data(StorageIOAllocationInfo::INFO),
-                ),
+                FieldInfo::opt("storageIOAllocation", Type::Data(StorageIOAllocationInfo::INFO)),
                 FieldInfo::opt("diskObjectId", Type::String),
-                FieldInfo::opt(
-                    "vFlashCacheConfigInfo",
-                    Type::Data(VirtualDiskVFlashCacheConfigInfo::INFO),
-                ),
+                FieldInfo::opt("vFlashCacheConfigInfo", Type::Data(VirtualDiskVFlashCacheConfigInfo::INFO)),
                 FieldInfo::list("iofilter", Type::String),
                 FieldInfo::opt("vDiskId", Type::Data(ID::INFO)),
                 FieldInfo::opt("vDiskVersion", Type::Int),
                 FieldInfo::opt("virtualDiskFormat", Type::String),
                 FieldInfo::opt("nativeUnmanagedLinkedClone", Type::Boolean),
-                FieldInfo::list(
-                    "independentFilters",
-                    Type::Data(VirtualMachineBaseIndependentFilterSpec::INFO),
-                ),
+                FieldInfo::list("independentFilters", Type::Data(VirtualMachineBaseIndependentFilterSpec::INFO)),
                 FieldInfo::opt("guestReadOnly", Type::Boolean),
                 FieldInfo::opt("diskChainBrokenIssue", Type::String),
             ],
@@ -124,10 +115,7 @@ impl DataObject for VirtualDisk {
             11 => fill!(self.shares, SharesInfo),
             12 => fill!(self.storage_io_allocation, StorageIOAllocationInfo),
             13 => Slot::Scalar(&mut self.disk_object_id),
-            14 => fill!(
-                self.v_flash_cache_config_info,
-                VirtualDiskVFlashCacheConfigInfo
-            ),
+            14 => fill!(self.v_flash_cache_config_info, VirtualDiskVFlashCacheConfigInfo),
             15 => Slot::Scalar(&mut self.iofilter),
             16 => fill!(self.v_disk_id, ID),
             17 => Slot::Scalar(&mut self.v_disk_version),
@@ -231,10 +219,7 @@ impl DataObject for VirtualDiskSparseVer1BackingInfo {
     }
 }
 
-inherit!(
-    VirtualDiskSparseVer1BackingInfo,
-    VirtualDeviceFileBackingInfo
-);
+inherit!(VirtualDiskSparseVer1BackingInfo, VirtualDeviceFileBackingInfo);
 impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskSparseVer1BackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskSparseVer1BackingInfo {}
 
@@ -335,10 +320,7 @@ impl DataObject for VirtualDiskSparseVer2BackingInfo {
     }
 }
 
-inherit!(
-    VirtualDiskSparseVer2BackingInfo,
-    VirtualDeviceFileBackingInfo
-);
+inherit!(VirtualDiskSparseVer2BackingInfo, VirtualDeviceFileBackingInfo);
 impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskSparseVer2BackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskSparseVer2BackingInfo {}
 
@@ -723,10 +705,7 @@ impl DataObject for VirtualDiskRawDiskVer2BackingInfo {
     }
 }
 
-inherit!(
-    VirtualDiskRawDiskVer2BackingInfo,
-    VirtualDeviceDeviceBackingInfo
-);
+inherit!(VirtualDiskRawDiskVer2BackingInfo, VirtualDeviceDeviceBackingInfo);
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualDiskRawDiskVer2BackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskRawDiskVer2BackingInfo {}
 
@@ -779,10 +758,7 @@ impl DataObject for VirtualDiskPartitionedRawDiskVer2BackingInfo {
     }
 }
 
-inherit!(
-    VirtualDiskPartitionedRawDiskVer2BackingInfo,
-    VirtualDiskRawDiskVer2BackingInfo
-);
+inherit!(VirtualDiskPartitionedRawDiskVer2BackingInfo, VirtualDiskRawDiskVer2BackingInfo);
 impl Extends<VirtualDiskRawDiskVer2BackingInfo> for VirtualDiskPartitionedRawDiskVer2BackingInfo {}
 impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualDiskPartitionedRawDiskVer2BackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskPartitionedRawDiskVer2BackingInfo {}
@@ -829,10 +805,7 @@ impl DataType for VirtualDiskRawDiskMappingVer1BackingInfo {
                 FieldInfo::opt("uuid", Type::String),
                 FieldInfo::opt("contentId", Type::String),
                 FieldInfo::opt("changeId", Type::String),
-                FieldInfo::opt(
-                    "parent",
-                    Type::Data(VirtualDiskRawDiskMappingVer1BackingInfo::INFO),
-                ),
+                FieldInfo::opt("parent", Type::Data(VirtualDiskRawDiskMappingVer1BackingInfo::INFO)),
                 FieldInfo::opt("deltaDiskFormat", Type::String),
                 FieldInfo::opt("deltaGrainSize", Type::Int),
                 FieldInfo::opt("sharing", Type::String),
@@ -894,10 +867,7 @@ impl DataObject for VirtualDiskRawDiskMappingVer1BackingInfo {
     }
 }
 
-inherit!(
-    VirtualDiskRawDiskMappingVer1BackingInfo,
-    VirtualDeviceFileBackingInfo
-);
+inherit!(VirtualDiskRawDiskMappingVer1BackingInfo, VirtualDeviceFileBackingInfo);
 impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskRawDiskMappingVer1BackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskRawDiskMappingVer1BackingInfo {}
 
@@ -967,10 +937,7 @@ impl DataObject for VirtualDiskLocalPMemBackingInfo {
     }
 }
 
-inherit!(
-    VirtualDiskLocalPMemBackingInfo,
-    VirtualDeviceFileBackingInfo
-);
+inherit!(VirtualDiskLocalPMemBackingInfo, VirtualDeviceFileBackingInfo);
 impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskLocalPMemBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskLocalPMemBackingInfo {}
 
@@ -1051,10 +1018,7 @@ impl DataType for VirtualDiskId {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskId",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("diskId", Type::Int),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("diskId", Type::Int)],
             || Box::new(VirtualDiskId::default()),
         );
         &INFO
@@ -1105,14 +1069,8 @@ impl DataType for VirtualDiskOption {
             Some(VirtualDeviceOption::INFO),
             &[
                 FieldInfo::req("capacityInKB", Type::Data(LongOption::INFO)),
-                FieldInfo::opt(
-                    "ioAllocationOption",
-                    Type::Data(StorageIOAllocationOption::INFO),
-                ),
-                FieldInfo::opt(
-                    "vFlashCacheConfigOption",
-                    Type::Data(VirtualDiskOptionVFlashCacheConfigOption::INFO),
-                ),
+                FieldInfo::opt("ioAllocationOption", Type::Data(StorageIOAllocationOption::INFO)),
+                FieldInfo::opt("vFlashCacheConfigOption", Type::Data(VirtualDiskOptionVFlashCacheConfigOption::INFO)),
             ],
             || Box::new(VirtualDiskOption::default()),
         );
@@ -1144,10 +1102,7 @@ impl DataObject for VirtualDiskOption {
         match index {
             12 => Slot::Data(&mut self.capacity_in_kb),
             13 => fill!(self.io_allocation_option, StorageIOAllocationOption),
-            14 => fill!(
-                self.v_flash_cache_config_option,
-                VirtualDiskOptionVFlashCacheConfigOption
-            ),
+            14 => fill!(self.v_flash_cache_config_option, VirtualDiskOptionVFlashCacheConfigOption),
             _ => self.base.slot(index),
         }
     }
@@ -1230,10 +1185,7 @@ impl DataObject for VirtualDiskSparseVer1BackingOption {
     }
 }
 
-inherit!(
-    VirtualDiskSparseVer1BackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualDiskSparseVer1BackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskSparseVer1BackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskSparseVer1BackingOption {}
 
@@ -1321,10 +1273,7 @@ impl DataObject for VirtualDiskSparseVer2BackingOption {
     }
 }
 
-inherit!(
-    VirtualDiskSparseVer2BackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualDiskSparseVer2BackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskSparseVer2BackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskSparseVer2BackingOption {}
 
@@ -1394,10 +1343,7 @@ impl DataObject for VirtualDiskFlatVer1BackingOption {
     }
 }
 
-inherit!(
-    VirtualDiskFlatVer1BackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualDiskFlatVer1BackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskFlatVer1BackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskFlatVer1BackingOption {}
 
@@ -1493,10 +1439,7 @@ impl DataType for VirtualDiskFlatVer2BackingOption {
                 FieldInfo::opt("thinProvisioned", Type::Data(BoolOption::INFO)),
                 FieldInfo::opt("eagerlyScrub", Type::Data(BoolOption::INFO)),
                 FieldInfo::opt("deltaDiskFormat", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::list(
-                    "deltaDiskFormatsSupported",
-                    Type::Data(VirtualDiskDeltaDiskFormatsSupported::INFO),
-                ),
+                FieldInfo::list("deltaDiskFormatsSupported", Type::Data(VirtualDiskDeltaDiskFormatsSupported::INFO)),
                 FieldInfo::opt("virtualDiskFormat", Type::Data(ChoiceOption::INFO)),
             ],
             || Box::new(VirtualDiskFlatVer2BackingOption::default()),
@@ -1565,10 +1508,7 @@ impl DataObject for VirtualDiskFlatVer2BackingOption {
     }
 }
 
-inherit!(
-    VirtualDiskFlatVer2BackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualDiskFlatVer2BackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskFlatVer2BackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskFlatVer2BackingOption {}
 
@@ -1659,10 +1599,7 @@ impl DataObject for VirtualDiskSeSparseBackingOption {
     }
 }
 
-inherit!(
-    VirtualDiskSeSparseBackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualDiskSeSparseBackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskSeSparseBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskSeSparseBackingOption {}
 
@@ -1683,10 +1620,7 @@ impl DataType for VirtualDiskRawDiskVer2BackingOption {
             "VirtualDiskRawDiskVer2BackingOption",
             Some(VirtualDeviceDeviceBackingOption::INFO),
             &[
-                FieldInfo::req(
-                    "descriptorFileNameExtensions",
-                    Type::Data(ChoiceOption::INFO),
-                ),
+                FieldInfo::req("descriptorFileNameExtensions", Type::Data(ChoiceOption::INFO)),
                 FieldInfo::req("uuid", Type::Boolean),
             ],
             || Box::new(VirtualDiskRawDiskVer2BackingOption::default()),
@@ -1725,10 +1659,7 @@ impl DataObject for VirtualDiskRawDiskVer2BackingOption {
     }
 }
 
-inherit!(
-    VirtualDiskRawDiskVer2BackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualDiskRawDiskVer2BackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualDiskRawDiskVer2BackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskRawDiskVer2BackingOption {}
 
@@ -1773,14 +1704,8 @@ impl DataObject for VirtualDiskPartitionedRawDiskVer2BackingOption {
     }
 }
 
-inherit!(
-    VirtualDiskPartitionedRawDiskVer2BackingOption,
-    VirtualDiskRawDiskVer2BackingOption
-);
-impl Extends<VirtualDiskRawDiskVer2BackingOption>
-    for VirtualDiskPartitionedRawDiskVer2BackingOption
-{
-}
+inherit!(VirtualDiskPartitionedRawDiskVer2BackingOption, VirtualDiskRawDiskVer2BackingOption);
+impl Extends<VirtualDiskRawDiskVer2BackingOption> for VirtualDiskPartitionedRawDiskVer2BackingOption {}
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualDiskPartitionedRawDiskVer2BackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskPartitionedRawDiskVer2BackingOption {}
 
@@ -1807,10 +1732,7 @@ impl DataType for VirtualDiskRawDiskMappingVer1BackingOption {
             "VirtualDiskRawDiskMappingVer1BackingOption",
             Some(VirtualDeviceDeviceBackingOption::INFO),
             &[
-                FieldInfo::opt(
-                    "descriptorFileNameExtensions",
-                    Type::Data(ChoiceOption::INFO),
-                ),
+                FieldInfo::opt("descriptorFileNameExtensions", Type::Data(ChoiceOption::INFO)),
                 FieldInfo::req("compatibilityMode", Type::Data(ChoiceOption::INFO)),
                 FieldInfo::req("diskMode", Type::Data(ChoiceOption::INFO)),
                 FieldInfo::req("uuid", Type::Boolean),
@@ -1864,10 +1786,7 @@ impl DataObject for VirtualDiskRawDiskMappingVer1BackingOption {
     }
 }
 
-inherit!(
-    VirtualDiskRawDiskMappingVer1BackingOption,
-    VirtualDeviceDeviceBackingOption
-);
+inherit!(VirtualDiskRawDiskMappingVer1BackingOption, VirtualDeviceDeviceBackingOption);
 impl Extends<VirtualDeviceDeviceBackingOption> for VirtualDiskRawDiskMappingVer1BackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskRawDiskMappingVer1BackingOption {}
 
@@ -1937,10 +1856,7 @@ impl DataObject for VirtualDiskLocalPMemBackingOption {
     }
 }
 
-inherit!(
-    VirtualDiskLocalPMemBackingOption,
-    VirtualDeviceFileBackingOption
-);
+inherit!(VirtualDiskLocalPMemBackingOption, VirtualDeviceFileBackingOption);
 impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskLocalPMemBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskLocalPMemBackingOption {}
 
@@ -2018,10 +1934,7 @@ impl DataType for VirtualDiskConfigSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskConfigSpec",
             Some(VirtualDeviceConfigSpec::INFO),
-            &[
-                FieldInfo::opt("diskMoveType", Type::String),
-                FieldInfo::opt("migrateCache", Type::Boolean),
-            ],
+            &[FieldInfo::opt("diskMoveType", Type::String), FieldInfo::opt("migrateCache", Type::Boolean)],
             || Box::new(VirtualDiskConfigSpec::default()),
         );
         &INFO
@@ -2075,10 +1988,7 @@ impl DataType for VirtualDiskSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("diskType", Type::String),
-                FieldInfo::req("adapterType", Type::String),
-            ],
+            &[FieldInfo::req("diskType", Type::String), FieldInfo::req("adapterType", Type::String)],
             || Box::new(VirtualDiskSpec::default()),
         );
         &INFO
@@ -2177,10 +2087,7 @@ impl DataType for VirtualDiskRuleSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskRuleSpec",
             Some(ClusterRuleInfo::INFO),
-            &[
-                FieldInfo::req("diskRuleType", Type::String),
-                FieldInfo::list("diskId", Type::Int),
-            ],
+            &[FieldInfo::req("diskRuleType", Type::String), FieldInfo::list("diskId", Type::Int)],
             || Box::new(VirtualDiskRuleSpec::default()),
         );
         &INFO

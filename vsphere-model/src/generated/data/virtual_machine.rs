@@ -89,10 +89,7 @@ impl DataType for VirtualMachineMemoryReservationSpec {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineMemoryReservationSpec",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("virtualMachineReserved", Type::Long),
-                FieldInfo::opt("allocationPolicy", Type::String),
-            ],
+            &[FieldInfo::opt("virtualMachineReserved", Type::Long), FieldInfo::opt("allocationPolicy", Type::String)],
             || Box::new(VirtualMachineMemoryReservationSpec::default()),
         );
         &INFO
@@ -170,12 +167,10 @@ pub struct VirtualMachineBaseIndependentFilterSpec {}
 
 impl DataType for VirtualMachineBaseIndependentFilterSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineBaseIndependentFilterSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(VirtualMachineBaseIndependentFilterSpec::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualMachineBaseIndependentFilterSpec", Some(DynamicData::INFO), &[], || {
+                Box::new(VirtualMachineBaseIndependentFilterSpec::default())
+            });
         &INFO
     };
 }
@@ -226,10 +221,7 @@ impl DataType for VirtualMachineBootOptions {
                 FieldInfo::opt("efiSecureBootEnabled", Type::Boolean),
                 FieldInfo::opt("bootRetryEnabled", Type::Boolean),
                 FieldInfo::opt("bootRetryDelay", Type::Long),
-                FieldInfo::list(
-                    "bootOrder",
-                    Type::Data(VirtualMachineBootOptionsBootableDevice::INFO),
-                ),
+                FieldInfo::list("bootOrder", Type::Data(VirtualMachineBootOptionsBootableDevice::INFO)),
                 FieldInfo::opt("networkBootProtocol", Type::String),
             ],
             || Box::new(VirtualMachineBootOptions::default()),
@@ -278,12 +270,10 @@ pub struct VirtualMachineBootOptionsBootableDevice {}
 
 impl DataType for VirtualMachineBootOptionsBootableDevice {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineBootOptionsBootableDevice",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(VirtualMachineBootOptionsBootableDevice::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualMachineBootOptionsBootableDevice", Some(DynamicData::INFO), &[], || {
+                Box::new(VirtualMachineBootOptionsBootableDevice::default())
+            });
         &INFO
     };
 }
@@ -353,14 +343,8 @@ impl DataObject for VirtualMachineBootOptionsBootableDiskDevice {
     }
 }
 
-inherit!(
-    VirtualMachineBootOptionsBootableDiskDevice,
-    VirtualMachineBootOptionsBootableDevice
-);
-impl Extends<VirtualMachineBootOptionsBootableDevice>
-    for VirtualMachineBootOptionsBootableDiskDevice
-{
-}
+inherit!(VirtualMachineBootOptionsBootableDiskDevice, VirtualMachineBootOptionsBootableDevice);
+impl Extends<VirtualMachineBootOptionsBootableDevice> for VirtualMachineBootOptionsBootableDiskDevice {}
 
 /// `VirtualMachineBootOptionsBootableEthernetDevice`, since 5.0.
 #[derive(Clone, Default, PartialEq)]
@@ -411,14 +395,8 @@ impl DataObject for VirtualMachineBootOptionsBootableEthernetDevice {
     }
 }
 
-inherit!(
-    VirtualMachineBootOptionsBootableEthernetDevice,
-    VirtualMachineBootOptionsBootableDevice
-);
-impl Extends<VirtualMachineBootOptionsBootableDevice>
-    for VirtualMachineBootOptionsBootableEthernetDevice
-{
-}
+inherit!(VirtualMachineBootOptionsBootableEthernetDevice, VirtualMachineBootOptionsBootableDevice);
+impl Extends<VirtualMachineBootOptionsBootableDevice> for VirtualMachineBootOptionsBootableEthernetDevice {}
 
 /// `VirtualMachineBootOptionsBootableFloppyDevice`, since 5.0.
 #[derive(Clone, Default, PartialEq)]
@@ -461,14 +439,8 @@ impl DataObject for VirtualMachineBootOptionsBootableFloppyDevice {
     }
 }
 
-inherit!(
-    VirtualMachineBootOptionsBootableFloppyDevice,
-    VirtualMachineBootOptionsBootableDevice
-);
-impl Extends<VirtualMachineBootOptionsBootableDevice>
-    for VirtualMachineBootOptionsBootableFloppyDevice
-{
-}
+inherit!(VirtualMachineBootOptionsBootableFloppyDevice, VirtualMachineBootOptionsBootableDevice);
+impl Extends<VirtualMachineBootOptionsBootableDevice> for VirtualMachineBootOptionsBootableFloppyDevice {}
 
 /// `VirtualMachineBootOptionsBootableCdromDevice`, since 5.0.
 #[derive(Clone, Default, PartialEq)]
@@ -511,14 +483,8 @@ impl DataObject for VirtualMachineBootOptionsBootableCdromDevice {
     }
 }
 
-inherit!(
-    VirtualMachineBootOptionsBootableCdromDevice,
-    VirtualMachineBootOptionsBootableDevice
-);
-impl Extends<VirtualMachineBootOptionsBootableDevice>
-    for VirtualMachineBootOptionsBootableCdromDevice
-{
-}
+inherit!(VirtualMachineBootOptionsBootableCdromDevice, VirtualMachineBootOptionsBootableDevice);
+impl Extends<VirtualMachineBootOptionsBootableDevice> for VirtualMachineBootOptionsBootableCdromDevice {}
 
 /// `VirtualMachineCapability`, since 2.0.
 #[derive(Clone, Default, PartialEq)]
@@ -832,10 +798,7 @@ impl DataType for VirtualMachineCertThumbprint {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineCertThumbprint",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("thumbprint", Type::String),
-                FieldInfo::opt("hashAlgorithm", Type::String),
-            ],
+            &[FieldInfo::req("thumbprint", Type::String), FieldInfo::opt("hashAlgorithm", Type::String)],
             || Box::new(VirtualMachineCertThumbprint::default()),
         );
         &INFO
@@ -1158,14 +1121,8 @@ impl DataType for VirtualMachineConfigInfo {
                 FieldInfo::req("files", Type::Data(VirtualMachineFileInfo::INFO)),
                 FieldInfo::opt("tools", Type::Data(ToolsConfigInfo::INFO)),
                 FieldInfo::req("flags", Type::Data(VirtualMachineFlagInfo::INFO)),
-                FieldInfo::opt(
-                    "consolePreferences",
-                    Type::Data(VirtualMachineConsolePreferences::INFO),
-                ),
-                FieldInfo::req(
-                    "defaultPowerOps",
-                    Type::Data(VirtualMachineDefaultPowerOpInfo::INFO),
-                ),
+                FieldInfo::opt("consolePreferences", Type::Data(VirtualMachineConsolePreferences::INFO)),
+                FieldInfo::req("defaultPowerOps", Type::Data(VirtualMachineDefaultPowerOpInfo::INFO)),
                 FieldInfo::opt("rebootPowerOff", Type::Boolean),
                 FieldInfo::req("hardware", Type::Data(VirtualHardware::INFO)),
                 FieldInfo::list("vcpuConfig", Type::Data(VirtualMachineVcpuConfig::INFO)),
@@ -1178,20 +1135,11 @@ impl DataType for VirtualMachineConfigInfo {
                 FieldInfo::opt("hotPlugMemoryLimit", Type::Long),
                 FieldInfo::opt("hotPlugMemoryIncrementSize", Type::Long),
                 FieldInfo::opt("cpuAffinity", Type::Data(VirtualMachineAffinityInfo::INFO)),
-                FieldInfo::opt(
-                    "memoryAffinity",
-                    Type::Data(VirtualMachineAffinityInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "networkShaper",
-                    Type::Data(VirtualMachineNetworkShaperInfo::INFO),
-                ),
+                FieldInfo::opt("memoryAffinity", Type::Data(VirtualMachineAffinityInfo::INFO)),
+                FieldInfo::opt("networkShaper", Type::Data(VirtualMachineNetworkShaperInfo::INFO)),
                 FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO)),
                 FieldInfo::list("cpuFeatureMask", Type::Data(HostCpuIdInfo::INFO)),
-                FieldInfo::list(
-                    "datastoreUrl",
-                    Type::Data(VirtualMachineConfigInfoDatastoreUrlPair::INFO),
-                ),
+                FieldInfo::list("datastoreUrl", Type::Data(VirtualMachineConfigInfoDatastoreUrlPair::INFO)),
                 FieldInfo::opt("swapPlacement", Type::String),
                 FieldInfo::opt("bootOptions", Type::Data(VirtualMachineBootOptions::INFO)),
                 FieldInfo::opt("ftInfo", Type::Data(FaultToleranceConfigInfo::INFO)),
@@ -1204,56 +1152,32 @@ impl DataType for VirtualMachineConfigInfo {
                 FieldInfo::opt("guestAutoLockEnabled", Type::Boolean),
                 FieldInfo::opt("managedBy", Type::Data(ManagedByInfo::INFO)),
                 FieldInfo::opt("memoryReservationLockedToMax", Type::Boolean),
-                FieldInfo::opt(
-                    "initialOverhead",
-                    Type::Data(VirtualMachineConfigInfoOverheadInfo::INFO),
-                ),
+                FieldInfo::opt("initialOverhead", Type::Data(VirtualMachineConfigInfoOverheadInfo::INFO)),
                 FieldInfo::opt("nestedHVEnabled", Type::Boolean),
                 FieldInfo::opt("vPMCEnabled", Type::Boolean),
-                FieldInfo::opt(
-                    "scheduledHardwareUpgradeInfo",
-                    Type::Data(ScheduledHardwareUpgradeInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "forkConfigInfo",
-                    Type::Data(VirtualMachineForkConfigInfo::INFO),
-                ),
+                FieldInfo::opt("scheduledHardwareUpgradeInfo", Type::Data(ScheduledHardwareUpgradeInfo::INFO)),
+                FieldInfo::opt("forkConfigInfo", Type::Data(VirtualMachineForkConfigInfo::INFO)),
                 FieldInfo::opt("vFlashCacheReservation", Type::Long),
                 FieldInfo::opt("vmxConfigChecksum", Type::Binary),
                 FieldInfo::opt("messageBusTunnelEnabled", Type::Boolean),
                 FieldInfo::opt("vmStorageObjectId", Type::String),
                 FieldInfo::opt("swapStorageObjectId", Type::String),
                 FieldInfo::opt("keyId", Type::Data(CryptoKeyId::INFO)),
-                FieldInfo::opt(
-                    "guestIntegrityInfo",
-                    Type::Data(VirtualMachineGuestIntegrityInfo::INFO),
-                ),
+                FieldInfo::opt("guestIntegrityInfo", Type::Data(VirtualMachineGuestIntegrityInfo::INFO)),
                 FieldInfo::opt("migrateEncryption", Type::String),
                 FieldInfo::opt("sgxInfo", Type::Data(VirtualMachineSgxInfo::INFO)),
-                FieldInfo::opt(
-                    "contentLibItemInfo",
-                    Type::Data(VirtualMachineContentLibraryItemInfo::INFO),
-                ),
+                FieldInfo::opt("contentLibItemInfo", Type::Data(VirtualMachineContentLibraryItemInfo::INFO)),
                 FieldInfo::opt("ftEncryptionMode", Type::String),
-                FieldInfo::opt(
-                    "guestMonitoringModeInfo",
-                    Type::Data(VirtualMachineGuestMonitoringModeInfo::INFO),
-                ),
+                FieldInfo::opt("guestMonitoringModeInfo", Type::Data(VirtualMachineGuestMonitoringModeInfo::INFO)),
                 FieldInfo::opt("sevEnabled", Type::Boolean),
                 FieldInfo::opt("numaInfo", Type::Data(VirtualMachineVirtualNumaInfo::INFO)),
                 FieldInfo::opt("pmemFailoverEnabled", Type::Boolean),
                 FieldInfo::opt("vmxStatsCollectionEnabled", Type::Boolean),
                 FieldInfo::opt("vmOpNotificationToAppEnabled", Type::Boolean),
                 FieldInfo::opt("vmOpNotificationTimeout", Type::Long),
-                FieldInfo::opt(
-                    "deviceSwap",
-                    Type::Data(VirtualMachineVirtualDeviceSwap::INFO),
-                ),
+                FieldInfo::opt("deviceSwap", Type::Data(VirtualMachineVirtualDeviceSwap::INFO)),
                 FieldInfo::opt("pmem", Type::Data(VirtualMachineVirtualPMem::INFO)),
-                FieldInfo::opt(
-                    "deviceGroups",
-                    Type::Data(VirtualMachineVirtualDeviceGroups::INFO),
-                ),
+                FieldInfo::opt("deviceGroups", Type::Data(VirtualMachineVirtualDeviceGroups::INFO)),
                 FieldInfo::opt("fixedPassthruHotPlugEnabled", Type::Boolean),
                 FieldInfo::opt("metroFtEnabled", Type::Boolean),
                 FieldInfo::list("vmxRuntimeConfig", Type::Data(OptionValue::INFO)),
@@ -1494,10 +1418,7 @@ impl DataObject for VirtualMachineConfigInfo {
             54 => fill!(self.initial_overhead, VirtualMachineConfigInfoOverheadInfo),
             55 => Slot::Scalar(&mut self.nested_hv_enabled),
             56 => Slot::Scalar(&mut self.v_pmc_enabled),
-            57 => fill!(
-                self.scheduled_hardware_upgrade_info,
-                ScheduledHardwareUpgradeInfo
-            ),
+            57 => fill!(self.scheduled_hardware_upgrade_info, ScheduledHardwareUpgradeInfo),
             58 => fill!(self.fork_config_info, VirtualMachineForkConfigInfo),
             59 => Slot::Scalar(&mut self.v_flash_cache_reservation),
             60 => Slot::Scalar(&mut self.vmx_config_checksum),
@@ -1508,15 +1429,9 @@ impl DataObject for VirtualMachineConfigInfo {
             65 => fill!(self.guest_integrity_info, VirtualMachineGuestIntegrityInfo),
             66 => Slot::Scalar(&mut self.migrate_encryption),
             67 => fill!(self.sgx_info, VirtualMachineSgxInfo),
-            68 => fill!(
-                self.content_lib_item_info,
-                VirtualMachineContentLibraryItemInfo
-            ),
+            68 => fill!(self.content_lib_item_info, VirtualMachineContentLibraryItemInfo),
             69 => Slot::Scalar(&mut self.ft_encryption_mode),
-            70 => fill!(
-                self.guest_monitoring_mode_info,
-                VirtualMachineGuestMonitoringModeInfo
-            ),
+            70 => fill!(self.guest_monitoring_mode_info, VirtualMachineGuestMonitoringModeInfo),
             71 => Slot::Scalar(&mut self.sev_enabled),
             72 => fill!(self.numa_info, VirtualMachineVirtualNumaInfo),
             73 => Slot::Scalar(&mut self.pmem_failover_enabled),
@@ -1554,10 +1469,7 @@ impl DataType for VirtualMachineConfigInfoDatastoreUrlPair {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineConfigInfoDatastoreUrlPair",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("url", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("url", Type::String)],
             || Box::new(VirtualMachineConfigInfoDatastoreUrlPair::default()),
         );
         &INFO
@@ -1682,10 +1594,7 @@ impl DataType for VirtualMachineConfigOption {
                 FieldInfo::list_req("supportedMonitorType", Type::String),
                 FieldInfo::list("supportedOvfEnvironmentTransport", Type::String),
                 FieldInfo::list("supportedOvfInstallTransport", Type::String),
-                FieldInfo::list(
-                    "propertyRelations",
-                    Type::Data(VirtualMachinePropertyRelation::INFO),
-                ),
+                FieldInfo::list("propertyRelations", Type::Data(VirtualMachinePropertyRelation::INFO)),
             ],
             || Box::new(VirtualMachineConfigOption::default()),
         );
@@ -2008,14 +1917,8 @@ impl DataType for VirtualMachineConfigSpec {
                 FieldInfo::opt("files", Type::Data(VirtualMachineFileInfo::INFO)),
                 FieldInfo::opt("tools", Type::Data(ToolsConfigInfo::INFO)),
                 FieldInfo::opt("flags", Type::Data(VirtualMachineFlagInfo::INFO)),
-                FieldInfo::opt(
-                    "consolePreferences",
-                    Type::Data(VirtualMachineConsolePreferences::INFO),
-                ),
-                FieldInfo::opt(
-                    "powerOpInfo",
-                    Type::Data(VirtualMachineDefaultPowerOpInfo::INFO),
-                ),
+                FieldInfo::opt("consolePreferences", Type::Data(VirtualMachineConsolePreferences::INFO)),
+                FieldInfo::opt("powerOpInfo", Type::Data(VirtualMachineDefaultPowerOpInfo::INFO)),
                 FieldInfo::opt("rebootPowerOff", Type::Boolean),
                 FieldInfo::opt("numCPUs", Type::Int),
                 FieldInfo::list("vcpuConfig", Type::Data(VirtualMachineVcpuConfig::INFO)),
@@ -2031,18 +1934,9 @@ impl DataType for VirtualMachineConfigSpec {
                 FieldInfo::opt("memoryAllocation", Type::Data(ResourceAllocationInfo::INFO)),
                 FieldInfo::opt("latencySensitivity", Type::Data(LatencySensitivity::INFO)),
                 FieldInfo::opt("cpuAffinity", Type::Data(VirtualMachineAffinityInfo::INFO)),
-                FieldInfo::opt(
-                    "memoryAffinity",
-                    Type::Data(VirtualMachineAffinityInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "networkShaper",
-                    Type::Data(VirtualMachineNetworkShaperInfo::INFO),
-                ),
-                FieldInfo::list(
-                    "cpuFeatureMask",
-                    Type::Data(VirtualMachineCpuIdInfoSpec::INFO),
-                ),
+                FieldInfo::opt("memoryAffinity", Type::Data(VirtualMachineAffinityInfo::INFO)),
+                FieldInfo::opt("networkShaper", Type::Data(VirtualMachineNetworkShaperInfo::INFO)),
+                FieldInfo::list("cpuFeatureMask", Type::Data(VirtualMachineCpuIdInfoSpec::INFO)),
                 FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO)),
                 FieldInfo::opt("swapPlacement", Type::String),
                 FieldInfo::opt("bootOptions", Type::Data(VirtualMachineBootOptions::INFO)),
@@ -2059,20 +1953,14 @@ impl DataType for VirtualMachineConfigSpec {
                 FieldInfo::opt("memoryReservationLockedToMax", Type::Boolean),
                 FieldInfo::opt("nestedHVEnabled", Type::Boolean),
                 FieldInfo::opt("vPMCEnabled", Type::Boolean),
-                FieldInfo::opt(
-                    "scheduledHardwareUpgradeInfo",
-                    Type::Data(ScheduledHardwareUpgradeInfo::INFO),
-                ),
+                FieldInfo::opt("scheduledHardwareUpgradeInfo", Type::Data(ScheduledHardwareUpgradeInfo::INFO)),
                 FieldInfo::list("vmProfile", Type::Data(VirtualMachineProfileSpec::INFO)),
                 FieldInfo::opt("messageBusTunnelEnabled", Type::Boolean),
                 FieldInfo::opt("crypto", Type::Data(CryptoSpec::INFO)),
                 FieldInfo::opt("migrateEncryption", Type::String),
                 FieldInfo::opt("sgxInfo", Type::Data(VirtualMachineSgxInfo::INFO)),
                 FieldInfo::opt("ftEncryptionMode", Type::String),
-                FieldInfo::opt(
-                    "guestMonitoringModeInfo",
-                    Type::Data(VirtualMachineGuestMonitoringModeInfo::INFO),
-                ),
+                FieldInfo::opt("guestMonitoringModeInfo", Type::Data(VirtualMachineGuestMonitoringModeInfo::INFO)),
                 FieldInfo::opt("sevEnabled", Type::Boolean),
                 FieldInfo::opt("virtualNuma", Type::Data(VirtualMachineVirtualNuma::INFO)),
                 FieldInfo::opt("motherboardLayout", Type::String),
@@ -2080,16 +1968,10 @@ impl DataType for VirtualMachineConfigSpec {
                 FieldInfo::opt("vmxStatsCollectionEnabled", Type::Boolean),
                 FieldInfo::opt("vmOpNotificationToAppEnabled", Type::Boolean),
                 FieldInfo::opt("vmOpNotificationTimeout", Type::Long),
-                FieldInfo::opt(
-                    "deviceSwap",
-                    Type::Data(VirtualMachineVirtualDeviceSwap::INFO),
-                ),
+                FieldInfo::opt("deviceSwap", Type::Data(VirtualMachineVirtualDeviceSwap::INFO)),
                 FieldInfo::opt("simultaneousThreads", Type::Int),
                 FieldInfo::opt("pmem", Type::Data(VirtualMachineVirtualPMem::INFO)),
-                FieldInfo::opt(
-                    "deviceGroups",
-                    Type::Data(VirtualMachineVirtualDeviceGroups::INFO),
-                ),
+                FieldInfo::opt("deviceGroups", Type::Data(VirtualMachineVirtualDeviceGroups::INFO)),
                 FieldInfo::opt("fixedPassthruHotPlugEnabled", Type::Boolean),
                 FieldInfo::opt("metroFtEnabled", Type::Boolean),
                 FieldInfo::opt("metroFtHostGroup", Type::String),
@@ -2320,20 +2202,14 @@ impl DataObject for VirtualMachineConfigSpec {
             54 => Slot::Scalar(&mut self.memory_reservation_locked_to_max),
             55 => Slot::Scalar(&mut self.nested_hv_enabled),
             56 => Slot::Scalar(&mut self.v_pmc_enabled),
-            57 => fill!(
-                self.scheduled_hardware_upgrade_info,
-                ScheduledHardwareUpgradeInfo
-            ),
+            57 => fill!(self.scheduled_hardware_upgrade_info, ScheduledHardwareUpgradeInfo),
             58 => Slot::Poly(&mut self.vm_profile),
             59 => Slot::Scalar(&mut self.message_bus_tunnel_enabled),
             60 => Slot::Poly(&mut self.crypto),
             61 => Slot::Scalar(&mut self.migrate_encryption),
             62 => fill!(self.sgx_info, VirtualMachineSgxInfo),
             63 => Slot::Scalar(&mut self.ft_encryption_mode),
-            64 => fill!(
-                self.guest_monitoring_mode_info,
-                VirtualMachineGuestMonitoringModeInfo
-            ),
+            64 => fill!(self.guest_monitoring_mode_info, VirtualMachineGuestMonitoringModeInfo),
             65 => Slot::Scalar(&mut self.sev_enabled),
             66 => fill!(self.virtual_numa, VirtualMachineVirtualNuma),
             67 => Slot::Scalar(&mut self.motherboard_layout),
@@ -2529,10 +2405,7 @@ impl DataType for VirtualMachineDatastoreVolumeOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDatastoreVolumeOption",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("fileSystemType", Type::String),
-                FieldInfo::opt("majorVersion", Type::Int),
-            ],
+            &[FieldInfo::req("fileSystemType", Type::String), FieldInfo::opt("majorVersion", Type::Int)],
             || Box::new(VirtualMachineDatastoreVolumeOption::default()),
         );
         &INFO
@@ -2651,10 +2524,7 @@ impl DataType for VirtualMachineDeviceRuntimeInfo {
             "VirtualMachineDeviceRuntimeInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "runtimeState",
-                    Type::Data(VirtualMachineDeviceRuntimeInfoDeviceRuntimeState::INFO),
-                ),
+                FieldInfo::req("runtimeState", Type::Data(VirtualMachineDeviceRuntimeInfoDeviceRuntimeState::INFO)),
                 FieldInfo::req("key", Type::Int),
             ],
             || Box::new(VirtualMachineDeviceRuntimeInfo::default()),
@@ -2693,12 +2563,10 @@ pub struct VirtualMachineDeviceRuntimeInfoDeviceRuntimeState {}
 
 impl DataType for VirtualMachineDeviceRuntimeInfoDeviceRuntimeState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineDeviceRuntimeInfoDeviceRuntimeState",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(VirtualMachineDeviceRuntimeInfoDeviceRuntimeState::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualMachineDeviceRuntimeInfoDeviceRuntimeState", Some(DynamicData::INFO), &[], || {
+                Box::new(VirtualMachineDeviceRuntimeInfoDeviceRuntimeState::default())
+            });
         &INFO
     };
 }
@@ -2761,10 +2629,7 @@ impl DataType for VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState
                 FieldInfo::list("uptv2InactiveReasonOther", Type::String),
                 FieldInfo::opt("reservationStatus", Type::String),
                 FieldInfo::opt("attachmentStatus", Type::String),
-                FieldInfo::list(
-                    "featureRequirement",
-                    Type::Data(VirtualMachineFeatureRequirement::INFO),
-                ),
+                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
             ],
             || Box::new(VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState::default()),
         );
@@ -2926,10 +2791,7 @@ impl DataObject for VirtualMachineEmptyIndependentFilterSpec {
     }
 }
 
-inherit!(
-    VirtualMachineEmptyIndependentFilterSpec,
-    VirtualMachineBaseIndependentFilterSpec
-);
+inherit!(VirtualMachineEmptyIndependentFilterSpec, VirtualMachineBaseIndependentFilterSpec);
 impl Extends<VirtualMachineBaseIndependentFilterSpec> for VirtualMachineEmptyIndependentFilterSpec {}
 
 /// `VirtualMachineFeatureRequirement`, since 5.1.
@@ -3072,10 +2934,7 @@ impl DataType for VirtualMachineFileLayout {
                 FieldInfo::list("configFile", Type::String),
                 FieldInfo::list("logFile", Type::String),
                 FieldInfo::list("disk", Type::Data(VirtualMachineFileLayoutDiskLayout::INFO)),
-                FieldInfo::list(
-                    "snapshot",
-                    Type::Data(VirtualMachineFileLayoutSnapshotLayout::INFO),
-                ),
+                FieldInfo::list("snapshot", Type::Data(VirtualMachineFileLayoutSnapshotLayout::INFO)),
                 FieldInfo::opt("swapFile", Type::String),
             ],
             || Box::new(VirtualMachineFileLayout::default()),
@@ -3128,10 +2987,7 @@ impl DataType for VirtualMachineFileLayoutDiskLayout {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileLayoutDiskLayout",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::list_req("diskFile", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::Int), FieldInfo::list_req("diskFile", Type::String)],
             || Box::new(VirtualMachineFileLayoutDiskLayout::default()),
         );
         &INFO
@@ -3176,10 +3032,7 @@ impl DataType for VirtualMachineFileLayoutSnapshotLayout {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileLayoutSnapshotLayout",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::list_req("snapshotFile", Type::String),
-            ],
+            &[FieldInfo::req("key", Type::Ref), FieldInfo::list_req("snapshotFile", Type::String)],
             || Box::new(VirtualMachineFileLayoutSnapshotLayout::default()),
         );
         &INFO
@@ -3230,14 +3083,8 @@ impl DataType for VirtualMachineFileLayoutEx {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("file", Type::Data(VirtualMachineFileLayoutExFileInfo::INFO)),
-                FieldInfo::list(
-                    "disk",
-                    Type::Data(VirtualMachineFileLayoutExDiskLayout::INFO),
-                ),
-                FieldInfo::list(
-                    "snapshot",
-                    Type::Data(VirtualMachineFileLayoutExSnapshotLayout::INFO),
-                ),
+                FieldInfo::list("disk", Type::Data(VirtualMachineFileLayoutExDiskLayout::INFO)),
+                FieldInfo::list("snapshot", Type::Data(VirtualMachineFileLayoutExSnapshotLayout::INFO)),
                 FieldInfo::req("timestamp", Type::DateTime),
             ],
             || Box::new(VirtualMachineFileLayoutEx::default()),
@@ -3407,10 +3254,7 @@ impl DataType for VirtualMachineFileLayoutExDiskLayout {
             &[
                 FieldInfo::req("key", Type::Int),
                 FieldInfo::opt("virtualDiskFormat", Type::String),
-                FieldInfo::list(
-                    "chain",
-                    Type::Data(VirtualMachineFileLayoutExDiskUnit::INFO),
-                ),
+                FieldInfo::list("chain", Type::Data(VirtualMachineFileLayoutExDiskUnit::INFO)),
             ],
             || Box::new(VirtualMachineFileLayoutExDiskLayout::default()),
         );
@@ -3466,10 +3310,7 @@ impl DataType for VirtualMachineFileLayoutExSnapshotLayout {
                 FieldInfo::req("key", Type::Ref),
                 FieldInfo::req("dataKey", Type::Int),
                 FieldInfo::opt("memoryKey", Type::Int),
-                FieldInfo::list(
-                    "disk",
-                    Type::Data(VirtualMachineFileLayoutExDiskLayout::INFO),
-                ),
+                FieldInfo::list("disk", Type::Data(VirtualMachineFileLayoutExDiskLayout::INFO)),
             ],
             || Box::new(VirtualMachineFileLayoutExSnapshotLayout::default()),
         );
@@ -3794,10 +3635,7 @@ impl DataType for VirtualMachineGuestMonitoringModeInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineGuestMonitoringModeInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("gmmFile", Type::String),
-                FieldInfo::opt("gmmAppliance", Type::String),
-            ],
+            &[FieldInfo::opt("gmmFile", Type::String), FieldInfo::opt("gmmAppliance", Type::String)],
             || Box::new(VirtualMachineGuestMonitoringModeInfo::default()),
         );
         &INFO
@@ -3930,10 +3768,7 @@ impl DataObject for VirtualMachineIndependentFilterSpec {
     }
 }
 
-inherit!(
-    VirtualMachineIndependentFilterSpec,
-    VirtualMachineBaseIndependentFilterSpec
-);
+inherit!(VirtualMachineIndependentFilterSpec, VirtualMachineBaseIndependentFilterSpec);
 impl Extends<VirtualMachineBaseIndependentFilterSpec> for VirtualMachineIndependentFilterSpec {}
 
 /// `VirtualMachineInstantCloneSpec`, since 6.7.
@@ -4143,10 +3978,7 @@ impl DataType for VirtualMachineMetadataManagerVmMetadata {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineMetadataManagerVmMetadata",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vmId", Type::String),
-                FieldInfo::opt("metadata", Type::String),
-            ],
+            &[FieldInfo::req("vmId", Type::String), FieldInfo::opt("metadata", Type::String)],
             || Box::new(VirtualMachineMetadataManagerVmMetadata::default()),
         );
         &INFO
@@ -4193,10 +4025,7 @@ impl DataType for VirtualMachineMetadataManagerVmMetadataInput {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("operation", Type::String),
-                FieldInfo::req(
-                    "vmMetadata",
-                    Type::Data(VirtualMachineMetadataManagerVmMetadata::INFO),
-                ),
+                FieldInfo::req("vmMetadata", Type::Data(VirtualMachineMetadataManagerVmMetadata::INFO)),
             ],
             || Box::new(VirtualMachineMetadataManagerVmMetadataInput::default()),
         );
@@ -4243,10 +4072,7 @@ impl DataType for VirtualMachineMetadataManagerVmMetadataResult {
             "VirtualMachineMetadataManagerVmMetadataResult",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::req(
-                    "vmMetadata",
-                    Type::Data(VirtualMachineMetadataManagerVmMetadata::INFO),
-                ),
+                FieldInfo::req("vmMetadata", Type::Data(VirtualMachineMetadataManagerVmMetadata::INFO)),
                 FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO)),
             ],
             || Box::new(VirtualMachineMetadataManagerVmMetadataResult::default()),
@@ -4356,10 +4182,7 @@ impl DataType for VirtualMachineProfileDetails {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::list(
-                    "diskProfileDetails",
-                    Type::Data(VirtualMachineProfileDetailsDiskProfileDetails::INFO),
-                ),
+                FieldInfo::list("diskProfileDetails", Type::Data(VirtualMachineProfileDetailsDiskProfileDetails::INFO)),
             ],
             || Box::new(VirtualMachineProfileDetails::default()),
         );
@@ -4453,10 +4276,7 @@ impl DataType for VirtualMachineProfileRawData {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineProfileRawData",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("extensionKey", Type::String),
-                FieldInfo::opt("objectData", Type::String),
-            ],
+            &[FieldInfo::req("extensionKey", Type::String), FieldInfo::opt("objectData", Type::String)],
             || Box::new(VirtualMachineProfileRawData::default()),
         );
         &INFO
@@ -4493,12 +4313,9 @@ pub struct VirtualMachineProfileSpec {}
 
 impl DataType for VirtualMachineProfileSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineProfileSpec",
-            Some(DynamicData::INFO),
-            &[],
-            || Box::new(VirtualMachineProfileSpec::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualMachineProfileSpec", Some(DynamicData::INFO), &[], || {
+            Box::new(VirtualMachineProfileSpec::default())
+        });
         &INFO
     };
 }
@@ -4699,10 +4516,7 @@ impl DataType for VirtualMachineSnapshotInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("currentSnapshot", Type::Ref),
-                FieldInfo::list_req(
-                    "rootSnapshotList",
-                    Type::Data(VirtualMachineSnapshotTree::INFO),
-                ),
+                FieldInfo::list_req("rootSnapshotList", Type::Data(VirtualMachineSnapshotTree::INFO)),
             ],
             || Box::new(VirtualMachineSnapshotInfo::default()),
         );
@@ -4791,10 +4605,7 @@ impl DataType for VirtualMachineSriovNetworkDevicePoolInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineSriovNetworkDevicePoolInfo",
             Some(VirtualMachineSriovDevicePoolInfo::INFO),
-            &[
-                FieldInfo::opt("switchKey", Type::String),
-                FieldInfo::opt("switchUuid", Type::String),
-            ],
+            &[FieldInfo::opt("switchKey", Type::String), FieldInfo::opt("switchUuid", Type::String)],
             || Box::new(VirtualMachineSriovNetworkDevicePoolInfo::default()),
         );
         &INFO
@@ -4831,10 +4642,7 @@ impl DataObject for VirtualMachineSriovNetworkDevicePoolInfo {
     }
 }
 
-inherit!(
-    VirtualMachineSriovNetworkDevicePoolInfo,
-    VirtualMachineSriovDevicePoolInfo
-);
+inherit!(VirtualMachineSriovNetworkDevicePoolInfo, VirtualMachineSriovDevicePoolInfo);
 impl Extends<VirtualMachineSriovDevicePoolInfo> for VirtualMachineSriovNetworkDevicePoolInfo {}
 
 /// `VirtualMachineStorageInfo`, since 4.0.
@@ -4852,10 +4660,7 @@ impl DataType for VirtualMachineStorageInfo {
             "VirtualMachineStorageInfo",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "perDatastoreUsage",
-                    Type::Data(VirtualMachineUsageOnDatastore::INFO),
-                ),
+                FieldInfo::list("perDatastoreUsage", Type::Data(VirtualMachineUsageOnDatastore::INFO)),
                 FieldInfo::req("timestamp", Type::DateTime),
             ],
             || Box::new(VirtualMachineStorageInfo::default()),
@@ -4960,10 +4765,7 @@ impl DataType for VirtualMachineTargetInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineTargetInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::list("configurationTag", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::list("configurationTag", Type::String)],
             || Box::new(VirtualMachineTargetInfo::default()),
         );
         &INFO
@@ -5097,10 +4899,7 @@ impl DataType for VirtualMachineVMotionStunTimeInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVMotionStunTimeInfo",
             Some(VirtualMachineTargetInfo::INFO),
-            &[
-                FieldInfo::req("migrationBW", Type::Long),
-                FieldInfo::req("stunTime", Type::Long),
-            ],
+            &[FieldInfo::req("migrationBW", Type::Long), FieldInfo::req("stunTime", Type::Long)],
             || Box::new(VirtualMachineVMotionStunTimeInfo::default()),
         );
         &INFO
@@ -5152,10 +4951,7 @@ impl DataType for VirtualMachineVcpuConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVcpuConfig",
             Some(DynamicData::INFO),
-            &[FieldInfo::opt(
-                "latencySensitivity",
-                Type::Data(LatencySensitivity::INFO),
-            )],
+            &[FieldInfo::opt("latencySensitivity", Type::Data(LatencySensitivity::INFO))],
             || Box::new(VirtualMachineVcpuConfig::default()),
         );
         &INFO
@@ -5251,10 +5047,7 @@ impl DataObject for VirtualMachineVendorDeviceGroupInfo {
     }
 }
 
-inherit!(
-    VirtualMachineVendorDeviceGroupInfo,
-    VirtualMachineTargetInfo
-);
+inherit!(VirtualMachineVendorDeviceGroupInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineVendorDeviceGroupInfo {}
 
 /// `VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo`, since 8.0.0.1.
@@ -5434,10 +5227,7 @@ impl DataType for VirtualMachineVgpuProfileInfo {
                 FieldInfo::req("fbSizeInGib", Type::Long),
                 FieldInfo::req("profileSharing", Type::String),
                 FieldInfo::req("profileClass", Type::String),
-                FieldInfo::list(
-                    "stunTimeEstimates",
-                    Type::Data(VirtualMachineVMotionStunTimeInfo::INFO),
-                ),
+                FieldInfo::list("stunTimeEstimates", Type::Data(VirtualMachineVMotionStunTimeInfo::INFO)),
             ],
             || Box::new(VirtualMachineVgpuProfileInfo::default()),
         );
@@ -5498,10 +5288,7 @@ impl DataType for VirtualMachineVirtualDeviceGroups {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualDeviceGroups",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "deviceGroup",
-                Type::Data(VirtualMachineVirtualDeviceGroupsDeviceGroup::INFO),
-            )],
+            &[FieldInfo::list("deviceGroup", Type::Data(VirtualMachineVirtualDeviceGroupsDeviceGroup::INFO))],
             || Box::new(VirtualMachineVirtualDeviceGroups::default()),
         );
         &INFO
@@ -5627,14 +5414,8 @@ impl DataObject for VirtualMachineVirtualDeviceGroupsVendorDeviceGroup {
     }
 }
 
-inherit!(
-    VirtualMachineVirtualDeviceGroupsVendorDeviceGroup,
-    VirtualMachineVirtualDeviceGroupsDeviceGroup
-);
-impl Extends<VirtualMachineVirtualDeviceGroupsDeviceGroup>
-    for VirtualMachineVirtualDeviceGroupsVendorDeviceGroup
-{
-}
+inherit!(VirtualMachineVirtualDeviceGroupsVendorDeviceGroup, VirtualMachineVirtualDeviceGroupsDeviceGroup);
+impl Extends<VirtualMachineVirtualDeviceGroupsDeviceGroup> for VirtualMachineVirtualDeviceGroupsVendorDeviceGroup {}
 
 /// `VirtualMachineVirtualDeviceSwap`, since 8.0.0.1.
 #[derive(Clone, Default, PartialEq)]
@@ -5648,10 +5429,7 @@ impl DataType for VirtualMachineVirtualDeviceSwap {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualDeviceSwap",
             Some(DynamicData::INFO),
-            &[FieldInfo::opt(
-                "lsiToPvscsi",
-                Type::Data(VirtualMachineVirtualDeviceSwapDeviceSwapInfo::INFO),
-            )],
+            &[FieldInfo::opt("lsiToPvscsi", Type::Data(VirtualMachineVirtualDeviceSwapDeviceSwapInfo::INFO))],
             || Box::new(VirtualMachineVirtualDeviceSwap::default()),
         );
         &INFO
@@ -5675,10 +5453,7 @@ impl DataObject for VirtualMachineVirtualDeviceSwap {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.lsi_to_pvscsi,
-                VirtualMachineVirtualDeviceSwapDeviceSwapInfo
-            ),
+            0 => fill!(self.lsi_to_pvscsi, VirtualMachineVirtualDeviceSwapDeviceSwapInfo),
             _ => Slot::None,
         }
     }
@@ -5753,10 +5528,7 @@ impl DataType for VirtualMachineVirtualNuma {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualNuma",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("coresPerNumaNode", Type::Int),
-                FieldInfo::opt("exposeVnumaOnCpuHotadd", Type::Boolean),
-            ],
+            &[FieldInfo::opt("coresPerNumaNode", Type::Int), FieldInfo::opt("exposeVnumaOnCpuHotadd", Type::Boolean)],
             || Box::new(VirtualMachineVirtualNuma::default()),
         );
         &INFO
@@ -5947,10 +5719,7 @@ impl DataObject for VirtualMachineWindowsQuiesceSpec {
     }
 }
 
-inherit!(
-    VirtualMachineWindowsQuiesceSpec,
-    VirtualMachineGuestQuiesceSpec
-);
+inherit!(VirtualMachineWindowsQuiesceSpec, VirtualMachineGuestQuiesceSpec);
 impl Extends<VirtualMachineGuestQuiesceSpec> for VirtualMachineWindowsQuiesceSpec {}
 
 /// `VirtualMachineVMCIDevice`, since 2.5u2server.
@@ -5977,10 +5746,7 @@ impl DataType for VirtualMachineVMCIDevice {
                 FieldInfo::opt("id", Type::Long),
                 FieldInfo::opt("allowUnrestrictedCommunication", Type::Boolean),
                 FieldInfo::opt("filterEnable", Type::Boolean),
-                FieldInfo::opt(
-                    "filterInfo",
-                    Type::Data(VirtualMachineVMCIDeviceFilterInfo::INFO),
-                ),
+                FieldInfo::opt("filterInfo", Type::Data(VirtualMachineVMCIDeviceFilterInfo::INFO)),
             ],
             || Box::new(VirtualMachineVMCIDevice::default()),
         );
@@ -6108,10 +5874,7 @@ impl DataType for VirtualMachineVMCIDeviceFilterInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVMCIDeviceFilterInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "filters",
-                Type::Data(VirtualMachineVMCIDeviceFilterSpec::INFO),
-            )],
+            &[FieldInfo::list("filters", Type::Data(VirtualMachineVMCIDeviceFilterSpec::INFO))],
             || Box::new(VirtualMachineVMCIDeviceFilterInfo::default()),
         );
         &INFO
@@ -6159,14 +5922,8 @@ impl DataType for VirtualMachineVMCIDeviceOption {
             "VirtualMachineVMCIDeviceOption",
             Some(VirtualDeviceOption::INFO),
             &[
-                FieldInfo::req(
-                    "allowUnrestrictedCommunication",
-                    Type::Data(BoolOption::INFO),
-                ),
-                FieldInfo::opt(
-                    "filterSpecOption",
-                    Type::Data(VirtualMachineVMCIDeviceOptionFilterSpecOption::INFO),
-                ),
+                FieldInfo::req("allowUnrestrictedCommunication", Type::Data(BoolOption::INFO)),
+                FieldInfo::opt("filterSpecOption", Type::Data(VirtualMachineVMCIDeviceOptionFilterSpecOption::INFO)),
                 FieldInfo::opt("filterSupported", Type::Data(BoolOption::INFO)),
             ],
             || Box::new(VirtualMachineVMCIDeviceOption::default()),
@@ -6198,10 +5955,7 @@ impl DataObject for VirtualMachineVMCIDeviceOption {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             12 => Slot::Data(&mut self.allow_unrestricted_communication),
-            13 => fill!(
-                self.filter_spec_option,
-                VirtualMachineVMCIDeviceOptionFilterSpecOption
-            ),
+            13 => fill!(self.filter_spec_option, VirtualMachineVMCIDeviceOptionFilterSpecOption),
             14 => fill!(self.filter_supported, BoolOption),
             _ => self.base.slot(index),
         }
@@ -6291,12 +6045,9 @@ pub struct VirtualMachineVMIROM {
 
 impl DataType for VirtualMachineVMIROM {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineVMIROM",
-            Some(VirtualDevice::INFO),
-            &[],
-            || Box::new(VirtualMachineVMIROM::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VirtualMachineVMIROM", Some(VirtualDevice::INFO), &[], || {
+            Box::new(VirtualMachineVMIROM::default())
+        });
         &INFO
     };
 }
@@ -6437,10 +6188,7 @@ impl DataType for VirtualMachineTicket {
                 FieldInfo::opt("host", Type::String),
                 FieldInfo::opt("port", Type::Int),
                 FieldInfo::opt("sslThumbprint", Type::String),
-                FieldInfo::list(
-                    "certThumbprintList",
-                    Type::Data(VirtualMachineCertThumbprint::INFO),
-                ),
+                FieldInfo::list("certThumbprintList", Type::Data(VirtualMachineCertThumbprint::INFO)),
                 FieldInfo::opt("sslCertificate", Type::String),
                 FieldInfo::opt("url", Type::String),
             ],
@@ -6611,12 +6359,10 @@ pub struct VirtualMachineMksConnection {
 
 impl DataType for VirtualMachineMksConnection {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineMksConnection",
-            Some(VirtualMachineConnection::INFO),
-            &[],
-            || Box::new(VirtualMachineMksConnection::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualMachineMksConnection", Some(VirtualMachineConnection::INFO), &[], || {
+                Box::new(VirtualMachineMksConnection::default())
+            });
         &INFO
     };
 }
@@ -6718,10 +6464,7 @@ impl DataType for VirtualMachineWipeResult {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineWipeResult",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("diskId", Type::Int),
-                FieldInfo::req("shrinkableDiskSpace", Type::Long),
-            ],
+            &[FieldInfo::req("diskId", Type::Int), FieldInfo::req("shrinkableDiskSpace", Type::Long)],
             || Box::new(VirtualMachineWipeResult::default()),
         );
         &INFO
@@ -6813,12 +6556,10 @@ pub struct VirtualMachineDefaultProfileSpec {
 
 impl DataType for VirtualMachineDefaultProfileSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineDefaultProfileSpec",
-            Some(VirtualMachineProfileSpec::INFO),
-            &[],
-            || Box::new(VirtualMachineDefaultProfileSpec::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualMachineDefaultProfileSpec", Some(VirtualMachineProfileSpec::INFO), &[], || {
+                Box::new(VirtualMachineDefaultProfileSpec::default())
+            });
         &INFO
     };
 }
@@ -6871,10 +6612,7 @@ impl DataType for VirtualMachineDefinedProfileSpec {
             &[
                 FieldInfo::req("profileId", Type::String),
                 FieldInfo::opt("replicationSpec", Type::Data(ReplicationSpec::INFO)),
-                FieldInfo::opt(
-                    "profileData",
-                    Type::Data(VirtualMachineProfileRawData::INFO),
-                ),
+                FieldInfo::opt("profileData", Type::Data(VirtualMachineProfileRawData::INFO)),
                 FieldInfo::list("profileParams", Type::Data(KeyValue::INFO)),
             ],
             || Box::new(VirtualMachineDefinedProfileSpec::default()),
@@ -6942,10 +6680,7 @@ impl DataType for VirtualMachineDiskDeviceInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDiskDeviceInfo",
             Some(VirtualMachineTargetInfo::INFO),
-            &[
-                FieldInfo::opt("capacity", Type::Long),
-                FieldInfo::list("vm", Type::Ref),
-            ],
+            &[FieldInfo::opt("capacity", Type::Long), FieldInfo::list("vm", Type::Ref)],
             || Box::new(VirtualMachineDiskDeviceInfo::default()),
         );
         &INFO
@@ -7056,10 +6791,7 @@ impl DataObject for VirtualMachineDynamicPassthroughInfo {
     }
 }
 
-inherit!(
-    VirtualMachineDynamicPassthroughInfo,
-    VirtualMachineTargetInfo
-);
+inherit!(VirtualMachineDynamicPassthroughInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineDynamicPassthroughInfo {}
 
 /// `VirtualMachineEmptyProfileSpec`, since 5.5.
@@ -7071,12 +6803,10 @@ pub struct VirtualMachineEmptyProfileSpec {
 
 impl DataType for VirtualMachineEmptyProfileSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineEmptyProfileSpec",
-            Some(VirtualMachineProfileSpec::INFO),
-            &[],
-            || Box::new(VirtualMachineEmptyProfileSpec::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualMachineEmptyProfileSpec", Some(VirtualMachineProfileSpec::INFO), &[], || {
+                Box::new(VirtualMachineEmptyProfileSpec::default())
+            });
         &INFO
     };
 }
@@ -7115,12 +6845,10 @@ pub struct VirtualMachineFloppyInfo {
 
 impl DataType for VirtualMachineFloppyInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineFloppyInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[],
-            || Box::new(VirtualMachineFloppyInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualMachineFloppyInfo", Some(VirtualMachineTargetInfo::INFO), &[], || {
+                Box::new(VirtualMachineFloppyInfo::default())
+            });
         &INFO
     };
 }
@@ -7164,10 +6892,7 @@ impl DataType for VirtualMachineIdeDiskDeviceInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineIdeDiskDeviceInfo",
             Some(VirtualMachineDiskDeviceInfo::INFO),
-            &[FieldInfo::list(
-                "partitionTable",
-                Type::Data(VirtualMachineIdeDiskDevicePartitionInfo::INFO),
-            )],
+            &[FieldInfo::list("partitionTable", Type::Data(VirtualMachineIdeDiskDevicePartitionInfo::INFO))],
             || Box::new(VirtualMachineIdeDiskDeviceInfo::default()),
         );
         &INFO
@@ -7202,10 +6927,7 @@ impl DataObject for VirtualMachineIdeDiskDeviceInfo {
     }
 }
 
-inherit!(
-    VirtualMachineIdeDiskDeviceInfo,
-    VirtualMachineDiskDeviceInfo
-);
+inherit!(VirtualMachineIdeDiskDeviceInfo, VirtualMachineDiskDeviceInfo);
 impl Extends<VirtualMachineDiskDeviceInfo> for VirtualMachineIdeDiskDeviceInfo {}
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineIdeDiskDeviceInfo {}
 
@@ -7223,10 +6945,7 @@ impl DataType for VirtualMachineIdeDiskDevicePartitionInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineIdeDiskDevicePartitionInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("id", Type::Int),
-                FieldInfo::req("capacity", Type::Int),
-            ],
+            &[FieldInfo::req("id", Type::Int), FieldInfo::req("capacity", Type::Int)],
             || Box::new(VirtualMachineIdeDiskDevicePartitionInfo::default()),
         );
         &INFO
@@ -7273,10 +6992,7 @@ impl DataType for VirtualMachineNetworkInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineNetworkInfo",
             Some(VirtualMachineTargetInfo::INFO),
-            &[
-                FieldInfo::req("network", Type::Data(NetworkSummary::INFO)),
-                FieldInfo::opt("vswitch", Type::String),
-            ],
+            &[FieldInfo::req("network", Type::Data(NetworkSummary::INFO)), FieldInfo::opt("vswitch", Type::String)],
             || Box::new(VirtualMachineNetworkInfo::default()),
         );
         &INFO
@@ -7325,12 +7041,10 @@ pub struct VirtualMachineParallelInfo {
 
 impl DataType for VirtualMachineParallelInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineParallelInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[],
-            || Box::new(VirtualMachineParallelInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualMachineParallelInfo", Some(VirtualMachineTargetInfo::INFO), &[], || {
+                Box::new(VirtualMachineParallelInfo::default())
+            });
         &INFO
     };
 }
@@ -7376,10 +7090,7 @@ impl DataType for VirtualMachinePciPassthroughInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachinePciPassthroughInfo",
             Some(VirtualMachineTargetInfo::INFO),
-            &[
-                FieldInfo::req("pciDevice", Type::Data(HostPciDevice::INFO)),
-                FieldInfo::req("systemId", Type::String),
-            ],
+            &[FieldInfo::req("pciDevice", Type::Data(HostPciDevice::INFO)), FieldInfo::req("systemId", Type::String)],
             || Box::new(VirtualMachinePciPassthroughInfo::default()),
         );
         &INFO
@@ -7468,10 +7179,7 @@ impl DataObject for VirtualMachinePciSharedGpuPassthroughInfo {
     }
 }
 
-inherit!(
-    VirtualMachinePciSharedGpuPassthroughInfo,
-    VirtualMachineTargetInfo
-);
+inherit!(VirtualMachinePciSharedGpuPassthroughInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachinePciSharedGpuPassthroughInfo {}
 
 /// `VirtualMachinePrecisionClockInfo`, since 7.0.0.0.
@@ -7569,14 +7277,8 @@ impl DataType for VirtualMachineRelocateSpec {
                 FieldInfo::opt("diskMoveType", Type::String),
                 FieldInfo::opt("pool", Type::Ref),
                 FieldInfo::opt("host", Type::Ref),
-                FieldInfo::list(
-                    "disk",
-                    Type::Data(VirtualMachineRelocateSpecDiskLocator::INFO),
-                ),
-                FieldInfo::opt(
-                    "transform",
-                    Type::Enum(VirtualMachineRelocateTransformation::INFO),
-                ),
+                FieldInfo::list("disk", Type::Data(VirtualMachineRelocateSpecDiskLocator::INFO)),
+                FieldInfo::opt("transform", Type::Enum(VirtualMachineRelocateTransformation::INFO)),
                 FieldInfo::list("deviceChange", Type::Data(VirtualDeviceConfigSpec::INFO)),
                 FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
                 FieldInfo::opt("cryptoSpec", Type::Data(CryptoSpec::INFO)),
@@ -7666,19 +7368,10 @@ impl DataType for VirtualMachineRelocateSpecDiskLocator {
                 FieldInfo::req("diskId", Type::Int),
                 FieldInfo::req("datastore", Type::Ref),
                 FieldInfo::opt("diskMoveType", Type::String),
-                FieldInfo::opt(
-                    "diskBackingInfo",
-                    Type::Data(VirtualDeviceBackingInfo::INFO),
-                ),
+                FieldInfo::opt("diskBackingInfo", Type::Data(VirtualDeviceBackingInfo::INFO)),
                 FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::opt(
-                    "backing",
-                    Type::Data(VirtualMachineRelocateSpecDiskLocatorBackingSpec::INFO),
-                ),
-                FieldInfo::list(
-                    "filterSpec",
-                    Type::Data(VirtualMachineBaseIndependentFilterSpec::INFO),
-                ),
+                FieldInfo::opt("backing", Type::Data(VirtualMachineRelocateSpecDiskLocatorBackingSpec::INFO)),
+                FieldInfo::list("filterSpec", Type::Data(VirtualMachineBaseIndependentFilterSpec::INFO)),
             ],
             || Box::new(VirtualMachineRelocateSpecDiskLocator::default()),
         );
@@ -7714,10 +7407,7 @@ impl DataObject for VirtualMachineRelocateSpecDiskLocator {
             2 => Slot::Scalar(&mut self.disk_move_type),
             3 => Slot::Poly(&mut self.disk_backing_info),
             4 => Slot::Poly(&mut self.profile),
-            5 => fill!(
-                self.backing,
-                VirtualMachineRelocateSpecDiskLocatorBackingSpec
-            ),
+            5 => fill!(self.backing, VirtualMachineRelocateSpecDiskLocatorBackingSpec),
             6 => Slot::Poly(&mut self.filter_spec),
             _ => Slot::None,
         }
@@ -7741,10 +7431,7 @@ impl DataType for VirtualMachineRelocateSpecDiskLocatorBackingSpec {
             "VirtualMachineRelocateSpecDiskLocatorBackingSpec",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::opt(
-                    "parent",
-                    Type::Data(VirtualMachineRelocateSpecDiskLocatorBackingSpec::INFO),
-                ),
+                FieldInfo::opt("parent", Type::Data(VirtualMachineRelocateSpecDiskLocatorBackingSpec::INFO)),
                 FieldInfo::opt("crypto", Type::Data(CryptoSpec::INFO)),
             ],
             || Box::new(VirtualMachineRelocateSpecDiskLocatorBackingSpec::default()),
@@ -7771,10 +7458,7 @@ impl DataObject for VirtualMachineRelocateSpecDiskLocatorBackingSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(
-                self.parent,
-                VirtualMachineRelocateSpecDiskLocatorBackingSpec
-            ),
+            0 => fill!(self.parent, VirtualMachineRelocateSpecDiskLocatorBackingSpec),
             1 => Slot::Poly(&mut self.crypto),
             _ => Slot::None,
         }
@@ -7870,20 +7554,11 @@ impl DataType for VirtualMachineRuntimeInfo {
             &[
                 FieldInfo::list("device", Type::Data(VirtualMachineDeviceRuntimeInfo::INFO)),
                 FieldInfo::opt("host", Type::Ref),
-                FieldInfo::req(
-                    "connectionState",
-                    Type::Enum(VirtualMachineConnectionState::INFO),
-                ),
+                FieldInfo::req("connectionState", Type::Enum(VirtualMachineConnectionState::INFO)),
                 FieldInfo::req("powerState", Type::Enum(VirtualMachinePowerState::INFO)),
                 FieldInfo::opt("vmFailoverInProgress", Type::Boolean),
-                FieldInfo::opt(
-                    "faultToleranceState",
-                    Type::Enum(VirtualMachineFaultToleranceState::INFO),
-                ),
-                FieldInfo::opt(
-                    "dasVmProtection",
-                    Type::Data(VirtualMachineRuntimeInfoDasProtectionState::INFO),
-                ),
+                FieldInfo::opt("faultToleranceState", Type::Enum(VirtualMachineFaultToleranceState::INFO)),
+                FieldInfo::opt("dasVmProtection", Type::Data(VirtualMachineRuntimeInfoDasProtectionState::INFO)),
                 FieldInfo::req("toolsInstallerMounted", Type::Boolean),
                 FieldInfo::opt("suspendTime", Type::DateTime),
                 FieldInfo::opt("bootTime", Type::DateTime),
@@ -7893,23 +7568,14 @@ impl DataType for VirtualMachineRuntimeInfo {
                 FieldInfo::opt("maxCpuUsage", Type::Int),
                 FieldInfo::opt("maxMemoryUsage", Type::Int),
                 FieldInfo::req("numMksConnections", Type::Int),
-                FieldInfo::opt(
-                    "recordReplayState",
-                    Type::Enum(VirtualMachineRecordReplayState::INFO),
-                ),
+                FieldInfo::opt("recordReplayState", Type::Enum(VirtualMachineRecordReplayState::INFO)),
                 FieldInfo::opt("cleanPowerOff", Type::Boolean),
                 FieldInfo::opt("needSecondaryReason", Type::String),
                 FieldInfo::opt("onlineStandby", Type::Boolean),
                 FieldInfo::opt("minRequiredEVCModeKey", Type::String),
                 FieldInfo::opt("consolidationNeeded", Type::Boolean),
-                FieldInfo::list(
-                    "offlineFeatureRequirement",
-                    Type::Data(VirtualMachineFeatureRequirement::INFO),
-                ),
-                FieldInfo::list(
-                    "featureRequirement",
-                    Type::Data(VirtualMachineFeatureRequirement::INFO),
-                ),
+                FieldInfo::list("offlineFeatureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
+                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
                 FieldInfo::list("featureMask", Type::Data(HostFeatureMask::INFO)),
                 FieldInfo::opt("vFlashCacheAllocation", Type::Long),
                 FieldInfo::opt("paused", Type::Boolean),
@@ -7992,10 +7658,7 @@ impl DataObject for VirtualMachineRuntimeInfo {
             3 => Slot::Scalar(&mut self.power_state),
             4 => Slot::Scalar(&mut self.vm_failover_in_progress),
             5 => Slot::Scalar(&mut self.fault_tolerance_state),
-            6 => fill!(
-                self.das_vm_protection,
-                VirtualMachineRuntimeInfoDasProtectionState
-            ),
+            6 => fill!(self.das_vm_protection, VirtualMachineRuntimeInfoDasProtectionState),
             7 => Slot::Scalar(&mut self.tools_installer_mounted),
             8 => Slot::Scalar(&mut self.suspend_time),
             9 => Slot::Scalar(&mut self.boot_time),
@@ -8138,10 +7801,7 @@ impl DataObject for VirtualMachineScsiDiskDeviceInfo {
     }
 }
 
-inherit!(
-    VirtualMachineScsiDiskDeviceInfo,
-    VirtualMachineDiskDeviceInfo
-);
+inherit!(VirtualMachineScsiDiskDeviceInfo, VirtualMachineDiskDeviceInfo);
 impl Extends<VirtualMachineDiskDeviceInfo> for VirtualMachineScsiDiskDeviceInfo {}
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineScsiDiskDeviceInfo {}
 
@@ -8218,12 +7878,10 @@ pub struct VirtualMachineSerialInfo {
 
 impl DataType for VirtualMachineSerialInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineSerialInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[],
-            || Box::new(VirtualMachineSerialInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualMachineSerialInfo", Some(VirtualMachineTargetInfo::INFO), &[], || {
+                Box::new(VirtualMachineSerialInfo::default())
+            });
         &INFO
     };
 }
@@ -8364,10 +8022,7 @@ impl DataType for VirtualMachineSnapshotTree {
                 FieldInfo::req("state", Type::Enum(VirtualMachinePowerState::INFO)),
                 FieldInfo::req("quiesced", Type::Boolean),
                 FieldInfo::opt("backupManifest", Type::String),
-                FieldInfo::list(
-                    "childSnapshotList",
-                    Type::Data(VirtualMachineSnapshotTree::INFO),
-                ),
+                FieldInfo::list("childSnapshotList", Type::Data(VirtualMachineSnapshotTree::INFO)),
                 FieldInfo::opt("replaySupported", Type::Boolean),
             ],
             || Box::new(VirtualMachineSnapshotTree::default()),
@@ -8427,12 +8082,10 @@ pub struct VirtualMachineSoundInfo {
 
 impl DataType for VirtualMachineSoundInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualMachineSoundInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[],
-            || Box::new(VirtualMachineSoundInfo::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualMachineSoundInfo", Some(VirtualMachineTargetInfo::INFO), &[], || {
+                Box::new(VirtualMachineSoundInfo::default())
+            });
         &INFO
     };
 }
@@ -8483,10 +8136,7 @@ impl DataType for VirtualMachineSriovInfo {
             &[
                 FieldInfo::req("virtualFunction", Type::Boolean),
                 FieldInfo::opt("pnic", Type::String),
-                FieldInfo::opt(
-                    "devicePool",
-                    Type::Data(VirtualMachineSriovDevicePoolInfo::INFO),
-                ),
+                FieldInfo::opt("devicePool", Type::Data(VirtualMachineSriovDevicePoolInfo::INFO)),
             ],
             || Box::new(VirtualMachineSriovInfo::default()),
         );
@@ -8827,10 +8477,7 @@ impl DataType for VirtualMachineQuickStats {
                 FieldInfo::opt("overallCpuReadiness", Type::Int),
                 FieldInfo::opt("guestMemoryUsage", Type::Int),
                 FieldInfo::opt("hostMemoryUsage", Type::Int),
-                FieldInfo::req(
-                    "guestHeartbeatStatus",
-                    Type::Enum(ManagedEntityStatus::INFO),
-                ),
+                FieldInfo::req("guestHeartbeatStatus", Type::Enum(ManagedEntityStatus::INFO)),
                 FieldInfo::opt("distributedCpuEntitlement", Type::Int),
                 FieldInfo::opt("distributedMemoryEntitlement", Type::Int),
                 FieldInfo::opt("staticCpuEntitlement", Type::Int),
@@ -8848,10 +8495,7 @@ impl DataType for VirtualMachineQuickStats {
                 FieldInfo::opt("uptimeSeconds", Type::Int),
                 FieldInfo::opt("ssdSwappedMemory", Type::Long),
                 FieldInfo::opt("activeMemory", Type::Int),
-                FieldInfo::list(
-                    "memoryTierStats",
-                    Type::Data(VirtualMachineQuickStatsMemoryTierStats::INFO),
-                ),
+                FieldInfo::list("memoryTierStats", Type::Data(VirtualMachineQuickStatsMemoryTierStats::INFO)),
             ],
             || Box::new(VirtualMachineQuickStats::default()),
         );
@@ -8941,10 +8585,7 @@ impl DataType for VirtualMachineQuickStatsMemoryTierStats {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineQuickStatsMemoryTierStats",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("memoryTierType", Type::String),
-                FieldInfo::req("readBandwidth", Type::Long),
-            ],
+            &[FieldInfo::req("memoryTierType", Type::String), FieldInfo::req("readBandwidth", Type::Long)],
             || Box::new(VirtualMachineQuickStatsMemoryTierStats::default()),
         );
         &INFO

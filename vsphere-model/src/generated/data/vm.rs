@@ -87,10 +87,7 @@ impl DataType for VmConfigFileQueryFilter {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigFileQueryFilter",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("matchConfigVersion", Type::Int),
-                FieldInfo::opt("encrypted", Type::Boolean),
-            ],
+            &[FieldInfo::list("matchConfigVersion", Type::Int), FieldInfo::opt("encrypted", Type::Boolean)],
             || Box::new(VmConfigFileQueryFilter::default()),
         );
         &INFO
@@ -135,10 +132,7 @@ impl DataType for VmConfigFileQueryFlags {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigFileQueryFlags",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("configVersion", Type::Boolean),
-                FieldInfo::opt("encryption", Type::Boolean),
-            ],
+            &[FieldInfo::req("configVersion", Type::Boolean), FieldInfo::opt("encryption", Type::Boolean)],
             || Box::new(VmConfigFileQueryFlags::default()),
         );
         &INFO
@@ -384,10 +378,9 @@ pub struct VmSnapshotFileQuery {
 
 impl DataType for VmSnapshotFileQuery {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmSnapshotFileQuery", Some(FileQuery::INFO), &[], || {
-                Box::new(VmSnapshotFileQuery::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmSnapshotFileQuery", Some(FileQuery::INFO), &[], || {
+            Box::new(VmSnapshotFileQuery::default())
+        });
         &INFO
     };
 }
@@ -427,9 +420,7 @@ pub struct VmNvramFileQuery {
 impl DataType for VmNvramFileQuery {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmNvramFileQuery", Some(FileQuery::INFO), &[], || {
-                Box::new(VmNvramFileQuery::default())
-            });
+            TypeInfo::new("VmNvramFileQuery", Some(FileQuery::INFO), &[], || Box::new(VmNvramFileQuery::default()));
         &INFO
     };
 }
@@ -468,9 +459,8 @@ pub struct VmLogFileQuery {
 
 impl DataType for VmLogFileQuery {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmLogFileQuery", Some(FileQuery::INFO), &[], || {
-            Box::new(VmLogFileQuery::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmLogFileQuery", Some(FileQuery::INFO), &[], || Box::new(VmLogFileQuery::default()));
         &INFO
     };
 }
@@ -752,9 +742,7 @@ pub struct VmSnapshotFileInfo {
 impl DataType for VmSnapshotFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmSnapshotFileInfo", Some(FileInfo::INFO), &[], || {
-                Box::new(VmSnapshotFileInfo::default())
-            });
+            TypeInfo::new("VmSnapshotFileInfo", Some(FileInfo::INFO), &[], || Box::new(VmSnapshotFileInfo::default()));
         &INFO
     };
 }
@@ -793,9 +781,8 @@ pub struct VmNvramFileInfo {
 
 impl DataType for VmNvramFileInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmNvramFileInfo", Some(FileInfo::INFO), &[], || {
-            Box::new(VmNvramFileInfo::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmNvramFileInfo", Some(FileInfo::INFO), &[], || Box::new(VmNvramFileInfo::default()));
         &INFO
     };
 }
@@ -834,9 +821,8 @@ pub struct VmLogFileInfo {
 
 impl DataType for VmLogFileInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmLogFileInfo", Some(FileInfo::INFO), &[], || {
-            Box::new(VmLogFileInfo::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmLogFileInfo", Some(FileInfo::INFO), &[], || Box::new(VmLogFileInfo::default()));
         &INFO
     };
 }
@@ -875,12 +861,9 @@ pub struct VmPortGroupProfile {
 
 impl DataType for VmPortGroupProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmPortGroupProfile",
-            Some(PortGroupProfile::INFO),
-            &[],
-            || Box::new(VmPortGroupProfile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmPortGroupProfile", Some(PortGroupProfile::INFO), &[], || {
+            Box::new(VmPortGroupProfile::default())
+        });
         &INFO
     };
 }
@@ -1077,9 +1060,7 @@ pub struct VmPlacementPolicy {}
 impl DataType for VmPlacementPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmPlacementPolicy", Some(DynamicData::INFO), &[], || {
-                Box::new(VmPlacementPolicy::default())
-            });
+            TypeInfo::new("VmPlacementPolicy", Some(DynamicData::INFO), &[], || Box::new(VmPlacementPolicy::default()));
         &INFO
     };
 }

@@ -116,10 +116,7 @@ impl DataType for VmfsDatastoreSingleExtentOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreSingleExtentOption",
             Some(VmfsDatastoreBaseOption::INFO),
-            &[FieldInfo::req(
-                "vmfsExtent",
-                Type::Data(HostDiskPartitionBlockRange::INFO),
-            )],
+            &[FieldInfo::req("vmfsExtent", Type::Data(HostDiskPartitionBlockRange::INFO))],
             || Box::new(VmfsDatastoreSingleExtentOption::default()),
         );
         &INFO
@@ -166,12 +163,10 @@ pub struct VmfsDatastoreAllExtentOption {
 
 impl DataType for VmfsDatastoreAllExtentOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmfsDatastoreAllExtentOption",
-            Some(VmfsDatastoreSingleExtentOption::INFO),
-            &[],
-            || Box::new(VmfsDatastoreAllExtentOption::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmfsDatastoreAllExtentOption", Some(VmfsDatastoreSingleExtentOption::INFO), &[], || {
+                Box::new(VmfsDatastoreAllExtentOption::default())
+            });
         &INFO
     };
 }
@@ -198,10 +193,7 @@ impl DataObject for VmfsDatastoreAllExtentOption {
     }
 }
 
-inherit!(
-    VmfsDatastoreAllExtentOption,
-    VmfsDatastoreSingleExtentOption
-);
+inherit!(VmfsDatastoreAllExtentOption, VmfsDatastoreSingleExtentOption);
 impl Extends<VmfsDatastoreSingleExtentOption> for VmfsDatastoreAllExtentOption {}
 impl Extends<VmfsDatastoreBaseOption> for VmfsDatastoreAllExtentOption {}
 
@@ -219,10 +211,7 @@ impl DataType for VmfsDatastoreMultipleExtentOption {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreMultipleExtentOption",
             Some(VmfsDatastoreBaseOption::INFO),
-            &[FieldInfo::list_req(
-                "vmfsExtent",
-                Type::Data(HostDiskPartitionBlockRange::INFO),
-            )],
+            &[FieldInfo::list_req("vmfsExtent", Type::Data(HostDiskPartitionBlockRange::INFO))],
             || Box::new(VmfsDatastoreMultipleExtentOption::default()),
         );
         &INFO

@@ -95,10 +95,7 @@ impl DataObject for VsanUpgradeSystemHostsDisconnectedIssue {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemHostsDisconnectedIssue,
-    VsanUpgradeSystemPreflightCheckIssue
-);
+inherit!(VsanUpgradeSystemHostsDisconnectedIssue, VsanUpgradeSystemPreflightCheckIssue);
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemHostsDisconnectedIssue {}
 
 /// `VsanUpgradeSystemMissingHostsInClusterIssue`, since 6.0.
@@ -150,10 +147,7 @@ impl DataObject for VsanUpgradeSystemMissingHostsInClusterIssue {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemMissingHostsInClusterIssue,
-    VsanUpgradeSystemPreflightCheckIssue
-);
+inherit!(VsanUpgradeSystemMissingHostsInClusterIssue, VsanUpgradeSystemPreflightCheckIssue);
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemMissingHostsInClusterIssue {}
 
 /// `VsanUpgradeSystemRogueHostsInClusterIssue`, since 6.0.
@@ -205,10 +199,7 @@ impl DataObject for VsanUpgradeSystemRogueHostsInClusterIssue {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemRogueHostsInClusterIssue,
-    VsanUpgradeSystemPreflightCheckIssue
-);
+inherit!(VsanUpgradeSystemRogueHostsInClusterIssue, VsanUpgradeSystemPreflightCheckIssue);
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemRogueHostsInClusterIssue {}
 
 /// `VsanUpgradeSystemWrongEsxVersionIssue`, since 6.0.
@@ -260,10 +251,7 @@ impl DataObject for VsanUpgradeSystemWrongEsxVersionIssue {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemWrongEsxVersionIssue,
-    VsanUpgradeSystemPreflightCheckIssue
-);
+inherit!(VsanUpgradeSystemWrongEsxVersionIssue, VsanUpgradeSystemPreflightCheckIssue);
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemWrongEsxVersionIssue {}
 
 /// `VsanUpgradeSystemAutoClaimEnabledOnHostsIssue`, since 6.0.
@@ -315,14 +303,8 @@ impl DataObject for VsanUpgradeSystemAutoClaimEnabledOnHostsIssue {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemAutoClaimEnabledOnHostsIssue,
-    VsanUpgradeSystemPreflightCheckIssue
-);
-impl Extends<VsanUpgradeSystemPreflightCheckIssue>
-    for VsanUpgradeSystemAutoClaimEnabledOnHostsIssue
-{
-}
+inherit!(VsanUpgradeSystemAutoClaimEnabledOnHostsIssue, VsanUpgradeSystemPreflightCheckIssue);
+impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemAutoClaimEnabledOnHostsIssue {}
 
 /// `VsanUpgradeSystemAPIBrokenIssue`, since 6.0.
 #[derive(Clone, Default, PartialEq)]
@@ -373,10 +355,7 @@ impl DataObject for VsanUpgradeSystemAPIBrokenIssue {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemAPIBrokenIssue,
-    VsanUpgradeSystemPreflightCheckIssue
-);
+inherit!(VsanUpgradeSystemAPIBrokenIssue, VsanUpgradeSystemPreflightCheckIssue);
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemAPIBrokenIssue {}
 
 /// `VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue`, since 6.0.
@@ -428,14 +407,8 @@ impl DataObject for VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue,
-    VsanUpgradeSystemPreflightCheckIssue
-);
-impl Extends<VsanUpgradeSystemPreflightCheckIssue>
-    for VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue
-{
-}
+inherit!(VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue, VsanUpgradeSystemPreflightCheckIssue);
+impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue {}
 
 /// `VsanUpgradeSystemNotEnoughFreeCapacityIssue`, since 6.0.
 #[derive(Clone, Default, PartialEq)]
@@ -451,10 +424,7 @@ impl DataType for VsanUpgradeSystemNotEnoughFreeCapacityIssue {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemNotEnoughFreeCapacityIssue",
             Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::req(
-                "reducedRedundancyUpgradePossible",
-                Type::Boolean,
-            )],
+            &[FieldInfo::req("reducedRedundancyUpgradePossible", Type::Boolean)],
             || Box::new(VsanUpgradeSystemNotEnoughFreeCapacityIssue::default()),
         );
         &INFO
@@ -489,10 +459,7 @@ impl DataObject for VsanUpgradeSystemNotEnoughFreeCapacityIssue {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemNotEnoughFreeCapacityIssue,
-    VsanUpgradeSystemPreflightCheckIssue
-);
+inherit!(VsanUpgradeSystemNotEnoughFreeCapacityIssue, VsanUpgradeSystemPreflightCheckIssue);
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemNotEnoughFreeCapacityIssue {}
 
 /// `VsanUpgradeSystemNetworkPartitionInfo`, since 6.0.
@@ -550,10 +517,7 @@ impl DataType for VsanUpgradeSystemNetworkPartitionIssue {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemNetworkPartitionIssue",
             Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::list_req(
-                "partitions",
-                Type::Data(VsanUpgradeSystemNetworkPartitionInfo::INFO),
-            )],
+            &[FieldInfo::list_req("partitions", Type::Data(VsanUpgradeSystemNetworkPartitionInfo::INFO))],
             || Box::new(VsanUpgradeSystemNetworkPartitionIssue::default()),
         );
         &INFO
@@ -588,10 +552,7 @@ impl DataObject for VsanUpgradeSystemNetworkPartitionIssue {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemNetworkPartitionIssue,
-    VsanUpgradeSystemPreflightCheckIssue
-);
+inherit!(VsanUpgradeSystemNetworkPartitionIssue, VsanUpgradeSystemPreflightCheckIssue);
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemNetworkPartitionIssue {}
 
 /// `VsanUpgradeSystemPreflightCheckResult`, since 6.0.
@@ -609,14 +570,8 @@ impl DataType for VsanUpgradeSystemPreflightCheckResult {
             "VsanUpgradeSystemPreflightCheckResult",
             Some(DynamicData::INFO),
             &[
-                FieldInfo::list(
-                    "issues",
-                    Type::Data(VsanUpgradeSystemPreflightCheckIssue::INFO),
-                ),
-                FieldInfo::opt(
-                    "diskMappingToRestore",
-                    Type::Data(VsanHostDiskMapping::INFO),
-                ),
+                FieldInfo::list("issues", Type::Data(VsanUpgradeSystemPreflightCheckIssue::INFO)),
+                FieldInfo::opt("diskMappingToRestore", Type::Data(VsanHostDiskMapping::INFO)),
             ],
             || Box::new(VsanUpgradeSystemPreflightCheckResult::default()),
         );
@@ -765,10 +720,7 @@ impl DataObject for VsanUpgradeSystemUpgradeHistoryDiskGroupOp {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemUpgradeHistoryDiskGroupOp,
-    VsanUpgradeSystemUpgradeHistoryItem
-);
+inherit!(VsanUpgradeSystemUpgradeHistoryDiskGroupOp, VsanUpgradeSystemUpgradeHistoryItem);
 impl Extends<VsanUpgradeSystemUpgradeHistoryItem> for VsanUpgradeSystemUpgradeHistoryDiskGroupOp {}
 
 /// `VsanUpgradeSystemUpgradeHistoryPreflightFail`, since 6.0.
@@ -785,10 +737,7 @@ impl DataType for VsanUpgradeSystemUpgradeHistoryPreflightFail {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemUpgradeHistoryPreflightFail",
             Some(VsanUpgradeSystemUpgradeHistoryItem::INFO),
-            &[FieldInfo::req(
-                "preflightResult",
-                Type::Data(VsanUpgradeSystemPreflightCheckResult::INFO),
-            )],
+            &[FieldInfo::req("preflightResult", Type::Data(VsanUpgradeSystemPreflightCheckResult::INFO))],
             || Box::new(VsanUpgradeSystemUpgradeHistoryPreflightFail::default()),
         );
         &INFO
@@ -823,10 +772,7 @@ impl DataObject for VsanUpgradeSystemUpgradeHistoryPreflightFail {
     }
 }
 
-inherit!(
-    VsanUpgradeSystemUpgradeHistoryPreflightFail,
-    VsanUpgradeSystemUpgradeHistoryItem
-);
+inherit!(VsanUpgradeSystemUpgradeHistoryPreflightFail, VsanUpgradeSystemUpgradeHistoryItem);
 impl Extends<VsanUpgradeSystemUpgradeHistoryItem> for VsanUpgradeSystemUpgradeHistoryPreflightFail {}
 
 /// `VsanUpgradeSystemUpgradeStatus`, since 6.0.
@@ -851,10 +797,7 @@ impl DataType for VsanUpgradeSystemUpgradeStatus {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("inProgress", Type::Boolean),
-                FieldInfo::list(
-                    "history",
-                    Type::Data(VsanUpgradeSystemUpgradeHistoryItem::INFO),
-                ),
+                FieldInfo::list("history", Type::Data(VsanUpgradeSystemUpgradeHistoryItem::INFO)),
                 FieldInfo::opt("aborted", Type::Boolean),
                 FieldInfo::opt("completed", Type::Boolean),
                 FieldInfo::opt("progress", Type::Int),
@@ -1051,10 +994,7 @@ impl DataType for VsanPolicyChangeBatch {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanPolicyChangeBatch",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("uuid", Type::String),
-                FieldInfo::opt("policy", Type::String),
-            ],
+            &[FieldInfo::list("uuid", Type::String), FieldInfo::opt("policy", Type::String)],
             || Box::new(VsanPolicyChangeBatch::default()),
         );
         &INFO
@@ -1099,10 +1039,7 @@ impl DataType for VsanNewPolicyBatch {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanNewPolicyBatch",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("size", Type::Long),
-                FieldInfo::opt("policy", Type::String),
-            ],
+            &[FieldInfo::list("size", Type::Long), FieldInfo::opt("policy", Type::String)],
             || Box::new(VsanNewPolicyBatch::default()),
         );
         &INFO
@@ -1153,10 +1090,7 @@ impl DataType for VsanClusterConfigInfo {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt(
-                    "defaultConfig",
-                    Type::Data(VsanClusterConfigInfoHostDefaultInfo::INFO),
-                ),
+                FieldInfo::opt("defaultConfig", Type::Data(VsanClusterConfigInfoHostDefaultInfo::INFO)),
                 FieldInfo::opt("vsanEsaEnabled", Type::Boolean),
                 FieldInfo::opt("vsanCyberRecoveryEnabled", Type::Boolean),
             ],
@@ -1411,10 +1345,7 @@ impl DataType for VsanHostClusterStatusState {
             Some(DynamicData::INFO),
             &[
                 FieldInfo::req("state", Type::String),
-                FieldInfo::opt(
-                    "completion",
-                    Type::Data(VsanHostClusterStatusStateCompletionEstimate::INFO),
-                ),
+                FieldInfo::opt("completion", Type::Data(VsanHostClusterStatusStateCompletionEstimate::INFO)),
             ],
             || Box::new(VsanHostClusterStatusState::default()),
         );
@@ -1441,10 +1372,7 @@ impl DataObject for VsanHostClusterStatusState {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.state),
-            1 => fill!(
-                self.completion,
-                VsanHostClusterStatusStateCompletionEstimate
-            ),
+            1 => fill!(self.completion, VsanHostClusterStatusStateCompletionEstimate),
             _ => Slot::None,
         }
     }
@@ -1466,10 +1394,7 @@ impl DataType for VsanHostClusterStatusStateCompletionEstimate {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostClusterStatusStateCompletionEstimate",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("completeTime", Type::DateTime),
-                FieldInfo::opt("percentComplete", Type::Int),
-            ],
+            &[FieldInfo::opt("completeTime", Type::DateTime), FieldInfo::opt("percentComplete", Type::Int)],
             || Box::new(VsanHostClusterStatusStateCompletionEstimate::default()),
         );
         &INFO
@@ -1529,18 +1454,9 @@ impl DataType for VsanHostConfigInfo {
             &[
                 FieldInfo::opt("enabled", Type::Boolean),
                 FieldInfo::opt("hostSystem", Type::Ref),
-                FieldInfo::opt(
-                    "clusterInfo",
-                    Type::Data(VsanHostConfigInfoClusterInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "storageInfo",
-                    Type::Data(VsanHostConfigInfoStorageInfo::INFO),
-                ),
-                FieldInfo::opt(
-                    "networkInfo",
-                    Type::Data(VsanHostConfigInfoNetworkInfo::INFO),
-                ),
+                FieldInfo::opt("clusterInfo", Type::Data(VsanHostConfigInfoClusterInfo::INFO)),
+                FieldInfo::opt("storageInfo", Type::Data(VsanHostConfigInfoStorageInfo::INFO)),
+                FieldInfo::opt("networkInfo", Type::Data(VsanHostConfigInfoNetworkInfo::INFO)),
                 FieldInfo::opt("faultDomainInfo", Type::Data(VsanHostFaultDomainInfo::INFO)),
                 FieldInfo::opt("vsanEsaEnabled", Type::Boolean),
                 FieldInfo::opt("vsanCyberRecoveryEnabled", Type::Boolean),
@@ -1671,10 +1587,7 @@ impl DataType for VsanHostConfigInfoClusterInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostConfigInfoClusterInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("nodeUuid", Type::String),
-            ],
+            &[FieldInfo::opt("uuid", Type::String), FieldInfo::opt("nodeUuid", Type::String)],
             || Box::new(VsanHostConfigInfoClusterInfo::default()),
         );
         &INFO
@@ -1717,10 +1630,7 @@ impl DataType for VsanHostConfigInfoNetworkInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostConfigInfoNetworkInfo",
             Some(DynamicData::INFO),
-            &[FieldInfo::list(
-                "port",
-                Type::Data(VsanHostConfigInfoNetworkInfoPortConfig::INFO),
-            )],
+            &[FieldInfo::list("port", Type::Data(VsanHostConfigInfoNetworkInfoPortConfig::INFO))],
             || Box::new(VsanHostConfigInfoNetworkInfo::default()),
         );
         &INFO
@@ -1763,10 +1673,7 @@ impl DataType for VsanHostConfigInfoNetworkInfoPortConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostConfigInfoNetworkInfoPortConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("ipConfig", Type::Data(VsanHostIpConfig::INFO)),
-                FieldInfo::req("device", Type::String),
-            ],
+            &[FieldInfo::opt("ipConfig", Type::Data(VsanHostIpConfig::INFO)), FieldInfo::req("device", Type::String)],
             || Box::new(VsanHostConfigInfoNetworkInfoPortConfig::default()),
         );
         &INFO
@@ -2114,10 +2021,7 @@ impl DataType for VsanHostIpConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostIpConfig",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("upstreamIpAddress", Type::String),
-                FieldInfo::req("downstreamIpAddress", Type::String),
-            ],
+            &[FieldInfo::req("upstreamIpAddress", Type::String), FieldInfo::req("downstreamIpAddress", Type::String)],
             || Box::new(VsanHostIpConfig::default()),
         );
         &INFO
@@ -2162,10 +2066,7 @@ impl DataType for VsanHostMembershipInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostMembershipInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("nodeUuid", Type::String),
-                FieldInfo::req("hostname", Type::String),
-            ],
+            &[FieldInfo::req("nodeUuid", Type::String), FieldInfo::req("hostname", Type::String)],
             || Box::new(VsanHostMembershipInfo::default()),
         );
         &INFO
@@ -2210,10 +2111,7 @@ impl DataType for VsanHostVsanDiskInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostVsanDiskInfo",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vsanUuid", Type::String),
-                FieldInfo::req("formatVersion", Type::Int),
-            ],
+            &[FieldInfo::req("vsanUuid", Type::String), FieldInfo::req("formatVersion", Type::Int)],
             || Box::new(VsanHostVsanDiskInfo::default()),
         );
         &INFO
@@ -2311,10 +2209,7 @@ impl DataType for VsanHostRuntimeInfoDiskIssue {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostRuntimeInfoDiskIssue",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("diskId", Type::String),
-                FieldInfo::req("issue", Type::String),
-            ],
+            &[FieldInfo::req("diskId", Type::String), FieldInfo::req("issue", Type::String)],
             || Box::new(VsanHostRuntimeInfoDiskIssue::default()),
         );
         &INFO
@@ -2361,10 +2256,7 @@ impl DataType for VsanDatastoreInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanDatastoreInfo",
             Some(DatastoreInfo::INFO),
-            &[
-                FieldInfo::opt("membershipUuid", Type::String),
-                FieldInfo::opt("accessGenNo", Type::Int),
-            ],
+            &[FieldInfo::opt("membershipUuid", Type::String), FieldInfo::opt("accessGenNo", Type::Int)],
             || Box::new(VsanDatastoreInfo::default()),
         );
         &INFO

@@ -20,10 +20,7 @@ impl DataType for WaitOptions {
         static INFO: TypeInfo = TypeInfo::new(
             "WaitOptions",
             Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("maxWaitSeconds", Type::Int),
-                FieldInfo::opt("maxObjectUpdates", Type::Int),
-            ],
+            &[FieldInfo::opt("maxWaitSeconds", Type::Int), FieldInfo::opt("maxObjectUpdates", Type::Int)],
             || Box::new(WaitOptions::default()),
         );
         &INFO
@@ -70,10 +67,7 @@ impl DataType for WinNetBIOSConfigInfo {
         static INFO: TypeInfo = TypeInfo::new(
             "WinNetBIOSConfigInfo",
             Some(NetBIOSConfigInfo::INFO),
-            &[
-                FieldInfo::req("primaryWINS", Type::String),
-                FieldInfo::opt("secondaryWINS", Type::String),
-            ],
+            &[FieldInfo::req("primaryWINS", Type::String), FieldInfo::opt("secondaryWINS", Type::String)],
             || Box::new(WinNetBIOSConfigInfo::default()),
         );
         &INFO

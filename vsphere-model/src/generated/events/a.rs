@@ -22,10 +22,7 @@ impl DataType for AccountCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "AccountCreatedEvent",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("spec", Type::Data(HostAccountSpec::INFO)),
-                FieldInfo::req("group", Type::Boolean),
-            ],
+            &[FieldInfo::req("spec", Type::Data(HostAccountSpec::INFO)), FieldInfo::req("group", Type::Boolean)],
             || Box::new(AccountCreatedEvent::default()),
         );
         &INFO
@@ -82,10 +79,7 @@ impl DataType for AccountRemovedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "AccountRemovedEvent",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("account", Type::String),
-                FieldInfo::req("group", Type::Boolean),
-            ],
+            &[FieldInfo::req("account", Type::String), FieldInfo::req("group", Type::Boolean)],
             || Box::new(AccountRemovedEvent::default()),
         );
         &INFO
@@ -200,12 +194,9 @@ pub struct AdminPasswordNotChangedEvent {
 
 impl DataType for AdminPasswordNotChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "AdminPasswordNotChangedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(AdminPasswordNotChangedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("AdminPasswordNotChangedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(AdminPasswordNotChangedEvent::default())
+        });
         &INFO
     };
 }
@@ -250,10 +241,7 @@ impl DataType for AlarmEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmEvent",
             Some(Event::INFO),
-            &[FieldInfo::req(
-                "alarm",
-                Type::Data(AlarmEventArgument::INFO),
-            )],
+            &[FieldInfo::req("alarm", Type::Data(AlarmEventArgument::INFO))],
             || Box::new(AlarmEvent::default()),
         );
         &INFO
@@ -368,10 +356,7 @@ impl DataType for AlarmRemovedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmRemovedEvent",
             Some(AlarmEvent::INFO),
-            &[FieldInfo::req(
-                "entity",
-                Type::Data(ManagedEntityEventArgument::INFO),
-            )],
+            &[FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO))],
             || Box::new(AlarmRemovedEvent::default()),
         );
         &INFO
@@ -549,10 +534,7 @@ impl DataType for AlarmSnmpCompletedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmSnmpCompletedEvent",
             Some(AlarmEvent::INFO),
-            &[FieldInfo::req(
-                "entity",
-                Type::Data(ManagedEntityEventArgument::INFO),
-            )],
+            &[FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO))],
             || Box::new(AlarmSnmpCompletedEvent::default()),
         );
         &INFO
@@ -730,12 +712,9 @@ pub struct AllVirtualMachinesLicensedEvent {
 
 impl DataType for AllVirtualMachinesLicensedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "AllVirtualMachinesLicensedEvent",
-            Some(LicenseEvent::INFO),
-            &[],
-            || Box::new(AllVirtualMachinesLicensedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("AllVirtualMachinesLicensedEvent", Some(LicenseEvent::INFO), &[], || {
+            Box::new(AllVirtualMachinesLicensedEvent::default())
+        });
         &INFO
     };
 }
@@ -775,12 +754,10 @@ pub struct AlreadyAuthenticatedSessionEvent {
 
 impl DataType for AlreadyAuthenticatedSessionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "AlreadyAuthenticatedSessionEvent",
-            Some(SessionEvent::INFO),
-            &[],
-            || Box::new(AlreadyAuthenticatedSessionEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("AlreadyAuthenticatedSessionEvent", Some(SessionEvent::INFO), &[], || {
+                Box::new(AlreadyAuthenticatedSessionEvent::default())
+            });
         &INFO
     };
 }
@@ -820,9 +797,8 @@ pub struct AuthorizationEvent {
 
 impl DataType for AuthorizationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("AuthorizationEvent", Some(Event::INFO), &[], || {
-            Box::new(AuthorizationEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("AuthorizationEvent", Some(Event::INFO), &[], || Box::new(AuthorizationEvent::default()));
         &INFO
     };
 }
@@ -1051,10 +1027,7 @@ impl DataType for AlarmCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmCreatedEvent",
             Some(AlarmEvent::INFO),
-            &[FieldInfo::req(
-                "entity",
-                Type::Data(ManagedEntityEventArgument::INFO),
-            )],
+            &[FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO))],
             || Box::new(AlarmCreatedEvent::default()),
         );
         &INFO

@@ -15,12 +15,9 @@ pub struct CanceledHostOperationEvent {
 
 impl DataType for CanceledHostOperationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CanceledHostOperationEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(CanceledHostOperationEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CanceledHostOperationEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(CanceledHostOperationEvent::default())
+        });
         &INFO
     };
 }
@@ -60,9 +57,8 @@ pub struct ClusterEvent {
 
 impl DataType for ClusterEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ClusterEvent", Some(Event::INFO), &[], || {
-            Box::new(ClusterEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("ClusterEvent", Some(Event::INFO), &[], || Box::new(ClusterEvent::default()));
         &INFO
     };
 }
@@ -101,12 +97,9 @@ pub struct ClusterOvercommittedEvent {
 
 impl DataType for ClusterOvercommittedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ClusterOvercommittedEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(ClusterOvercommittedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ClusterOvercommittedEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(ClusterOvercommittedEvent::default())
+        });
         &INFO
     };
 }
@@ -151,10 +144,7 @@ impl DataType for ClusterReconfiguredEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterReconfiguredEvent",
             Some(ClusterEvent::INFO),
-            &[FieldInfo::opt(
-                "configChanges",
-                Type::Data(ChangesInfoEventArgument::INFO),
-            )],
+            &[FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO))],
             || Box::new(ClusterReconfiguredEvent::default()),
         );
         &INFO
@@ -212,10 +202,7 @@ impl DataType for ClusterStatusChangedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterStatusChangedEvent",
             Some(ClusterEvent::INFO),
-            &[
-                FieldInfo::req("oldStatus", Type::String),
-                FieldInfo::req("newStatus", Type::String),
-            ],
+            &[FieldInfo::req("oldStatus", Type::String), FieldInfo::req("newStatus", Type::String)],
             || Box::new(ClusterStatusChangedEvent::default()),
         );
         &INFO
@@ -265,9 +252,8 @@ pub struct CustomFieldEvent {
 
 impl DataType for CustomFieldEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CustomFieldEvent", Some(Event::INFO), &[], || {
-            Box::new(CustomFieldEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomFieldEvent", Some(Event::INFO), &[], || Box::new(CustomFieldEvent::default()));
         &INFO
     };
 }
@@ -488,12 +474,10 @@ pub struct CustomizationLinuxIdentityFailed {
 
 impl DataType for CustomizationLinuxIdentityFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationLinuxIdentityFailed",
-            Some(CustomizationFailed::INFO),
-            &[],
-            || Box::new(CustomizationLinuxIdentityFailed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationLinuxIdentityFailed", Some(CustomizationFailed::INFO), &[], || {
+                Box::new(CustomizationLinuxIdentityFailed::default())
+            });
         &INFO
     };
 }
@@ -535,12 +519,10 @@ pub struct CustomizationNetworkSetupFailed {
 
 impl DataType for CustomizationNetworkSetupFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationNetworkSetupFailed",
-            Some(CustomizationFailed::INFO),
-            &[],
-            || Box::new(CustomizationNetworkSetupFailed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationNetworkSetupFailed", Some(CustomizationFailed::INFO), &[], || {
+                Box::new(CustomizationNetworkSetupFailed::default())
+            });
         &INFO
     };
 }
@@ -582,12 +564,9 @@ pub struct CustomizationStartedEvent {
 
 impl DataType for CustomizationStartedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationStartedEvent",
-            Some(CustomizationEvent::INFO),
-            &[],
-            || Box::new(CustomizationStartedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CustomizationStartedEvent", Some(CustomizationEvent::INFO), &[], || {
+            Box::new(CustomizationStartedEvent::default())
+        });
         &INFO
     };
 }
@@ -628,12 +607,9 @@ pub struct CustomizationSucceeded {
 
 impl DataType for CustomizationSucceeded {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationSucceeded",
-            Some(CustomizationEvent::INFO),
-            &[],
-            || Box::new(CustomizationSucceeded::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CustomizationSucceeded", Some(CustomizationEvent::INFO), &[], || {
+            Box::new(CustomizationSucceeded::default())
+        });
         &INFO
     };
 }
@@ -681,10 +657,7 @@ impl DataType for CustomizationSysprepFailed {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationSysprepFailed",
             Some(CustomizationFailed::INFO),
-            &[
-                FieldInfo::req("sysprepVersion", Type::String),
-                FieldInfo::req("systemVersion", Type::String),
-            ],
+            &[FieldInfo::req("sysprepVersion", Type::String), FieldInfo::req("systemVersion", Type::String)],
             || Box::new(CustomizationSysprepFailed::default()),
         );
         &INFO
@@ -736,12 +709,10 @@ pub struct CustomizationUnknownFailure {
 
 impl DataType for CustomizationUnknownFailure {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationUnknownFailure",
-            Some(CustomizationFailed::INFO),
-            &[],
-            || Box::new(CustomizationUnknownFailure::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomizationUnknownFailure", Some(CustomizationFailed::INFO), &[], || {
+                Box::new(CustomizationUnknownFailure::default())
+            });
         &INFO
     };
 }
@@ -788,10 +759,7 @@ impl DataType for ClusterComplianceCheckedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComplianceCheckedEvent",
             Some(ClusterEvent::INFO),
-            &[FieldInfo::req(
-                "profile",
-                Type::Data(ProfileEventArgument::INFO),
-            )],
+            &[FieldInfo::req("profile", Type::Data(ProfileEventArgument::INFO))],
             || Box::new(ClusterComplianceCheckedEvent::default()),
         );
         &INFO
@@ -844,10 +812,7 @@ impl DataType for ClusterCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterCreatedEvent",
             Some(ClusterEvent::INFO),
-            &[FieldInfo::req(
-                "parent",
-                Type::Data(FolderEventArgument::INFO),
-            )],
+            &[FieldInfo::req("parent", Type::Data(FolderEventArgument::INFO))],
             || Box::new(ClusterCreatedEvent::default()),
         );
         &INFO
@@ -895,12 +860,9 @@ pub struct ClusterDestroyedEvent {
 
 impl DataType for ClusterDestroyedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ClusterDestroyedEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(ClusterDestroyedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ClusterDestroyedEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(ClusterDestroyedEvent::default())
+        });
         &INFO
     };
 }
@@ -947,10 +909,7 @@ impl DataType for CustomFieldDefEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomFieldDefEvent",
             Some(CustomFieldEvent::INFO),
-            &[
-                FieldInfo::req("fieldKey", Type::Int),
-                FieldInfo::req("name", Type::String),
-            ],
+            &[FieldInfo::req("fieldKey", Type::Int), FieldInfo::req("name", Type::String)],
             || Box::new(CustomFieldDefEvent::default()),
         );
         &INFO
@@ -1000,12 +959,10 @@ pub struct CustomFieldDefRemovedEvent {
 
 impl DataType for CustomFieldDefRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomFieldDefRemovedEvent",
-            Some(CustomFieldDefEvent::INFO),
-            &[],
-            || Box::new(CustomFieldDefRemovedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CustomFieldDefRemovedEvent", Some(CustomFieldDefEvent::INFO), &[], || {
+                Box::new(CustomFieldDefRemovedEvent::default())
+            });
         &INFO
     };
 }
@@ -1100,12 +1057,9 @@ pub struct CustomFieldDefAddedEvent {
 
 impl DataType for CustomFieldDefAddedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomFieldDefAddedEvent",
-            Some(CustomFieldDefEvent::INFO),
-            &[],
-            || Box::new(CustomFieldDefAddedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CustomFieldDefAddedEvent", Some(CustomFieldDefEvent::INFO), &[], || {
+            Box::new(CustomFieldDefAddedEvent::default())
+        });
         &INFO
     };
 }

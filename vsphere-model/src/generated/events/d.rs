@@ -20,9 +20,8 @@ pub struct DVPortgroupEvent {
 
 impl DataType for DVPortgroupEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DVPortgroupEvent", Some(Event::INFO), &[], || {
-            Box::new(DVPortgroupEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DVPortgroupEvent", Some(Event::INFO), &[], || Box::new(DVPortgroupEvent::default()));
         &INFO
     };
 }
@@ -131,10 +130,7 @@ impl DataType for DVPortgroupRenamedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupRenamedEvent",
             Some(DVPortgroupEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(DVPortgroupRenamedEvent::default()),
         );
         &INFO
@@ -184,12 +180,10 @@ pub struct DasAdmissionControlDisabledEvent {
 
 impl DataType for DasAdmissionControlDisabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DasAdmissionControlDisabledEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DasAdmissionControlDisabledEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DasAdmissionControlDisabledEvent", Some(ClusterEvent::INFO), &[], || {
+                Box::new(DasAdmissionControlDisabledEvent::default())
+            });
         &INFO
     };
 }
@@ -229,12 +223,9 @@ pub struct DasAdmissionControlEnabledEvent {
 
 impl DataType for DasAdmissionControlEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DasAdmissionControlEnabledEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DasAdmissionControlEnabledEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DasAdmissionControlEnabledEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DasAdmissionControlEnabledEvent::default())
+        });
         &INFO
     };
 }
@@ -274,10 +265,9 @@ pub struct DasAgentFoundEvent {
 
 impl DataType for DasAgentFoundEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DasAgentFoundEvent", Some(ClusterEvent::INFO), &[], || {
-                Box::new(DasAgentFoundEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DasAgentFoundEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DasAgentFoundEvent::default())
+        });
         &INFO
     };
 }
@@ -317,12 +307,9 @@ pub struct DasAgentUnavailableEvent {
 
 impl DataType for DasAgentUnavailableEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DasAgentUnavailableEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DasAgentUnavailableEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DasAgentUnavailableEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DasAgentUnavailableEvent::default())
+        });
         &INFO
     };
 }
@@ -362,12 +349,9 @@ pub struct DasClusterIsolatedEvent {
 
 impl DataType for DasClusterIsolatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DasClusterIsolatedEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DasClusterIsolatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DasClusterIsolatedEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DasClusterIsolatedEvent::default())
+        });
         &INFO
     };
 }
@@ -408,9 +392,7 @@ pub struct DasDisabledEvent {
 impl DataType for DasDisabledEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DasDisabledEvent", Some(ClusterEvent::INFO), &[], || {
-                Box::new(DasDisabledEvent::default())
-            });
+            TypeInfo::new("DasDisabledEvent", Some(ClusterEvent::INFO), &[], || Box::new(DasDisabledEvent::default()));
         &INFO
     };
 }
@@ -451,9 +433,7 @@ pub struct DasEnabledEvent {
 impl DataType for DasEnabledEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DasEnabledEvent", Some(ClusterEvent::INFO), &[], || {
-                Box::new(DasEnabledEvent::default())
-            });
+            TypeInfo::new("DasEnabledEvent", Some(ClusterEvent::INFO), &[], || Box::new(DasEnabledEvent::default()));
         &INFO
     };
 }
@@ -498,10 +478,7 @@ impl DataType for DasHostFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DasHostFailedEvent",
             Some(ClusterEvent::INFO),
-            &[FieldInfo::req(
-                "failedHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("failedHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(DasHostFailedEvent::default()),
         );
         &INFO
@@ -554,10 +531,7 @@ impl DataType for DasHostIsolatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DasHostIsolatedEvent",
             Some(ClusterEvent::INFO),
-            &[FieldInfo::req(
-                "isolatedHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("isolatedHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(DasHostIsolatedEvent::default()),
         );
         &INFO
@@ -605,9 +579,8 @@ pub struct DatacenterEvent {
 
 impl DataType for DatacenterEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DatacenterEvent", Some(Event::INFO), &[], || {
-            Box::new(DatacenterEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DatacenterEvent", Some(Event::INFO), &[], || Box::new(DatacenterEvent::default()));
         &INFO
     };
 }
@@ -653,10 +626,7 @@ impl DataType for DatacenterRenamedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterRenamedEvent",
             Some(DatacenterEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(DatacenterRenamedEvent::default()),
         );
         &INFO
@@ -711,10 +681,7 @@ impl DataType for DatastoreDiscoveredEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreDiscoveredEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(DatastoreDiscoveredEvent::default()),
         );
         &INFO
@@ -767,10 +734,7 @@ impl DataType for DatastoreEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreEvent",
             Some(Event::INFO),
-            &[FieldInfo::opt(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::opt("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(DatastoreEvent::default()),
         );
         &INFO
@@ -946,12 +910,10 @@ pub struct DatastoreIORMReconfiguredEvent {
 
 impl DataType for DatastoreIORMReconfiguredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DatastoreIORMReconfiguredEvent",
-            Some(DatastoreEvent::INFO),
-            &[],
-            || Box::new(DatastoreIORMReconfiguredEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DatastoreIORMReconfiguredEvent", Some(DatastoreEvent::INFO), &[], || {
+                Box::new(DatastoreIORMReconfiguredEvent::default())
+            });
         &INFO
     };
 }
@@ -1049,10 +1011,7 @@ impl DataType for DatastoreRemovedOnHostEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreRemovedOnHostEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(DatastoreRemovedOnHostEvent::default()),
         );
         &INFO
@@ -1107,10 +1066,7 @@ impl DataType for DatastoreRenamedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreRenamedEvent",
             Some(DatastoreEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(DatastoreRenamedEvent::default()),
         );
         &INFO
@@ -1167,10 +1123,7 @@ impl DataType for DatastoreRenamedOnHostEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreRenamedOnHostEvent",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(DatastoreRenamedOnHostEvent::default()),
         );
         &INFO
@@ -1221,9 +1174,7 @@ pub struct DrsDisabledEvent {
 impl DataType for DrsDisabledEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DrsDisabledEvent", Some(ClusterEvent::INFO), &[], || {
-                Box::new(DrsDisabledEvent::default())
-            });
+            TypeInfo::new("DrsDisabledEvent", Some(ClusterEvent::INFO), &[], || Box::new(DrsDisabledEvent::default()));
         &INFO
     };
 }
@@ -1316,12 +1267,9 @@ pub struct DrsInvocationFailedEvent {
 
 impl DataType for DrsInvocationFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsInvocationFailedEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DrsInvocationFailedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsInvocationFailedEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DrsInvocationFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -1361,12 +1309,9 @@ pub struct DrsRecoveredFromFailureEvent {
 
 impl DataType for DrsRecoveredFromFailureEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsRecoveredFromFailureEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(DrsRecoveredFromFailureEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsRecoveredFromFailureEvent", Some(ClusterEvent::INFO), &[], || {
+            Box::new(DrsRecoveredFromFailureEvent::default())
+        });
         &INFO
     };
 }
@@ -1411,10 +1356,7 @@ impl DataType for DrsResourceConfigureFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DrsResourceConfigureFailedEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(DrsResourceConfigureFailedEvent::default()),
         );
         &INFO
@@ -1462,12 +1404,9 @@ pub struct DrsResourceConfigureSyncedEvent {
 
 impl DataType for DrsResourceConfigureSyncedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsResourceConfigureSyncedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(DrsResourceConfigureSyncedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsResourceConfigureSyncedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(DrsResourceConfigureSyncedEvent::default())
+        });
         &INFO
     };
 }
@@ -1507,10 +1446,9 @@ pub struct DrsRuleComplianceEvent {
 
 impl DataType for DrsRuleComplianceEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DrsRuleComplianceEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(DrsRuleComplianceEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DrsRuleComplianceEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(DrsRuleComplianceEvent::default())
+        });
         &INFO
     };
 }
@@ -1550,10 +1488,9 @@ pub struct DrsRuleViolationEvent {
 
 impl DataType for DrsRuleViolationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DrsRuleViolationEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(DrsRuleViolationEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DrsRuleViolationEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(DrsRuleViolationEvent::default())
+        });
         &INFO
     };
 }
@@ -1593,12 +1530,9 @@ pub struct DrsSoftRuleViolationEvent {
 
 impl DataType for DrsSoftRuleViolationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsSoftRuleViolationEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(DrsSoftRuleViolationEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsSoftRuleViolationEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(DrsSoftRuleViolationEvent::default())
+        });
         &INFO
     };
 }
@@ -1638,12 +1572,9 @@ pub struct DrsVmMigratedEvent {
 
 impl DataType for DrsVmMigratedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsVmMigratedEvent",
-            Some(VmMigratedEvent::INFO),
-            &[],
-            || Box::new(DrsVmMigratedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsVmMigratedEvent", Some(VmMigratedEvent::INFO), &[], || {
+            Box::new(DrsVmMigratedEvent::default())
+        });
         &INFO
     };
 }
@@ -1684,12 +1615,9 @@ pub struct DrsVmPoweredOnEvent {
 
 impl DataType for DrsVmPoweredOnEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsVmPoweredOnEvent",
-            Some(VmPoweredOnEvent::INFO),
-            &[],
-            || Box::new(DrsVmPoweredOnEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DrsVmPoweredOnEvent", Some(VmPoweredOnEvent::INFO), &[], || {
+            Box::new(DrsVmPoweredOnEvent::default())
+        });
         &INFO
     };
 }
@@ -1737,10 +1665,7 @@ impl DataType for DuplicateIpDetectedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DuplicateIpDetectedEvent",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("duplicateIP", Type::String),
-                FieldInfo::req("macAddress", Type::String),
-            ],
+            &[FieldInfo::req("duplicateIP", Type::String), FieldInfo::req("macAddress", Type::String)],
             || Box::new(DuplicateIpDetectedEvent::default()),
         );
         &INFO
@@ -1843,12 +1768,9 @@ pub struct DvpgRestoreEvent {
 
 impl DataType for DvpgRestoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DvpgRestoreEvent",
-            Some(DVPortgroupEvent::INFO),
-            &[],
-            || Box::new(DvpgRestoreEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DvpgRestoreEvent", Some(DVPortgroupEvent::INFO), &[], || {
+            Box::new(DvpgRestoreEvent::default())
+        });
         &INFO
     };
 }
@@ -1888,9 +1810,7 @@ pub struct DvsEvent {
 
 impl DataType for DvsEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsEvent", Some(Event::INFO), &[], || {
-            Box::new(DvsEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("DvsEvent", Some(Event::INFO), &[], || Box::new(DvsEvent::default()));
         &INFO
     };
 }
@@ -1938,10 +1858,7 @@ impl DataType for DvsHealthStatusChangeEvent {
             Some(HostEvent::INFO),
             &[
                 FieldInfo::req("switchUuid", Type::String),
-                FieldInfo::opt(
-                    "healthResult",
-                    Type::Data(HostMemberHealthCheckResult::INFO),
-                ),
+                FieldInfo::opt("healthResult", Type::Data(HostMemberHealthCheckResult::INFO)),
             ],
             || Box::new(DvsHealthStatusChangeEvent::default()),
         );
@@ -1997,10 +1914,7 @@ impl DataType for DvsHostBackInSyncEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostBackInSyncEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "hostBackInSync",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("hostBackInSync", Type::Data(HostEventArgument::INFO))],
             || Box::new(DvsHostBackInSyncEvent::default()),
         );
         &INFO
@@ -2053,10 +1967,7 @@ impl DataType for DvsHostJoinedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostJoinedEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "hostJoined",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("hostJoined", Type::Data(HostEventArgument::INFO))],
             || Box::new(DvsHostJoinedEvent::default()),
         );
         &INFO
@@ -2109,10 +2020,7 @@ impl DataType for DvsHostLeftEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostLeftEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "hostLeft",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("hostLeft", Type::Data(HostEventArgument::INFO))],
             || Box::new(DvsHostLeftEvent::default()),
         );
         &INFO
@@ -2240,10 +2148,7 @@ impl DataType for DvsHostWentOutOfSyncEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostWentOutOfSyncEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "hostOutOfSync",
-                Type::Data(DvsOutOfSyncHostArgument::INFO),
-            )],
+            &[FieldInfo::req("hostOutOfSync", Type::Data(DvsOutOfSyncHostArgument::INFO))],
             || Box::new(DvsHostWentOutOfSyncEvent::default()),
         );
         &INFO
@@ -2486,10 +2391,7 @@ impl DataType for DvsPortConnectedEvent {
             Some(DvsEvent::INFO),
             &[
                 FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt(
-                    "connectee",
-                    Type::Data(DistributedVirtualSwitchPortConnectee::INFO),
-                ),
+                FieldInfo::opt("connectee", Type::Data(DistributedVirtualSwitchPortConnectee::INFO)),
             ],
             || Box::new(DvsPortConnectedEvent::default()),
         );
@@ -2658,10 +2560,7 @@ impl DataType for DvsPortDisconnectedEvent {
             Some(DvsEvent::INFO),
             &[
                 FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt(
-                    "connectee",
-                    Type::Data(DistributedVirtualSwitchPortConnectee::INFO),
-                ),
+                FieldInfo::opt("connectee", Type::Data(DistributedVirtualSwitchPortConnectee::INFO)),
             ],
             || Box::new(DvsPortDisconnectedEvent::default()),
         );
@@ -2722,10 +2621,7 @@ impl DataType for DvsPortEnteredPassthruEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortEnteredPassthruEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-            ],
+            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
             || Box::new(DvsPortEnteredPassthruEvent::default()),
         );
         &INFO
@@ -2785,10 +2681,7 @@ impl DataType for DvsPortExitedPassthruEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortExitedPassthruEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-            ],
+            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
             || Box::new(DvsPortExitedPassthruEvent::default()),
         );
         &INFO
@@ -2978,10 +2871,7 @@ impl DataType for DvsPortLinkDownEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortLinkDownEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-            ],
+            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
             || Box::new(DvsPortLinkDownEvent::default()),
         );
         &INFO
@@ -3041,10 +2931,7 @@ impl DataType for DvsPortLinkUpEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortLinkUpEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-            ],
+            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
             || Box::new(DvsPortLinkUpEvent::default()),
         );
         &INFO
@@ -3164,10 +3051,7 @@ impl DataType for DvsPortRuntimeChangeEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortRuntimeChangeEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::req("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-            ],
+            &[FieldInfo::req("portKey", Type::String), FieldInfo::req("runtimeInfo", Type::Data(DVPortStatus::INFO))],
             || Box::new(DvsPortRuntimeChangeEvent::default()),
         );
         &INFO
@@ -3345,10 +3229,7 @@ impl DataType for DvsRenamedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsRenamedEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(DvsRenamedEvent::default()),
         );
         &INFO
@@ -3398,9 +3279,8 @@ pub struct DvsRestoreEvent {
 
 impl DataType for DvsRestoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsRestoreEvent", Some(DvsEvent::INFO), &[], || {
-            Box::new(DvsRestoreEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DvsRestoreEvent", Some(DvsEvent::INFO), &[], || Box::new(DvsRestoreEvent::default()));
         &INFO
     };
 }
@@ -3445,10 +3325,7 @@ impl DataType for DvsUpgradeAvailableEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradeAvailableEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "productInfo",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            )],
+            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
             || Box::new(DvsUpgradeAvailableEvent::default()),
         );
         &INFO
@@ -3501,10 +3378,7 @@ impl DataType for DvsUpgradeInProgressEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradeInProgressEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "productInfo",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            )],
+            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
             || Box::new(DvsUpgradeInProgressEvent::default()),
         );
         &INFO
@@ -3557,10 +3431,7 @@ impl DataType for DvsUpgradeRejectedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradeRejectedEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "productInfo",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            )],
+            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
             || Box::new(DvsUpgradeRejectedEvent::default()),
         );
         &INFO
@@ -3613,10 +3484,7 @@ impl DataType for DvsUpgradedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradedEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "productInfo",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            )],
+            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
             || Box::new(DvsUpgradedEvent::default()),
         );
         &INFO
@@ -3664,12 +3532,9 @@ pub struct DVPortgroupCreatedEvent {
 
 impl DataType for DVPortgroupCreatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVPortgroupCreatedEvent",
-            Some(DVPortgroupEvent::INFO),
-            &[],
-            || Box::new(DVPortgroupCreatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVPortgroupCreatedEvent", Some(DVPortgroupEvent::INFO), &[], || {
+            Box::new(DVPortgroupCreatedEvent::default())
+        });
         &INFO
     };
 }
@@ -3709,12 +3574,9 @@ pub struct DVPortgroupDestroyedEvent {
 
 impl DataType for DVPortgroupDestroyedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVPortgroupDestroyedEvent",
-            Some(DVPortgroupEvent::INFO),
-            &[],
-            || Box::new(DVPortgroupDestroyedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVPortgroupDestroyedEvent", Some(DVPortgroupEvent::INFO), &[], || {
+            Box::new(DVPortgroupDestroyedEvent::default())
+        });
         &INFO
     };
 }
@@ -3759,10 +3621,7 @@ impl DataType for DatacenterCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterCreatedEvent",
             Some(DatacenterEvent::INFO),
-            &[FieldInfo::req(
-                "parent",
-                Type::Data(FolderEventArgument::INFO),
-            )],
+            &[FieldInfo::req("parent", Type::Data(FolderEventArgument::INFO))],
             || Box::new(DatacenterCreatedEvent::default()),
         );
         &INFO
@@ -3817,10 +3676,7 @@ impl DataType for DatastoreCapacityIncreasedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreCapacityIncreasedEvent",
             Some(DatastoreEvent::INFO),
-            &[
-                FieldInfo::req("oldCapacity", Type::Long),
-                FieldInfo::req("newCapacity", Type::Long),
-            ],
+            &[FieldInfo::req("oldCapacity", Type::Long), FieldInfo::req("newCapacity", Type::Long)],
             || Box::new(DatastoreCapacityIncreasedEvent::default()),
         );
         &INFO
@@ -3870,12 +3726,9 @@ pub struct DatastoreDestroyedEvent {
 
 impl DataType for DatastoreDestroyedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DatastoreDestroyedEvent",
-            Some(DatastoreEvent::INFO),
-            &[],
-            || Box::new(DatastoreDestroyedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DatastoreDestroyedEvent", Some(DatastoreEvent::INFO), &[], || {
+            Box::new(DatastoreDestroyedEvent::default())
+        });
         &INFO
     };
 }
@@ -3915,12 +3768,9 @@ pub struct DatastoreDuplicatedEvent {
 
 impl DataType for DatastoreDuplicatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DatastoreDuplicatedEvent",
-            Some(DatastoreEvent::INFO),
-            &[],
-            || Box::new(DatastoreDuplicatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DatastoreDuplicatedEvent", Some(DatastoreEvent::INFO), &[], || {
+            Box::new(DatastoreDuplicatedEvent::default())
+        });
         &INFO
     };
 }
@@ -4021,12 +3871,9 @@ pub struct DatastoreFileDeletedEvent {
 
 impl DataType for DatastoreFileDeletedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DatastoreFileDeletedEvent",
-            Some(DatastoreFileEvent::INFO),
-            &[],
-            || Box::new(DatastoreFileDeletedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DatastoreFileDeletedEvent", Some(DatastoreFileEvent::INFO), &[], || {
+            Box::new(DatastoreFileDeletedEvent::default())
+        });
         &INFO
     };
 }
@@ -4067,12 +3914,10 @@ pub struct DrsEnteredStandbyModeEvent {
 
 impl DataType for DrsEnteredStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsEnteredStandbyModeEvent",
-            Some(EnteredStandbyModeEvent::INFO),
-            &[],
-            || Box::new(DrsEnteredStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsEnteredStandbyModeEvent", Some(EnteredStandbyModeEvent::INFO), &[], || {
+                Box::new(DrsEnteredStandbyModeEvent::default())
+            });
         &INFO
     };
 }
@@ -4113,12 +3958,10 @@ pub struct DrsEnteringStandbyModeEvent {
 
 impl DataType for DrsEnteringStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsEnteringStandbyModeEvent",
-            Some(EnteringStandbyModeEvent::INFO),
-            &[],
-            || Box::new(DrsEnteringStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsEnteringStandbyModeEvent", Some(EnteringStandbyModeEvent::INFO), &[], || {
+                Box::new(DrsEnteringStandbyModeEvent::default())
+            });
         &INFO
     };
 }
@@ -4159,12 +4002,10 @@ pub struct DrsExitStandbyModeFailedEvent {
 
 impl DataType for DrsExitStandbyModeFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsExitStandbyModeFailedEvent",
-            Some(ExitStandbyModeFailedEvent::INFO),
-            &[],
-            || Box::new(DrsExitStandbyModeFailedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsExitStandbyModeFailedEvent", Some(ExitStandbyModeFailedEvent::INFO), &[], || {
+                Box::new(DrsExitStandbyModeFailedEvent::default())
+            });
         &INFO
     };
 }
@@ -4205,12 +4046,10 @@ pub struct DrsExitedStandbyModeEvent {
 
 impl DataType for DrsExitedStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsExitedStandbyModeEvent",
-            Some(ExitedStandbyModeEvent::INFO),
-            &[],
-            || Box::new(DrsExitedStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsExitedStandbyModeEvent", Some(ExitedStandbyModeEvent::INFO), &[], || {
+                Box::new(DrsExitedStandbyModeEvent::default())
+            });
         &INFO
     };
 }
@@ -4251,12 +4090,10 @@ pub struct DrsExitingStandbyModeEvent {
 
 impl DataType for DrsExitingStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DrsExitingStandbyModeEvent",
-            Some(ExitingStandbyModeEvent::INFO),
-            &[],
-            || Box::new(DrsExitingStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsExitingStandbyModeEvent", Some(ExitingStandbyModeEvent::INFO), &[], || {
+                Box::new(DrsExitingStandbyModeEvent::default())
+            });
         &INFO
     };
 }
@@ -4302,10 +4139,7 @@ impl DataType for DvsCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsCreatedEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "parent",
-                Type::Data(FolderEventArgument::INFO),
-            )],
+            &[FieldInfo::req("parent", Type::Data(FolderEventArgument::INFO))],
             || Box::new(DvsCreatedEvent::default()),
         );
         &INFO
@@ -4354,9 +4188,7 @@ pub struct DvsDestroyedEvent {
 impl DataType for DvsDestroyedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DvsDestroyedEvent", Some(DvsEvent::INFO), &[], || {
-                Box::new(DvsDestroyedEvent::default())
-            });
+            TypeInfo::new("DvsDestroyedEvent", Some(DvsEvent::INFO), &[], || Box::new(DvsDestroyedEvent::default()));
         &INFO
     };
 }

@@ -54,10 +54,7 @@ impl DataType for Event {
                 FieldInfo::req("createdTime", Type::DateTime),
                 FieldInfo::req("userName", Type::String),
                 FieldInfo::opt("datacenter", Type::Data(DatacenterEventArgument::INFO)),
-                FieldInfo::opt(
-                    "computeResource",
-                    Type::Data(ComputeResourceEventArgument::INFO),
-                ),
+                FieldInfo::opt("computeResource", Type::Data(ComputeResourceEventArgument::INFO)),
                 FieldInfo::opt("host", Type::Data(HostEventArgument::INFO)),
                 FieldInfo::opt("vm", Type::Data(VmEventArgument::INFO)),
                 FieldInfo::opt("ds", Type::Data(DatastoreEventArgument::INFO)),
@@ -249,12 +246,9 @@ pub struct EnteredMaintenanceModeEvent {
 
 impl DataType for EnteredMaintenanceModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EnteredMaintenanceModeEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(EnteredMaintenanceModeEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("EnteredMaintenanceModeEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(EnteredMaintenanceModeEvent::default())
+        });
         &INFO
     };
 }
@@ -294,12 +288,9 @@ pub struct EnteredStandbyModeEvent {
 
 impl DataType for EnteredStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EnteredStandbyModeEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(EnteredStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("EnteredStandbyModeEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(EnteredStandbyModeEvent::default())
+        });
         &INFO
     };
 }
@@ -339,12 +330,9 @@ pub struct EnteringMaintenanceModeEvent {
 
 impl DataType for EnteringMaintenanceModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EnteringMaintenanceModeEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(EnteringMaintenanceModeEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("EnteringMaintenanceModeEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(EnteringMaintenanceModeEvent::default())
+        });
         &INFO
     };
 }
@@ -384,12 +372,9 @@ pub struct EnteringStandbyModeEvent {
 
 impl DataType for EnteringStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EnteringStandbyModeEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(EnteringStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("EnteringStandbyModeEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(EnteringStandbyModeEvent::default())
+        });
         &INFO
     };
 }
@@ -428,13 +413,13 @@ pub struct ErrorUpgradeEvent {
 }
 
 impl DataType for ErrorUpgradeEvent {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ErrorUpgradeEvent", Some(UpgradeEvent::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("ErrorUpgradeEvent", Some(UpgradeEvent::INFO), &[], || {
                 Box::new(ErrorUpgradeEvent::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for ErrorUpgradeEvent {
@@ -472,12 +457,9 @@ pub struct ExitMaintenanceModeEvent {
 
 impl DataType for ExitMaintenanceModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ExitMaintenanceModeEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(ExitMaintenanceModeEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ExitMaintenanceModeEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(ExitMaintenanceModeEvent::default())
+        });
         &INFO
     };
 }
@@ -517,12 +499,9 @@ pub struct ExitStandbyModeFailedEvent {
 
 impl DataType for ExitStandbyModeFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ExitStandbyModeFailedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(ExitStandbyModeFailedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ExitStandbyModeFailedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(ExitStandbyModeFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -562,10 +541,9 @@ pub struct ExitedStandbyModeEvent {
 
 impl DataType for ExitedStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ExitedStandbyModeEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(ExitedStandbyModeEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("ExitedStandbyModeEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(ExitedStandbyModeEvent::default())
+        });
         &INFO
     };
 }
@@ -605,12 +583,9 @@ pub struct ExitingStandbyModeEvent {
 
 impl DataType for ExitingStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ExitingStandbyModeEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(ExitingStandbyModeEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ExitingStandbyModeEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(ExitingStandbyModeEvent::default())
+        });
         &INFO
     };
 }

@@ -12,12 +12,9 @@ pub struct FailoverLevelRestored {
 
 impl DataType for FailoverLevelRestored {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FailoverLevelRestored",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(FailoverLevelRestored::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("FailoverLevelRestored", Some(ClusterEvent::INFO), &[], || {
+            Box::new(FailoverLevelRestored::default())
+        });
         &INFO
     };
 }

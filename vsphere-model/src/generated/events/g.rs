@@ -14,12 +14,10 @@ pub struct GeneralEvent {
 
 impl DataType for GeneralEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GeneralEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("message", Type::String)],
-            || Box::new(GeneralEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("GeneralEvent", Some(Event::INFO), &[FieldInfo::req("message", Type::String)], || {
+                Box::new(GeneralEvent::default())
+            });
         &INFO
     };
 }
@@ -64,12 +62,9 @@ pub struct GeneralHostErrorEvent {
 
 impl DataType for GeneralHostErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GeneralHostErrorEvent",
-            Some(GeneralEvent::INFO),
-            &[],
-            || Box::new(GeneralHostErrorEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GeneralHostErrorEvent", Some(GeneralEvent::INFO), &[], || {
+            Box::new(GeneralHostErrorEvent::default())
+        });
         &INFO
     };
 }
@@ -109,12 +104,9 @@ pub struct GeneralHostInfoEvent {
 
 impl DataType for GeneralHostInfoEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GeneralHostInfoEvent",
-            Some(GeneralEvent::INFO),
-            &[],
-            || Box::new(GeneralHostInfoEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GeneralHostInfoEvent", Some(GeneralEvent::INFO), &[], || {
+            Box::new(GeneralHostInfoEvent::default())
+        });
         &INFO
     };
 }
@@ -154,12 +146,9 @@ pub struct GeneralHostWarningEvent {
 
 impl DataType for GeneralHostWarningEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GeneralHostWarningEvent",
-            Some(GeneralEvent::INFO),
-            &[],
-            || Box::new(GeneralHostWarningEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GeneralHostWarningEvent", Some(GeneralEvent::INFO), &[], || {
+            Box::new(GeneralHostWarningEvent::default())
+        });
         &INFO
     };
 }
@@ -204,10 +193,7 @@ impl DataType for GeneralUserEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "GeneralUserEvent",
             Some(GeneralEvent::INFO),
-            &[FieldInfo::opt(
-                "entity",
-                Type::Data(ManagedEntityEventArgument::INFO),
-            )],
+            &[FieldInfo::opt("entity", Type::Data(ManagedEntityEventArgument::INFO))],
             || Box::new(GeneralUserEvent::default()),
         );
         &INFO
@@ -258,10 +244,9 @@ pub struct GeneralVmErrorEvent {
 
 impl DataType for GeneralVmErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GeneralVmErrorEvent", Some(GeneralEvent::INFO), &[], || {
-                Box::new(GeneralVmErrorEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("GeneralVmErrorEvent", Some(GeneralEvent::INFO), &[], || {
+            Box::new(GeneralVmErrorEvent::default())
+        });
         &INFO
     };
 }
@@ -301,10 +286,9 @@ pub struct GeneralVmInfoEvent {
 
 impl DataType for GeneralVmInfoEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GeneralVmInfoEvent", Some(GeneralEvent::INFO), &[], || {
-                Box::new(GeneralVmInfoEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("GeneralVmInfoEvent", Some(GeneralEvent::INFO), &[], || {
+            Box::new(GeneralVmInfoEvent::default())
+        });
         &INFO
     };
 }
@@ -344,12 +328,9 @@ pub struct GeneralVmWarningEvent {
 
 impl DataType for GeneralVmWarningEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GeneralVmWarningEvent",
-            Some(GeneralEvent::INFO),
-            &[],
-            || Box::new(GeneralVmWarningEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GeneralVmWarningEvent", Some(GeneralEvent::INFO), &[], || {
+            Box::new(GeneralVmWarningEvent::default())
+        });
         &INFO
     };
 }
@@ -502,10 +483,7 @@ impl DataType for GlobalMessageChangedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "GlobalMessageChangedEvent",
             Some(SessionEvent::INFO),
-            &[
-                FieldInfo::req("message", Type::String),
-                FieldInfo::opt("prevMessage", Type::String),
-            ],
+            &[FieldInfo::req("message", Type::String), FieldInfo::opt("prevMessage", Type::String)],
             || Box::new(GlobalMessageChangedEvent::default()),
         );
         &INFO

@@ -90,9 +90,7 @@ pub struct HostEvent {
 
 impl DataType for HostEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostEvent", Some(Event::INFO), &[], || {
-            Box::new(HostEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("HostEvent", Some(Event::INFO), &[], || Box::new(HostEvent::default()));
         &INFO
     };
 }
@@ -131,12 +129,9 @@ pub struct HostGetShortNameFailedEvent {
 
 impl DataType for HostGetShortNameFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostGetShortNameFailedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostGetShortNameFailedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostGetShortNameFailedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostGetShortNameFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -176,10 +171,9 @@ pub struct HostInAuditModeEvent {
 
 impl DataType for HostInAuditModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostInAuditModeEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostInAuditModeEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostInAuditModeEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostInAuditModeEvent::default())
+        });
         &INFO
     };
 }
@@ -219,12 +213,9 @@ pub struct HostInventoryUnreadableEvent {
 
 impl DataType for HostInventoryUnreadableEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostInventoryUnreadableEvent",
-            Some(Event::INFO),
-            &[],
-            || Box::new(HostInventoryUnreadableEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostInventoryUnreadableEvent", Some(Event::INFO), &[], || {
+            Box::new(HostInventoryUnreadableEvent::default())
+        });
         &INFO
     };
 }
@@ -270,10 +261,7 @@ impl DataType for HostIpChangedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIpChangedEvent",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("oldIP", Type::String),
-                FieldInfo::req("newIP", Type::String),
-            ],
+            &[FieldInfo::req("oldIP", Type::String), FieldInfo::req("newIP", Type::String)],
             || Box::new(HostIpChangedEvent::default()),
         );
         &INFO
@@ -330,10 +318,7 @@ impl DataType for HostIpInconsistentEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIpInconsistentEvent",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("ipAddress", Type::String),
-                FieldInfo::req("ipAddress2", Type::String),
-            ],
+            &[FieldInfo::req("ipAddress", Type::String), FieldInfo::req("ipAddress2", Type::String)],
             || Box::new(HostIpInconsistentEvent::default()),
         );
         &INFO
@@ -383,12 +368,9 @@ pub struct HostIpToShortNameFailedEvent {
 
 impl DataType for HostIpToShortNameFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostIpToShortNameFailedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostIpToShortNameFailedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostIpToShortNameFailedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostIpToShortNameFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -428,10 +410,9 @@ pub struct HostNonCompliantEvent {
 
 impl DataType for HostNonCompliantEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostNonCompliantEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostNonCompliantEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostNonCompliantEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostNonCompliantEvent::default())
+        });
         &INFO
     };
 }
@@ -476,10 +457,7 @@ impl DataType for HostProfileAppliedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostProfileAppliedEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "profile",
-                Type::Data(ProfileEventArgument::INFO),
-            )],
+            &[FieldInfo::req("profile", Type::Data(ProfileEventArgument::INFO))],
             || Box::new(HostProfileAppliedEvent::default()),
         );
         &INFO
@@ -527,12 +505,9 @@ pub struct HostReconnectionFailedEvent {
 
 impl DataType for HostReconnectionFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostReconnectionFailedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostReconnectionFailedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostReconnectionFailedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostReconnectionFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -573,9 +548,7 @@ pub struct HostRemovedEvent {
 impl DataType for HostRemovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostRemovedEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostRemovedEvent::default())
-            });
+            TypeInfo::new("HostRemovedEvent", Some(HostEvent::INFO), &[], || Box::new(HostRemovedEvent::default()));
         &INFO
     };
 }
@@ -721,12 +694,9 @@ pub struct HostSpecificationChangedEvent {
 
 impl DataType for HostSpecificationChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostSpecificationChangedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostSpecificationChangedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostSpecificationChangedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostSpecificationChangedEvent::default())
+        });
         &INFO
     };
 }
@@ -766,12 +736,9 @@ pub struct HostSpecificationRequireEvent {
 
 impl DataType for HostSpecificationRequireEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostSpecificationRequireEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostSpecificationRequireEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostSpecificationRequireEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostSpecificationRequireEvent::default())
+        });
         &INFO
     };
 }
@@ -816,10 +783,7 @@ impl DataType for HostSpecificationUpdateEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSpecificationUpdateEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "hostSpec",
-                Type::Data(HostSpecification::INFO),
-            )],
+            &[FieldInfo::req("hostSpec", Type::Data(HostSpecification::INFO))],
             || Box::new(HostSpecificationUpdateEvent::default()),
         );
         &INFO
@@ -925,10 +889,7 @@ impl DataType for HostSubSpecificationUpdateEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSubSpecificationUpdateEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "hostSubSpec",
-                Type::Data(HostSubSpecification::INFO),
-            )],
+            &[FieldInfo::req("hostSubSpec", Type::Data(HostSubSpecification::INFO))],
             || Box::new(HostSubSpecificationUpdateEvent::default()),
         );
         &INFO
@@ -981,10 +942,7 @@ impl DataType for HostSyncFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSyncFailedEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostSyncFailedEvent::default()),
         );
         &INFO
@@ -1032,10 +990,9 @@ pub struct HostUpgradeFailedEvent {
 
 impl DataType for HostUpgradeFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostUpgradeFailedEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostUpgradeFailedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostUpgradeFailedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostUpgradeFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -1075,12 +1032,9 @@ pub struct HostUserWorldSwapNotEnabledEvent {
 
 impl DataType for HostUserWorldSwapNotEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostUserWorldSwapNotEnabledEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostUserWorldSwapNotEnabledEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostUserWorldSwapNotEnabledEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostUserWorldSwapNotEnabledEvent::default())
+        });
         &INFO
     };
 }
@@ -1127,10 +1081,7 @@ impl DataType for HostVnicConnectedToCustomizedDVPortEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVnicConnectedToCustomizedDVPortEvent",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("vnic", Type::Data(VnicPortArgument::INFO)),
-                FieldInfo::opt("prevPortKey", Type::String),
-            ],
+            &[FieldInfo::req("vnic", Type::Data(VnicPortArgument::INFO)), FieldInfo::opt("prevPortKey", Type::String)],
             || Box::new(HostVnicConnectedToCustomizedDVPortEvent::default()),
         );
         &INFO
@@ -1368,9 +1319,8 @@ pub struct HostAddedEvent {
 
 impl DataType for HostAddedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostAddedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostAddedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("HostAddedEvent", Some(HostEvent::INFO), &[], || Box::new(HostAddedEvent::default()));
         &INFO
     };
 }
@@ -1410,10 +1360,9 @@ pub struct HostAdminDisableEvent {
 
 impl DataType for HostAdminDisableEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostAdminDisableEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostAdminDisableEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostAdminDisableEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostAdminDisableEvent::default())
+        });
         &INFO
     };
 }
@@ -1453,10 +1402,9 @@ pub struct HostAdminEnableEvent {
 
 impl DataType for HostAdminEnableEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostAdminEnableEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostAdminEnableEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostAdminEnableEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostAdminEnableEvent::default())
+        });
         &INFO
     };
 }
@@ -1496,12 +1444,9 @@ pub struct HostCnxFailedAccountFailedEvent {
 
 impl DataType for HostCnxFailedAccountFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedAccountFailedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedAccountFailedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedAccountFailedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedAccountFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -1594,12 +1539,9 @@ pub struct HostCnxFailedBadCcagentEvent {
 
 impl DataType for HostCnxFailedBadCcagentEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedBadCcagentEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedBadCcagentEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedBadCcagentEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedBadCcagentEvent::default())
+        });
         &INFO
     };
 }
@@ -1639,12 +1581,9 @@ pub struct HostCnxFailedBadUsernameEvent {
 
 impl DataType for HostCnxFailedBadUsernameEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedBadUsernameEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedBadUsernameEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedBadUsernameEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedBadUsernameEvent::default())
+        });
         &INFO
     };
 }
@@ -1684,12 +1623,9 @@ pub struct HostCnxFailedBadVersionEvent {
 
 impl DataType for HostCnxFailedBadVersionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedBadVersionEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedBadVersionEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedBadVersionEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedBadVersionEvent::default())
+        });
         &INFO
     };
 }
@@ -1729,12 +1665,9 @@ pub struct HostCnxFailedCcagentUpgradeEvent {
 
 impl DataType for HostCnxFailedCcagentUpgradeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedCcagentUpgradeEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedCcagentUpgradeEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedCcagentUpgradeEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedCcagentUpgradeEvent::default())
+        });
         &INFO
     };
 }
@@ -1775,9 +1708,7 @@ pub struct HostCnxFailedEvent {
 impl DataType for HostCnxFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostCnxFailedEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostCnxFailedEvent::default())
-            });
+            TypeInfo::new("HostCnxFailedEvent", Some(HostEvent::INFO), &[], || Box::new(HostCnxFailedEvent::default()));
         &INFO
     };
 }
@@ -1817,12 +1748,9 @@ pub struct HostCnxFailedNetworkErrorEvent {
 
 impl DataType for HostCnxFailedNetworkErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedNetworkErrorEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedNetworkErrorEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedNetworkErrorEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedNetworkErrorEvent::default())
+        });
         &INFO
     };
 }
@@ -1862,12 +1790,9 @@ pub struct HostCnxFailedNoAccessEvent {
 
 impl DataType for HostCnxFailedNoAccessEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedNoAccessEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedNoAccessEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedNoAccessEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedNoAccessEvent::default())
+        });
         &INFO
     };
 }
@@ -1907,12 +1832,9 @@ pub struct HostCnxFailedNoConnectionEvent {
 
 impl DataType for HostCnxFailedNoConnectionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedNoConnectionEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedNoConnectionEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedNoConnectionEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedNoConnectionEvent::default())
+        });
         &INFO
     };
 }
@@ -1952,12 +1874,9 @@ pub struct HostCnxFailedNoLicenseEvent {
 
 impl DataType for HostCnxFailedNoLicenseEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedNoLicenseEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedNoLicenseEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedNoLicenseEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedNoLicenseEvent::default())
+        });
         &INFO
     };
 }
@@ -1997,12 +1916,9 @@ pub struct HostCnxFailedNotFoundEvent {
 
 impl DataType for HostCnxFailedNotFoundEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedNotFoundEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedNotFoundEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedNotFoundEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedNotFoundEvent::default())
+        });
         &INFO
     };
 }
@@ -2042,12 +1958,9 @@ pub struct HostCnxFailedTimeoutEvent {
 
 impl DataType for HostCnxFailedTimeoutEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostCnxFailedTimeoutEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostCnxFailedTimeoutEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedTimeoutEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostCnxFailedTimeoutEvent::default())
+        });
         &INFO
     };
 }
@@ -2092,10 +2005,7 @@ impl DataType for HostComplianceCheckedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostComplianceCheckedEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "profile",
-                Type::Data(ProfileEventArgument::INFO),
-            )],
+            &[FieldInfo::req("profile", Type::Data(ProfileEventArgument::INFO))],
             || Box::new(HostComplianceCheckedEvent::default()),
         );
         &INFO
@@ -2144,9 +2054,7 @@ pub struct HostCompliantEvent {
 impl DataType for HostCompliantEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostCompliantEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostCompliantEvent::default())
-            });
+            TypeInfo::new("HostCompliantEvent", Some(HostEvent::INFO), &[], || Box::new(HostCompliantEvent::default()));
         &INFO
     };
 }
@@ -2186,10 +2094,9 @@ pub struct HostConfigAppliedEvent {
 
 impl DataType for HostConfigAppliedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostConfigAppliedEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostConfigAppliedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostConfigAppliedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostConfigAppliedEvent::default())
+        });
         &INFO
     };
 }
@@ -2230,9 +2137,7 @@ pub struct HostConnectedEvent {
 impl DataType for HostConnectedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostConnectedEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostConnectedEvent::default())
-            });
+            TypeInfo::new("HostConnectedEvent", Some(HostEvent::INFO), &[], || Box::new(HostConnectedEvent::default()));
         &INFO
     };
 }
@@ -2272,12 +2177,9 @@ pub struct HostConnectionLostEvent {
 
 impl DataType for HostConnectionLostEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostConnectionLostEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(HostConnectionLostEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostConnectionLostEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostConnectionLostEvent::default())
+        });
         &INFO
     };
 }
@@ -2317,10 +2219,9 @@ pub struct HostDasDisabledEvent {
 
 impl DataType for HostDasDisabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostDasDisabledEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostDasDisabledEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostDasDisabledEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostDasDisabledEvent::default())
+        });
         &INFO
     };
 }
@@ -2360,10 +2261,9 @@ pub struct HostDasDisablingEvent {
 
 impl DataType for HostDasDisablingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostDasDisablingEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostDasDisablingEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostDasDisablingEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostDasDisablingEvent::default())
+        });
         &INFO
     };
 }
@@ -2403,10 +2303,9 @@ pub struct HostDasEnabledEvent {
 
 impl DataType for HostDasEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostDasEnabledEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostDasEnabledEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostDasEnabledEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostDasEnabledEvent::default())
+        });
         &INFO
     };
 }
@@ -2446,10 +2345,9 @@ pub struct HostDasEnablingEvent {
 
 impl DataType for HostDasEnablingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostDasEnablingEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(HostDasEnablingEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("HostDasEnablingEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(HostDasEnablingEvent::default())
+        });
         &INFO
     };
 }
@@ -2496,10 +2394,7 @@ impl DataType for HostDasErrorEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDasErrorEvent",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::opt("message", Type::String),
-                FieldInfo::opt("reason", Type::String),
-            ],
+            &[FieldInfo::opt("message", Type::String), FieldInfo::opt("reason", Type::String)],
             || Box::new(HostDasErrorEvent::default()),
         );
         &INFO
@@ -2549,9 +2444,8 @@ pub struct HostDasEvent {
 
 impl DataType for HostDasEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostDasEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostDasEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("HostDasEvent", Some(HostEvent::INFO), &[], || Box::new(HostDasEvent::default()));
         &INFO
     };
 }
@@ -2591,9 +2485,8 @@ pub struct HostDasOkEvent {
 
 impl DataType for HostDasOkEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostDasOkEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostDasOkEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("HostDasOkEvent", Some(HostEvent::INFO), &[], || Box::new(HostDasOkEvent::default()));
         &INFO
     };
 }
@@ -2691,10 +2584,7 @@ impl DataType for HostEnableAdminFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostEnableAdminFailedEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::list_req(
-                "permissions",
-                Type::Data(Permission::INFO),
-            )],
+            &[FieldInfo::list_req("permissions", Type::Data(Permission::INFO))],
             || Box::new(HostEnableAdminFailedEvent::default()),
         );
         &INFO
@@ -2903,12 +2793,9 @@ pub struct HostLicenseExpiredEvent {
 
 impl DataType for HostLicenseExpiredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostLicenseExpiredEvent",
-            Some(LicenseEvent::INFO),
-            &[],
-            || Box::new(HostLicenseExpiredEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostLicenseExpiredEvent", Some(LicenseEvent::INFO), &[], || {
+            Box::new(HostLicenseExpiredEvent::default())
+        });
         &INFO
     };
 }
@@ -2953,10 +2840,7 @@ impl DataType for HostLocalPortCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostLocalPortCreatedEvent",
             Some(DvsEvent::INFO),
-            &[FieldInfo::req(
-                "hostLocalPort",
-                Type::Data(DVSHostLocalPortInfo::INFO),
-            )],
+            &[FieldInfo::req("hostLocalPort", Type::Data(DVSHostLocalPortInfo::INFO))],
             || Box::new(HostLocalPortCreatedEvent::default()),
         );
         &INFO
@@ -3065,10 +2949,7 @@ impl DataType for HostMonitoringStateChangedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostMonitoringStateChangedEvent",
             Some(ClusterEvent::INFO),
-            &[
-                FieldInfo::req("state", Type::String),
-                FieldInfo::opt("prevState", Type::String),
-            ],
+            &[FieldInfo::req("state", Type::String), FieldInfo::opt("prevState", Type::String)],
             || Box::new(HostMonitoringStateChangedEvent::default()),
         );
         &INFO
@@ -3172,12 +3053,9 @@ pub struct HostNoHAEnabledPortGroupsEvent {
 
 impl DataType for HostNoHAEnabledPortGroupsEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNoHAEnabledPortGroupsEvent",
-            Some(HostDasEvent::INFO),
-            &[],
-            || Box::new(HostNoHAEnabledPortGroupsEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostNoHAEnabledPortGroupsEvent", Some(HostDasEvent::INFO), &[], || {
+            Box::new(HostNoHAEnabledPortGroupsEvent::default())
+        });
         &INFO
     };
 }
@@ -3218,12 +3096,10 @@ pub struct HostNoRedundantManagementNetworkEvent {
 
 impl DataType for HostNoRedundantManagementNetworkEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNoRedundantManagementNetworkEvent",
-            Some(HostDasEvent::INFO),
-            &[],
-            || Box::new(HostNoRedundantManagementNetworkEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostNoRedundantManagementNetworkEvent", Some(HostDasEvent::INFO), &[], || {
+                Box::new(HostNoRedundantManagementNetworkEvent::default())
+            });
         &INFO
     };
 }
@@ -3264,12 +3140,9 @@ pub struct HostNotInClusterEvent {
 
 impl DataType for HostNotInClusterEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNotInClusterEvent",
-            Some(HostDasEvent::INFO),
-            &[],
-            || Box::new(HostNotInClusterEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostNotInClusterEvent", Some(HostDasEvent::INFO), &[], || {
+            Box::new(HostNotInClusterEvent::default())
+        });
         &INFO
     };
 }
@@ -3310,12 +3183,10 @@ pub struct HostOvercommittedEvent {
 
 impl DataType for HostOvercommittedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostOvercommittedEvent",
-            Some(ClusterOvercommittedEvent::INFO),
-            &[],
-            || Box::new(HostOvercommittedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostOvercommittedEvent", Some(ClusterOvercommittedEvent::INFO), &[], || {
+                Box::new(HostOvercommittedEvent::default())
+            });
         &INFO
     };
 }
@@ -3417,10 +3288,7 @@ impl DataType for HostShortNameInconsistentEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "HostShortNameInconsistentEvent",
             Some(HostDasEvent::INFO),
-            &[
-                FieldInfo::req("shortName", Type::String),
-                FieldInfo::req("shortName2", Type::String),
-            ],
+            &[FieldInfo::req("shortName", Type::String), FieldInfo::req("shortName2", Type::String)],
             || Box::new(HostShortNameInconsistentEvent::default()),
         );
         &INFO
@@ -3471,12 +3339,10 @@ pub struct HostStatusChangedEvent {
 
 impl DataType for HostStatusChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostStatusChangedEvent",
-            Some(ClusterStatusChangedEvent::INFO),
-            &[],
-            || Box::new(HostStatusChangedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HostStatusChangedEvent", Some(ClusterStatusChangedEvent::INFO), &[], || {
+                Box::new(HostStatusChangedEvent::default())
+            });
         &INFO
     };
 }

@@ -12,10 +12,9 @@ pub struct IScsiBootFailureEvent {
 
 impl DataType for IScsiBootFailureEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("IScsiBootFailureEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(IScsiBootFailureEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("IScsiBootFailureEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(IScsiBootFailureEvent::default())
+        });
         &INFO
     };
 }
@@ -55,12 +54,9 @@ pub struct IncorrectHostInformationEvent {
 
 impl DataType for IncorrectHostInformationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IncorrectHostInformationEvent",
-            Some(LicenseEvent::INFO),
-            &[],
-            || Box::new(IncorrectHostInformationEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("IncorrectHostInformationEvent", Some(LicenseEvent::INFO), &[], || {
+            Box::new(IncorrectHostInformationEvent::default())
+        });
         &INFO
     };
 }
@@ -101,9 +97,7 @@ pub struct InfoUpgradeEvent {
 impl DataType for InfoUpgradeEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InfoUpgradeEvent", Some(UpgradeEvent::INFO), &[], || {
-                Box::new(InfoUpgradeEvent::default())
-            });
+            TypeInfo::new("InfoUpgradeEvent", Some(UpgradeEvent::INFO), &[], || Box::new(InfoUpgradeEvent::default()));
         &INFO
     };
 }
@@ -143,12 +137,10 @@ pub struct InsufficientFailoverResourcesEvent {
 
 impl DataType for InsufficientFailoverResourcesEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientFailoverResourcesEvent",
-            Some(ClusterEvent::INFO),
-            &[],
-            || Box::new(InsufficientFailoverResourcesEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientFailoverResourcesEvent", Some(ClusterEvent::INFO), &[], || {
+                Box::new(InsufficientFailoverResourcesEvent::default())
+            });
         &INFO
     };
 }

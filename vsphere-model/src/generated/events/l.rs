@@ -12,9 +12,8 @@ pub struct LicenseEvent {
 
 impl DataType for LicenseEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("LicenseEvent", Some(Event::INFO), &[], || {
-            Box::new(LicenseEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("LicenseEvent", Some(Event::INFO), &[], || Box::new(LicenseEvent::default()));
         &INFO
     };
 }
@@ -58,10 +57,7 @@ impl DataType for LicenseExpiredEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseExpiredEvent",
             Some(Event::INFO),
-            &[FieldInfo::req(
-                "feature",
-                Type::Data(LicenseFeatureInfo::INFO),
-            )],
+            &[FieldInfo::req("feature", Type::Data(LicenseFeatureInfo::INFO))],
             || Box::new(LicenseExpiredEvent::default()),
         );
         &INFO
@@ -161,12 +157,9 @@ pub struct LicenseRestrictedEvent {
 
 impl DataType for LicenseRestrictedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "LicenseRestrictedEvent",
-            Some(LicenseEvent::INFO),
-            &[],
-            || Box::new(LicenseRestrictedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("LicenseRestrictedEvent", Some(LicenseEvent::INFO), &[], || {
+            Box::new(LicenseRestrictedEvent::default())
+        });
         &INFO
     };
 }
@@ -372,10 +365,9 @@ pub struct LocalTSMEnabledEvent {
 
 impl DataType for LocalTSMEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("LocalTSMEnabledEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(LocalTSMEnabledEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("LocalTSMEnabledEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(LocalTSMEnabledEvent::default())
+        });
         &INFO
     };
 }
@@ -420,10 +412,7 @@ impl DataType for LockerMisconfiguredEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "LockerMisconfiguredEvent",
             Some(Event::INFO),
-            &[FieldInfo::req(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(LockerMisconfiguredEvent::default()),
         );
         &INFO

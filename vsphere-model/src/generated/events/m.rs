@@ -20,10 +20,7 @@ impl DataType for MigrationEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "MigrationEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "fault",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(MigrationEvent::default()),
         );
         &INFO
@@ -76,10 +73,7 @@ impl DataType for MigrationHostErrorEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "MigrationHostErrorEvent",
             Some(MigrationEvent::INFO),
-            &[FieldInfo::req(
-                "dstHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("dstHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(MigrationHostErrorEvent::default()),
         );
         &INFO
@@ -133,10 +127,7 @@ impl DataType for MigrationHostWarningEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "MigrationHostWarningEvent",
             Some(MigrationEvent::INFO),
-            &[FieldInfo::req(
-                "dstHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("dstHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(MigrationHostWarningEvent::default()),
         );
         &INFO
@@ -307,12 +298,9 @@ pub struct MigrationWarningEvent {
 
 impl DataType for MigrationWarningEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MigrationWarningEvent",
-            Some(MigrationEvent::INFO),
-            &[],
-            || Box::new(MigrationWarningEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MigrationWarningEvent", Some(MigrationEvent::INFO), &[], || {
+            Box::new(MigrationWarningEvent::default())
+        });
         &INFO
     };
 }
@@ -353,12 +341,9 @@ pub struct MtuMatchEvent {
 
 impl DataType for MtuMatchEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MtuMatchEvent",
-            Some(DvsHealthStatusChangeEvent::INFO),
-            &[],
-            || Box::new(MtuMatchEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MtuMatchEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
+            Box::new(MtuMatchEvent::default())
+        });
         &INFO
     };
 }
@@ -399,12 +384,9 @@ pub struct MtuMismatchEvent {
 
 impl DataType for MtuMismatchEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MtuMismatchEvent",
-            Some(DvsHealthStatusChangeEvent::INFO),
-            &[],
-            || Box::new(MtuMismatchEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MtuMismatchEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
+            Box::new(MtuMismatchEvent::default())
+        });
         &INFO
     };
 }
@@ -445,12 +427,9 @@ pub struct MigrationErrorEvent {
 
 impl DataType for MigrationErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MigrationErrorEvent",
-            Some(MigrationEvent::INFO),
-            &[],
-            || Box::new(MigrationErrorEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MigrationErrorEvent", Some(MigrationEvent::INFO), &[], || {
+            Box::new(MigrationErrorEvent::default())
+        });
         &INFO
     };
 }

@@ -82,10 +82,7 @@ impl DataType for NetworkRollbackEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "NetworkRollbackEvent",
             Some(Event::INFO),
-            &[
-                FieldInfo::req("methodName", Type::String),
-                FieldInfo::req("transactionId", Type::String),
-            ],
+            &[FieldInfo::req("methodName", Type::String), FieldInfo::req("transactionId", Type::String)],
             || Box::new(NetworkRollbackEvent::default()),
         );
         &INFO
@@ -134,12 +131,9 @@ pub struct NoDatastoresConfiguredEvent {
 
 impl DataType for NoDatastoresConfiguredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoDatastoresConfiguredEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(NoDatastoresConfiguredEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoDatastoresConfiguredEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(NoDatastoresConfiguredEvent::default())
+        });
         &INFO
     };
 }
@@ -184,10 +178,7 @@ impl DataType for NoLicenseEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "NoLicenseEvent",
             Some(LicenseEvent::INFO),
-            &[FieldInfo::req(
-                "feature",
-                Type::Data(LicenseFeatureInfo::INFO),
-            )],
+            &[FieldInfo::req("feature", Type::Data(LicenseFeatureInfo::INFO))],
             || Box::new(NoLicenseEvent::default()),
         );
         &INFO
@@ -288,12 +279,10 @@ pub struct NoMaintenanceModeDrsRecommendationForVM {
 
 impl DataType for NoMaintenanceModeDrsRecommendationForVM {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoMaintenanceModeDrsRecommendationForVM",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(NoMaintenanceModeDrsRecommendationForVM::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NoMaintenanceModeDrsRecommendationForVM", Some(VmEvent::INFO), &[], || {
+                Box::new(NoMaintenanceModeDrsRecommendationForVM::default())
+            });
         &INFO
     };
 }
@@ -333,12 +322,10 @@ pub struct NonVIWorkloadDetectedOnDatastoreEvent {
 
 impl DataType for NonVIWorkloadDetectedOnDatastoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NonVIWorkloadDetectedOnDatastoreEvent",
-            Some(DatastoreEvent::INFO),
-            &[],
-            || Box::new(NonVIWorkloadDetectedOnDatastoreEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NonVIWorkloadDetectedOnDatastoreEvent", Some(DatastoreEvent::INFO), &[], || {
+                Box::new(NonVIWorkloadDetectedOnDatastoreEvent::default())
+            });
         &INFO
     };
 }

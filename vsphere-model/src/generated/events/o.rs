@@ -17,10 +17,7 @@ impl DataType for OutOfSyncDvsHost {
         static INFO: TypeInfo = TypeInfo::new(
             "OutOfSyncDvsHost",
             Some(DvsEvent::INFO),
-            &[FieldInfo::list_req(
-                "hostOutOfSync",
-                Type::Data(DvsOutOfSyncHostArgument::INFO),
-            )],
+            &[FieldInfo::list_req("hostOutOfSync", Type::Data(DvsOutOfSyncHostArgument::INFO))],
             || Box::new(OutOfSyncDvsHost::default()),
         );
         &INFO

@@ -19,10 +19,7 @@ impl DataType for ProfileEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileEvent",
             Some(Event::INFO),
-            &[FieldInfo::req(
-                "profile",
-                Type::Data(ProfileEventArgument::INFO),
-            )],
+            &[FieldInfo::req("profile", Type::Data(ProfileEventArgument::INFO))],
             || Box::new(ProfileEvent::default()),
         );
         &INFO
@@ -134,10 +131,9 @@ pub struct ProfileRemovedEvent {
 
 impl DataType for ProfileRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ProfileRemovedEvent", Some(ProfileEvent::INFO), &[], || {
-                Box::new(ProfileRemovedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("ProfileRemovedEvent", Some(ProfileEvent::INFO), &[], || {
+            Box::new(ProfileRemovedEvent::default())
+        });
         &INFO
     };
 }
@@ -242,12 +238,9 @@ pub struct PermissionRemovedEvent {
 
 impl DataType for PermissionRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PermissionRemovedEvent",
-            Some(PermissionEvent::INFO),
-            &[],
-            || Box::new(PermissionRemovedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PermissionRemovedEvent", Some(PermissionEvent::INFO), &[], || {
+            Box::new(PermissionRemovedEvent::default())
+        });
         &INFO
     };
 }
@@ -362,12 +355,9 @@ pub struct ProfileAssociatedEvent {
 
 impl DataType for ProfileAssociatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ProfileAssociatedEvent",
-            Some(ProfileEvent::INFO),
-            &[],
-            || Box::new(ProfileAssociatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ProfileAssociatedEvent", Some(ProfileEvent::INFO), &[], || {
+            Box::new(ProfileAssociatedEvent::default())
+        });
         &INFO
     };
 }
@@ -407,10 +397,9 @@ pub struct ProfileChangedEvent {
 
 impl DataType for ProfileChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ProfileChangedEvent", Some(ProfileEvent::INFO), &[], || {
-                Box::new(ProfileChangedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("ProfileChangedEvent", Some(ProfileEvent::INFO), &[], || {
+            Box::new(ProfileChangedEvent::default())
+        });
         &INFO
     };
 }
@@ -450,10 +439,9 @@ pub struct ProfileCreatedEvent {
 
 impl DataType for ProfileCreatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ProfileCreatedEvent", Some(ProfileEvent::INFO), &[], || {
-                Box::new(ProfileCreatedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("ProfileCreatedEvent", Some(ProfileEvent::INFO), &[], || {
+            Box::new(ProfileCreatedEvent::default())
+        });
         &INFO
     };
 }
@@ -493,12 +481,9 @@ pub struct ProfileDissociatedEvent {
 
 impl DataType for ProfileDissociatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ProfileDissociatedEvent",
-            Some(ProfileEvent::INFO),
-            &[],
-            || Box::new(ProfileDissociatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ProfileDissociatedEvent", Some(ProfileEvent::INFO), &[], || {
+            Box::new(ProfileDissociatedEvent::default())
+        });
         &INFO
     };
 }
@@ -545,10 +530,7 @@ impl DataType for PermissionAddedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "PermissionAddedEvent",
             Some(PermissionEvent::INFO),
-            &[
-                FieldInfo::req("role", Type::Data(RoleEventArgument::INFO)),
-                FieldInfo::req("propagate", Type::Boolean),
-            ],
+            &[FieldInfo::req("role", Type::Data(RoleEventArgument::INFO)), FieldInfo::req("propagate", Type::Boolean)],
             || Box::new(PermissionAddedEvent::default()),
         );
         &INFO

@@ -15,10 +15,9 @@ pub struct RemoteTSMEnabledEvent {
 
 impl DataType for RemoteTSMEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("RemoteTSMEnabledEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(RemoteTSMEnabledEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("RemoteTSMEnabledEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(RemoteTSMEnabledEvent::default())
+        });
         &INFO
     };
 }
@@ -63,10 +62,7 @@ impl DataType for ResourcePoolEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolEvent",
             Some(Event::INFO),
-            &[FieldInfo::req(
-                "resourcePool",
-                Type::Data(ResourcePoolEventArgument::INFO),
-            )],
+            &[FieldInfo::req("resourcePool", Type::Data(ResourcePoolEventArgument::INFO))],
             || Box::new(ResourcePoolEvent::default()),
         );
         &INFO
@@ -178,10 +174,7 @@ impl DataType for ResourcePoolReconfiguredEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolReconfiguredEvent",
             Some(ResourcePoolEvent::INFO),
-            &[FieldInfo::opt(
-                "configChanges",
-                Type::Data(ChangesInfoEventArgument::INFO),
-            )],
+            &[FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO))],
             || Box::new(ResourcePoolReconfiguredEvent::default()),
         );
         &INFO
@@ -232,12 +225,9 @@ pub struct ResourceViolatedEvent {
 
 impl DataType for ResourceViolatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ResourceViolatedEvent",
-            Some(ResourcePoolEvent::INFO),
-            &[],
-            || Box::new(ResourceViolatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ResourceViolatedEvent", Some(ResourcePoolEvent::INFO), &[], || {
+            Box::new(ResourceViolatedEvent::default())
+        });
         &INFO
     };
 }
@@ -352,10 +342,7 @@ impl DataType for ResourcePoolCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolCreatedEvent",
             Some(ResourcePoolEvent::INFO),
-            &[FieldInfo::req(
-                "parent",
-                Type::Data(ResourcePoolEventArgument::INFO),
-            )],
+            &[FieldInfo::req("parent", Type::Data(ResourcePoolEventArgument::INFO))],
             || Box::new(ResourcePoolCreatedEvent::default()),
         );
         &INFO
@@ -403,12 +390,9 @@ pub struct ResourcePoolDestroyedEvent {
 
 impl DataType for ResourcePoolDestroyedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ResourcePoolDestroyedEvent",
-            Some(ResourcePoolEvent::INFO),
-            &[],
-            || Box::new(ResourcePoolDestroyedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ResourcePoolDestroyedEvent", Some(ResourcePoolEvent::INFO), &[], || {
+            Box::new(ResourcePoolDestroyedEvent::default())
+        });
         &INFO
     };
 }
@@ -502,9 +486,7 @@ pub struct RoleRemovedEvent {
 impl DataType for RoleRemovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("RoleRemovedEvent", Some(RoleEvent::INFO), &[], || {
-                Box::new(RoleRemovedEvent::default())
-            });
+            TypeInfo::new("RoleRemovedEvent", Some(RoleEvent::INFO), &[], || Box::new(RoleRemovedEvent::default()));
         &INFO
     };
 }
@@ -623,10 +605,7 @@ impl DataType for RollbackEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "RollbackEvent",
             Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::opt("methodName", Type::String),
-            ],
+            &[FieldInfo::req("hostName", Type::String), FieldInfo::opt("methodName", Type::String)],
             || Box::new(RollbackEvent::default()),
         );
         &INFO

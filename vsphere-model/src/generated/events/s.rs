@@ -23,10 +23,7 @@ impl DataType for ScheduledTaskEvent {
             "ScheduledTaskEvent",
             Some(Event::INFO),
             &[
-                FieldInfo::req(
-                    "scheduledTask",
-                    Type::Data(ScheduledTaskEventArgument::INFO),
-                ),
+                FieldInfo::req("scheduledTask", Type::Data(ScheduledTaskEventArgument::INFO)),
                 FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
             ],
             || Box::new(ScheduledTaskEvent::default()),
@@ -82,10 +79,7 @@ impl DataType for ScheduledTaskFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskFailedEvent",
             Some(ScheduledTaskEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(ScheduledTaskFailedEvent::default()),
         );
         &INFO
@@ -138,10 +132,7 @@ impl DataType for ScheduledTaskReconfiguredEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskReconfiguredEvent",
             Some(ScheduledTaskEvent::INFO),
-            &[FieldInfo::opt(
-                "configChanges",
-                Type::Data(ChangesInfoEventArgument::INFO),
-            )],
+            &[FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO))],
             || Box::new(ScheduledTaskReconfiguredEvent::default()),
         );
         &INFO
@@ -192,12 +183,9 @@ pub struct ScheduledTaskRemovedEvent {
 
 impl DataType for ScheduledTaskRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ScheduledTaskRemovedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[],
-            || Box::new(ScheduledTaskRemovedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ScheduledTaskRemovedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
+            Box::new(ScheduledTaskRemovedEvent::default())
+        });
         &INFO
     };
 }
@@ -237,12 +225,9 @@ pub struct ScheduledTaskStartedEvent {
 
 impl DataType for ScheduledTaskStartedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ScheduledTaskStartedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[],
-            || Box::new(ScheduledTaskStartedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ScheduledTaskStartedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
+            Box::new(ScheduledTaskStartedEvent::default())
+        });
         &INFO
     };
 }
@@ -335,9 +320,8 @@ pub struct SessionEvent {
 
 impl DataType for SessionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SessionEvent", Some(Event::INFO), &[], || {
-            Box::new(SessionEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("SessionEvent", Some(Event::INFO), &[], || Box::new(SessionEvent::default()));
         &INFO
     };
 }
@@ -383,10 +367,7 @@ impl DataType for SessionTerminatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "SessionTerminatedEvent",
             Some(SessionEvent::INFO),
-            &[
-                FieldInfo::req("sessionId", Type::String),
-                FieldInfo::req("terminatedUsername", Type::String),
-            ],
+            &[FieldInfo::req("sessionId", Type::String), FieldInfo::req("terminatedUsername", Type::String)],
             || Box::new(SessionTerminatedEvent::default()),
         );
         &INFO
@@ -436,12 +417,10 @@ pub struct ScheduledTaskCompletedEvent {
 
 impl DataType for ScheduledTaskCompletedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ScheduledTaskCompletedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[],
-            || Box::new(ScheduledTaskCompletedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ScheduledTaskCompletedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
+                Box::new(ScheduledTaskCompletedEvent::default())
+            });
         &INFO
     };
 }
@@ -481,12 +460,9 @@ pub struct ScheduledTaskCreatedEvent {
 
 impl DataType for ScheduledTaskCreatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ScheduledTaskCreatedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[],
-            || Box::new(ScheduledTaskCreatedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ScheduledTaskCreatedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
+            Box::new(ScheduledTaskCreatedEvent::default())
+        });
         &INFO
     };
 }
@@ -586,10 +562,7 @@ impl DataType for ScheduledTaskEmailFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskEmailFailedEvent",
             Some(ScheduledTaskEvent::INFO),
-            &[
-                FieldInfo::req("to", Type::String),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("to", Type::String), FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(ScheduledTaskEmailFailedEvent::default()),
         );
         &INFO
@@ -639,12 +612,9 @@ pub struct ServerStartedSessionEvent {
 
 impl DataType for ServerStartedSessionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ServerStartedSessionEvent",
-            Some(SessionEvent::INFO),
-            &[],
-            || Box::new(ServerStartedSessionEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ServerStartedSessionEvent", Some(SessionEvent::INFO), &[], || {
+            Box::new(ServerStartedSessionEvent::default())
+        });
         &INFO
     };
 }

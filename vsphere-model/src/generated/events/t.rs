@@ -65,9 +65,7 @@ pub struct TaskTimeoutEvent {
 impl DataType for TaskTimeoutEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TaskTimeoutEvent", Some(TaskEvent::INFO), &[], || {
-                Box::new(TaskTimeoutEvent::default())
-            });
+            TypeInfo::new("TaskTimeoutEvent", Some(TaskEvent::INFO), &[], || Box::new(TaskTimeoutEvent::default()));
         &INFO
     };
 }
@@ -164,10 +162,7 @@ impl DataType for TemplateUpgradeFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "TemplateUpgradeFailedEvent",
             Some(TemplateUpgradeEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(TemplateUpgradeFailedEvent::default()),
         );
         &INFO
@@ -215,12 +210,9 @@ pub struct TemplateUpgradedEvent {
 
 impl DataType for TemplateUpgradedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TemplateUpgradedEvent",
-            Some(TemplateUpgradeEvent::INFO),
-            &[],
-            || Box::new(TemplateUpgradedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TemplateUpgradedEvent", Some(TemplateUpgradeEvent::INFO), &[], || {
+            Box::new(TemplateUpgradedEvent::default())
+        });
         &INFO
     };
 }
@@ -260,12 +252,9 @@ pub struct TimedOutHostOperationEvent {
 
 impl DataType for TimedOutHostOperationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TimedOutHostOperationEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(TimedOutHostOperationEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TimedOutHostOperationEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(TimedOutHostOperationEvent::default())
+        });
         &INFO
     };
 }
@@ -305,12 +294,9 @@ pub struct TeamingMatchEvent {
 
 impl DataType for TeamingMatchEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TeamingMatchEvent",
-            Some(DvsHealthStatusChangeEvent::INFO),
-            &[],
-            || Box::new(TeamingMatchEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TeamingMatchEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
+            Box::new(TeamingMatchEvent::default())
+        });
         &INFO
     };
 }
@@ -351,12 +337,10 @@ pub struct TeamingMisMatchEvent {
 
 impl DataType for TeamingMisMatchEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TeamingMisMatchEvent",
-            Some(DvsHealthStatusChangeEvent::INFO),
-            &[],
-            || Box::new(TeamingMisMatchEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("TeamingMisMatchEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
+                Box::new(TeamingMisMatchEvent::default())
+            });
         &INFO
     };
 }
@@ -397,12 +381,10 @@ pub struct TemplateBeingUpgradedEvent {
 
 impl DataType for TemplateBeingUpgradedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TemplateBeingUpgradedEvent",
-            Some(TemplateUpgradeEvent::INFO),
-            &[],
-            || Box::new(TemplateBeingUpgradedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("TemplateBeingUpgradedEvent", Some(TemplateUpgradeEvent::INFO), &[], || {
+                Box::new(TemplateBeingUpgradedEvent::default())
+            });
         &INFO
     };
 }

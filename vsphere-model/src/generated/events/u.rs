@@ -19,10 +19,7 @@ impl DataType for UnlicensedVirtualMachinesEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "UnlicensedVirtualMachinesEvent",
             Some(LicenseEvent::INFO),
-            &[
-                FieldInfo::req("unlicensed", Type::Int),
-                FieldInfo::req("available", Type::Int),
-            ],
+            &[FieldInfo::req("unlicensed", Type::Int), FieldInfo::req("available", Type::Int)],
             || Box::new(UnlicensedVirtualMachinesEvent::default()),
         );
         &INFO
@@ -125,12 +122,9 @@ pub struct UpdatedAgentBeingRestartedEvent {
 
 impl DataType for UpdatedAgentBeingRestartedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UpdatedAgentBeingRestartedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(UpdatedAgentBeingRestartedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("UpdatedAgentBeingRestartedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(UpdatedAgentBeingRestartedEvent::default())
+        });
         &INFO
     };
 }
@@ -172,12 +166,10 @@ pub struct UpgradeEvent {
 
 impl DataType for UpgradeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UpgradeEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("message", Type::String)],
-            || Box::new(UpgradeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UpgradeEvent", Some(Event::INFO), &[FieldInfo::req("message", Type::String)], || {
+                Box::new(UpgradeEvent::default())
+            });
         &INFO
     };
 }
@@ -229,10 +221,7 @@ impl DataType for UserAssignedToGroup {
         static INFO: TypeInfo = TypeInfo::new(
             "UserAssignedToGroup",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("userLogin", Type::String),
-                FieldInfo::req("group", Type::String),
-            ],
+            &[FieldInfo::req("userLogin", Type::String), FieldInfo::req("group", Type::String)],
             || Box::new(UserAssignedToGroup::default()),
         );
         &INFO
@@ -487,10 +476,7 @@ impl DataType for UserUnassignedFromGroup {
         static INFO: TypeInfo = TypeInfo::new(
             "UserUnassignedFromGroup",
             Some(HostEvent::INFO),
-            &[
-                FieldInfo::req("userLogin", Type::String),
-                FieldInfo::req("group", Type::String),
-            ],
+            &[FieldInfo::req("userLogin", Type::String), FieldInfo::req("group", Type::String)],
             || Box::new(UserUnassignedFromGroup::default()),
         );
         &INFO
@@ -541,9 +527,7 @@ pub struct UserUpgradeEvent {
 impl DataType for UserUpgradeEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("UserUpgradeEvent", Some(UpgradeEvent::INFO), &[], || {
-                Box::new(UserUpgradeEvent::default())
-            });
+            TypeInfo::new("UserUpgradeEvent", Some(UpgradeEvent::INFO), &[], || Box::new(UserUpgradeEvent::default()));
         &INFO
     };
 }
@@ -583,12 +567,10 @@ pub struct UplinkPortMtuNotSupportEvent {
 
 impl DataType for UplinkPortMtuNotSupportEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UplinkPortMtuNotSupportEvent",
-            Some(DvsHealthStatusChangeEvent::INFO),
-            &[],
-            || Box::new(UplinkPortMtuNotSupportEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UplinkPortMtuNotSupportEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
+                Box::new(UplinkPortMtuNotSupportEvent::default())
+            });
         &INFO
     };
 }
@@ -629,12 +611,10 @@ pub struct UplinkPortMtuSupportEvent {
 
 impl DataType for UplinkPortMtuSupportEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UplinkPortMtuSupportEvent",
-            Some(DvsHealthStatusChangeEvent::INFO),
-            &[],
-            || Box::new(UplinkPortMtuSupportEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UplinkPortMtuSupportEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
+                Box::new(UplinkPortMtuSupportEvent::default())
+            });
         &INFO
     };
 }
@@ -675,12 +655,10 @@ pub struct UplinkPortVlanTrunkedEvent {
 
 impl DataType for UplinkPortVlanTrunkedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UplinkPortVlanTrunkedEvent",
-            Some(DvsHealthStatusChangeEvent::INFO),
-            &[],
-            || Box::new(UplinkPortVlanTrunkedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UplinkPortVlanTrunkedEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
+                Box::new(UplinkPortVlanTrunkedEvent::default())
+            });
         &INFO
     };
 }
@@ -721,12 +699,10 @@ pub struct UplinkPortVlanUntrunkedEvent {
 
 impl DataType for UplinkPortVlanUntrunkedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UplinkPortVlanUntrunkedEvent",
-            Some(DvsHealthStatusChangeEvent::INFO),
-            &[],
-            || Box::new(UplinkPortVlanUntrunkedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UplinkPortVlanUntrunkedEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
+                Box::new(UplinkPortVlanUntrunkedEvent::default())
+            });
         &INFO
     };
 }

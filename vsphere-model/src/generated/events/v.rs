@@ -82,10 +82,7 @@ impl DataType for VMFSDatastoreExpandedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VMFSDatastoreExpandedEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(VMFSDatastoreExpandedEvent::default()),
         );
         &INFO
@@ -138,10 +135,7 @@ impl DataType for VMFSDatastoreExtendedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VMFSDatastoreExtendedEvent",
             Some(HostEvent::INFO),
-            &[FieldInfo::req(
-                "datastore",
-                Type::Data(DatastoreEventArgument::INFO),
-            )],
+            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
             || Box::new(VMFSDatastoreExtendedEvent::default()),
         );
         &INFO
@@ -189,12 +183,9 @@ pub struct VMotionLicenseExpiredEvent {
 
 impl DataType for VMotionLicenseExpiredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionLicenseExpiredEvent",
-            Some(LicenseEvent::INFO),
-            &[],
-            || Box::new(VMotionLicenseExpiredEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMotionLicenseExpiredEvent", Some(LicenseEvent::INFO), &[], || {
+            Box::new(VMotionLicenseExpiredEvent::default())
+        });
         &INFO
     };
 }
@@ -287,12 +278,9 @@ pub struct VcAgentUninstalledEvent {
 
 impl DataType for VcAgentUninstalledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VcAgentUninstalledEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(VcAgentUninstalledEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VcAgentUninstalledEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(VcAgentUninstalledEvent::default())
+        });
         &INFO
     };
 }
@@ -385,10 +373,9 @@ pub struct VcAgentUpgradedEvent {
 
 impl DataType for VcAgentUpgradedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VcAgentUpgradedEvent", Some(HostEvent::INFO), &[], || {
-                Box::new(VcAgentUpgradedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VcAgentUpgradedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(VcAgentUpgradedEvent::default())
+        });
         &INFO
     };
 }
@@ -428,12 +415,9 @@ pub struct VimAccountPasswordChangedEvent {
 
 impl DataType for VimAccountPasswordChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VimAccountPasswordChangedEvent",
-            Some(HostEvent::INFO),
-            &[],
-            || Box::new(VimAccountPasswordChangedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VimAccountPasswordChangedEvent", Some(HostEvent::INFO), &[], || {
+            Box::new(VimAccountPasswordChangedEvent::default())
+        });
         &INFO
     };
 }
@@ -475,12 +459,10 @@ pub struct VmEvent {
 
 impl DataType for VmEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("template", Type::Boolean)],
-            || Box::new(VmEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmEvent", Some(Event::INFO), &[FieldInfo::req("template", Type::Boolean)], || {
+                Box::new(VmEvent::default())
+            });
         &INFO
     };
 }
@@ -606,10 +588,7 @@ impl DataType for VmFailedRelayoutEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedRelayoutEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedRelayoutEvent::default()),
         );
         &INFO
@@ -657,12 +636,10 @@ pub struct VmFailedRelayoutOnVmfs2DatastoreEvent {
 
 impl DataType for VmFailedRelayoutOnVmfs2DatastoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmFailedRelayoutOnVmfs2DatastoreEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmFailedRelayoutOnVmfs2DatastoreEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmFailedRelayoutOnVmfs2DatastoreEvent", Some(VmEvent::INFO), &[], || {
+                Box::new(VmFailedRelayoutOnVmfs2DatastoreEvent::default())
+            });
         &INFO
     };
 }
@@ -760,10 +737,7 @@ impl DataType for VmFailedToPowerOffEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToPowerOffEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToPowerOffEvent::default()),
         );
         &INFO
@@ -816,10 +790,7 @@ impl DataType for VmFailedToPowerOnEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToPowerOnEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToPowerOnEvent::default()),
         );
         &INFO
@@ -872,10 +843,7 @@ impl DataType for VmFailedToRebootGuestEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToRebootGuestEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToRebootGuestEvent::default()),
         );
         &INFO
@@ -928,10 +896,7 @@ impl DataType for VmFailedToResetEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToResetEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToResetEvent::default()),
         );
         &INFO
@@ -984,10 +949,7 @@ impl DataType for VmFailedToShutdownGuestEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToShutdownGuestEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToShutdownGuestEvent::default()),
         );
         &INFO
@@ -1040,10 +1002,7 @@ impl DataType for VmFailedToStandbyGuestEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToStandbyGuestEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToStandbyGuestEvent::default()),
         );
         &INFO
@@ -1096,10 +1055,7 @@ impl DataType for VmFailedToSuspendEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToSuspendEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailedToSuspendEvent::default()),
         );
         &INFO
@@ -1147,12 +1103,9 @@ pub struct VmFailedUpdatingSecondaryConfig {
 
 impl DataType for VmFailedUpdatingSecondaryConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmFailedUpdatingSecondaryConfig",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmFailedUpdatingSecondaryConfig::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmFailedUpdatingSecondaryConfig", Some(VmEvent::INFO), &[], || {
+            Box::new(VmFailedUpdatingSecondaryConfig::default())
+        });
         &INFO
     };
 }
@@ -1197,10 +1150,7 @@ impl DataType for VmFailoverFailed {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailoverFailed",
             Some(VmEvent::INFO),
-            &[FieldInfo::opt(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::opt("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmFailoverFailed::default()),
         );
         &INFO
@@ -1251,12 +1201,9 @@ pub struct VmFaultToleranceTurnedOffEvent {
 
 impl DataType for VmFaultToleranceTurnedOffEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmFaultToleranceTurnedOffEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmFaultToleranceTurnedOffEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmFaultToleranceTurnedOffEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmFaultToleranceTurnedOffEvent::default())
+        });
         &INFO
     };
 }
@@ -1349,10 +1296,9 @@ pub struct VmGuestOSCrashedEvent {
 
 impl DataType for VmGuestOSCrashedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmGuestOSCrashedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmGuestOSCrashedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmGuestOSCrashedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmGuestOSCrashedEvent::default())
+        });
         &INFO
     };
 }
@@ -1393,9 +1339,7 @@ pub struct VmGuestRebootEvent {
 impl DataType for VmGuestRebootEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmGuestRebootEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmGuestRebootEvent::default())
-            });
+            TypeInfo::new("VmGuestRebootEvent", Some(VmEvent::INFO), &[], || Box::new(VmGuestRebootEvent::default()));
         &INFO
     };
 }
@@ -1435,10 +1379,9 @@ pub struct VmGuestShutdownEvent {
 
 impl DataType for VmGuestShutdownEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmGuestShutdownEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmGuestShutdownEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmGuestShutdownEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmGuestShutdownEvent::default())
+        });
         &INFO
     };
 }
@@ -1479,9 +1422,7 @@ pub struct VmGuestStandbyEvent {
 impl DataType for VmGuestStandbyEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmGuestStandbyEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmGuestStandbyEvent::default())
-            });
+            TypeInfo::new("VmGuestStandbyEvent", Some(VmEvent::INFO), &[], || Box::new(VmGuestStandbyEvent::default()));
         &INFO
     };
 }
@@ -1581,10 +1522,7 @@ impl DataType for VmInstanceUuidChangedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmInstanceUuidChangedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("oldInstanceUuid", Type::String),
-                FieldInfo::req("newInstanceUuid", Type::String),
-            ],
+            &[FieldInfo::req("oldInstanceUuid", Type::String), FieldInfo::req("newInstanceUuid", Type::String)],
             || Box::new(VmInstanceUuidChangedEvent::default()),
         );
         &INFO
@@ -1701,10 +1639,7 @@ impl DataType for VmMacAssignedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMacAssignedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("adapter", Type::String),
-                FieldInfo::req("mac", Type::String),
-            ],
+            &[FieldInfo::req("adapter", Type::String), FieldInfo::req("mac", Type::String)],
             || Box::new(VmMacAssignedEvent::default()),
         );
         &INFO
@@ -1826,10 +1761,7 @@ impl DataType for VmMacConflictEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMacConflictEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)),
-                FieldInfo::req("mac", Type::String),
-            ],
+            &[FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)), FieldInfo::req("mac", Type::String)],
             || Box::new(VmMacConflictEvent::default()),
         );
         &INFO
@@ -1879,12 +1811,9 @@ pub struct VmMaxFTRestartCountReached {
 
 impl DataType for VmMaxFTRestartCountReached {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmMaxFTRestartCountReached",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmMaxFTRestartCountReached::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmMaxFTRestartCountReached", Some(VmEvent::INFO), &[], || {
+            Box::new(VmMaxFTRestartCountReached::default())
+        });
         &INFO
     };
 }
@@ -1924,10 +1853,9 @@ pub struct VmMaxRestartCountReached {
 
 impl DataType for VmMaxRestartCountReached {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmMaxRestartCountReached", Some(VmEvent::INFO), &[], || {
-                Box::new(VmMaxRestartCountReached::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmMaxRestartCountReached", Some(VmEvent::INFO), &[], || {
+            Box::new(VmMaxRestartCountReached::default())
+        });
         &INFO
     };
 }
@@ -2158,10 +2086,7 @@ impl DataType for VmMigratedEvent {
             Some(VmEvent::INFO),
             &[
                 FieldInfo::req("sourceHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt(
-                    "sourceDatacenter",
-                    Type::Data(DatacenterEventArgument::INFO),
-                ),
+                FieldInfo::opt("sourceDatacenter", Type::Data(DatacenterEventArgument::INFO)),
                 FieldInfo::opt("sourceDatastore", Type::Data(DatastoreEventArgument::INFO)),
             ],
             || Box::new(VmMigratedEvent::default()),
@@ -2221,12 +2146,9 @@ pub struct VmNoCompatibleHostForSecondaryEvent {
 
 impl DataType for VmNoCompatibleHostForSecondaryEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmNoCompatibleHostForSecondaryEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmNoCompatibleHostForSecondaryEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmNoCompatibleHostForSecondaryEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmNoCompatibleHostForSecondaryEvent::default())
+        });
         &INFO
     };
 }
@@ -2271,10 +2193,7 @@ impl DataType for VmNoNetworkAccessEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmNoNetworkAccessEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "destHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(VmNoNetworkAccessEvent::default()),
         );
         &INFO
@@ -2322,9 +2241,8 @@ pub struct VmOrphanedEvent {
 
 impl DataType for VmOrphanedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmOrphanedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmOrphanedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmOrphanedEvent", Some(VmEvent::INFO), &[], || Box::new(VmOrphanedEvent::default()));
         &INFO
     };
 }
@@ -2365,9 +2283,7 @@ pub struct VmPoweredOffEvent {
 impl DataType for VmPoweredOffEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmPoweredOffEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmPoweredOffEvent::default())
-            });
+            TypeInfo::new("VmPoweredOffEvent", Some(VmEvent::INFO), &[], || Box::new(VmPoweredOffEvent::default()));
         &INFO
     };
 }
@@ -2407,9 +2323,8 @@ pub struct VmPoweredOnEvent {
 
 impl DataType for VmPoweredOnEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmPoweredOnEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmPoweredOnEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmPoweredOnEvent", Some(VmEvent::INFO), &[], || Box::new(VmPoweredOnEvent::default()));
         &INFO
     };
 }
@@ -2454,10 +2369,7 @@ impl DataType for VmPoweringOnWithCustomizedDVPortEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmPoweringOnWithCustomizedDVPortEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::list_req(
-                "vnic",
-                Type::Data(VnicPortArgument::INFO),
-            )],
+            &[FieldInfo::list_req("vnic", Type::Data(VnicPortArgument::INFO))],
             || Box::new(VmPoweringOnWithCustomizedDVPortEvent::default()),
         );
         &INFO
@@ -2622,9 +2534,7 @@ pub struct VmRegisteredEvent {
 impl DataType for VmRegisteredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmRegisteredEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmRegisteredEvent::default())
-            });
+            TypeInfo::new("VmRegisteredEvent", Some(VmEvent::INFO), &[], || Box::new(VmRegisteredEvent::default()));
         &INFO
     };
 }
@@ -2664,12 +2574,9 @@ pub struct VmRelayoutSuccessfulEvent {
 
 impl DataType for VmRelayoutSuccessfulEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmRelayoutSuccessfulEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmRelayoutSuccessfulEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmRelayoutSuccessfulEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmRelayoutSuccessfulEvent::default())
+        });
         &INFO
     };
 }
@@ -2709,10 +2616,9 @@ pub struct VmRelayoutUpToDateEvent {
 
 impl DataType for VmRelayoutUpToDateEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmRelayoutUpToDateEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmRelayoutUpToDateEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmRelayoutUpToDateEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmRelayoutUpToDateEvent::default())
+        });
         &INFO
     };
 }
@@ -2859,9 +2765,7 @@ pub struct VmRelocateSpecEvent {
 impl DataType for VmRelocateSpecEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmRelocateSpecEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmRelocateSpecEvent::default())
-            });
+            TypeInfo::new("VmRelocateSpecEvent", Some(VmEvent::INFO), &[], || Box::new(VmRelocateSpecEvent::default()));
         &INFO
     };
 }
@@ -2912,10 +2816,7 @@ impl DataType for VmRelocatedEvent {
             Some(VmRelocateSpecEvent::INFO),
             &[
                 FieldInfo::req("sourceHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt(
-                    "sourceDatacenter",
-                    Type::Data(DatacenterEventArgument::INFO),
-                ),
+                FieldInfo::opt("sourceDatacenter", Type::Data(DatacenterEventArgument::INFO)),
                 FieldInfo::opt("sourceDatastore", Type::Data(DatastoreEventArgument::INFO)),
             ],
             || Box::new(VmRelocatedEvent::default()),
@@ -2976,12 +2877,9 @@ pub struct VmRemoteConsoleConnectedEvent {
 
 impl DataType for VmRemoteConsoleConnectedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmRemoteConsoleConnectedEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmRemoteConsoleConnectedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmRemoteConsoleConnectedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmRemoteConsoleConnectedEvent::default())
+        });
         &INFO
     };
 }
@@ -3021,12 +2919,9 @@ pub struct VmRemoteConsoleDisconnectedEvent {
 
 impl DataType for VmRemoteConsoleDisconnectedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmRemoteConsoleDisconnectedEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmRemoteConsoleDisconnectedEvent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmRemoteConsoleDisconnectedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmRemoteConsoleDisconnectedEvent::default())
+        });
         &INFO
     };
 }
@@ -3066,9 +2961,8 @@ pub struct VmRemovedEvent {
 
 impl DataType for VmRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmRemovedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmRemovedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmRemovedEvent", Some(VmEvent::INFO), &[], || Box::new(VmRemovedEvent::default()));
         &INFO
     };
 }
@@ -3115,10 +3009,7 @@ impl DataType for VmRenamedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmRenamedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(VmRenamedEvent::default()),
         );
         &INFO
@@ -3168,12 +3059,10 @@ pub struct VmRequirementsExceedCurrentEVCModeEvent {
 
 impl DataType for VmRequirementsExceedCurrentEVCModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmRequirementsExceedCurrentEVCModeEvent",
-            Some(VmEvent::INFO),
-            &[],
-            || Box::new(VmRequirementsExceedCurrentEVCModeEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmRequirementsExceedCurrentEVCModeEvent", Some(VmEvent::INFO), &[], || {
+                Box::new(VmRequirementsExceedCurrentEVCModeEvent::default())
+            });
         &INFO
     };
 }
@@ -3213,9 +3102,8 @@ pub struct VmResettingEvent {
 
 impl DataType for VmResettingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmResettingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmResettingEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmResettingEvent", Some(VmEvent::INFO), &[], || Box::new(VmResettingEvent::default()));
         &INFO
     };
 }
@@ -3320,10 +3208,7 @@ impl DataType for VmResourceReallocatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmResourceReallocatedEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::opt(
-                "configChanges",
-                Type::Data(ChangesInfoEventArgument::INFO),
-            )],
+            &[FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO))],
             || Box::new(VmResourceReallocatedEvent::default()),
         );
         &INFO
@@ -3379,10 +3264,7 @@ impl DataType for VmRestartedOnAlternateHostEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmRestartedOnAlternateHostEvent",
             Some(VmPoweredOnEvent::INFO),
-            &[FieldInfo::req(
-                "sourceHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("sourceHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(VmRestartedOnAlternateHostEvent::default()),
         );
         &INFO
@@ -3431,9 +3313,8 @@ pub struct VmResumingEvent {
 
 impl DataType for VmResumingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmResumingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmResumingEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmResumingEvent", Some(VmEvent::INFO), &[], || Box::new(VmResumingEvent::default()));
         &INFO
     };
 }
@@ -3473,10 +3354,9 @@ pub struct VmSecondaryAddedEvent {
 
 impl DataType for VmSecondaryAddedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmSecondaryAddedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmSecondaryAddedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmSecondaryAddedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmSecondaryAddedEvent::default())
+        });
         &INFO
     };
 }
@@ -3521,10 +3401,7 @@ impl DataType for VmSecondaryDisabledBySystemEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmSecondaryDisabledBySystemEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::opt(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::opt("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmSecondaryDisabledBySystemEvent::default()),
         );
         &INFO
@@ -3575,10 +3452,9 @@ pub struct VmSecondaryDisabledEvent {
 
 impl DataType for VmSecondaryDisabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmSecondaryDisabledEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmSecondaryDisabledEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmSecondaryDisabledEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmSecondaryDisabledEvent::default())
+        });
         &INFO
     };
 }
@@ -3618,10 +3494,9 @@ pub struct VmSecondaryEnabledEvent {
 
 impl DataType for VmSecondaryEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmSecondaryEnabledEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmSecondaryEnabledEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmSecondaryEnabledEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmSecondaryEnabledEvent::default())
+        });
         &INFO
     };
 }
@@ -3661,10 +3536,9 @@ pub struct VmSecondaryStartedEvent {
 
 impl DataType for VmSecondaryStartedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmSecondaryStartedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmSecondaryStartedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmSecondaryStartedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmSecondaryStartedEvent::default())
+        });
         &INFO
     };
 }
@@ -3765,10 +3639,9 @@ pub struct VmStartRecordingEvent {
 
 impl DataType for VmStartRecordingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmStartRecordingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmStartRecordingEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmStartRecordingEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmStartRecordingEvent::default())
+        });
         &INFO
     };
 }
@@ -3808,10 +3681,9 @@ pub struct VmStartReplayingEvent {
 
 impl DataType for VmStartReplayingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmStartReplayingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmStartReplayingEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmStartReplayingEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmStartReplayingEvent::default())
+        });
         &INFO
     };
 }
@@ -3851,9 +3723,8 @@ pub struct VmStartingEvent {
 
 impl DataType for VmStartingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmStartingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmStartingEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmStartingEvent", Some(VmEvent::INFO), &[], || Box::new(VmStartingEvent::default()));
         &INFO
     };
 }
@@ -3893,10 +3764,9 @@ pub struct VmStartingSecondaryEvent {
 
 impl DataType for VmStartingSecondaryEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmStartingSecondaryEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmStartingSecondaryEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmStartingSecondaryEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmStartingSecondaryEvent::default())
+        });
         &INFO
     };
 }
@@ -3943,10 +3813,7 @@ impl DataType for VmStaticMacConflictEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmStaticMacConflictEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)),
-                FieldInfo::req("mac", Type::String),
-            ],
+            &[FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)), FieldInfo::req("mac", Type::String)],
             || Box::new(VmStaticMacConflictEvent::default()),
         );
         &INFO
@@ -3996,9 +3863,8 @@ pub struct VmStoppingEvent {
 
 impl DataType for VmStoppingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmStoppingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmStoppingEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmStoppingEvent", Some(VmEvent::INFO), &[], || Box::new(VmStoppingEvent::default()));
         &INFO
     };
 }
@@ -4038,9 +3904,8 @@ pub struct VmSuspendedEvent {
 
 impl DataType for VmSuspendedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmSuspendedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmSuspendedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmSuspendedEvent", Some(VmEvent::INFO), &[], || Box::new(VmSuspendedEvent::default()));
         &INFO
     };
 }
@@ -4081,9 +3946,7 @@ pub struct VmSuspendingEvent {
 impl DataType for VmSuspendingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmSuspendingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmSuspendingEvent::default())
-            });
+            TypeInfo::new("VmSuspendingEvent", Some(VmEvent::INFO), &[], || Box::new(VmSuspendingEvent::default()));
         &INFO
     };
 }
@@ -4283,10 +4146,9 @@ pub struct VmUpgradeFailedEvent {
 
 impl DataType for VmUpgradeFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmUpgradeFailedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmUpgradeFailedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmUpgradeFailedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmUpgradeFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -4328,12 +4190,10 @@ pub struct VmUpgradingEvent {
 
 impl DataType for VmUpgradingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmUpgradingEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("version", Type::String)],
-            || Box::new(VmUpgradingEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmUpgradingEvent", Some(VmEvent::INFO), &[FieldInfo::req("version", Type::String)], || {
+                Box::new(VmUpgradingEvent::default())
+            });
         &INFO
     };
 }
@@ -4381,12 +4241,10 @@ pub struct VmUuidAssignedEvent {
 
 impl DataType for VmUuidAssignedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmUuidAssignedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("uuid", Type::String)],
-            || Box::new(VmUuidAssignedEvent::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmUuidAssignedEvent", Some(VmEvent::INFO), &[FieldInfo::req("uuid", Type::String)], || {
+                Box::new(VmUuidAssignedEvent::default())
+            });
         &INFO
     };
 }
@@ -4439,10 +4297,7 @@ impl DataType for VmUuidChangedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmUuidChangedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("oldUuid", Type::String),
-                FieldInfo::req("newUuid", Type::String),
-            ],
+            &[FieldInfo::req("oldUuid", Type::String), FieldInfo::req("newUuid", Type::String)],
             || Box::new(VmUuidChangedEvent::default()),
         );
         &INFO
@@ -4499,10 +4354,7 @@ impl DataType for VmUuidConflictEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmUuidConflictEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)),
-                FieldInfo::req("uuid", Type::String),
-            ],
+            &[FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)), FieldInfo::req("uuid", Type::String)],
             || Box::new(VmUuidConflictEvent::default()),
         );
         &INFO
@@ -4559,10 +4411,7 @@ impl DataType for VmWwnAssignedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmWwnAssignedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::list_req("nodeWwns", Type::Long),
-                FieldInfo::list_req("portWwns", Type::Long),
-            ],
+            &[FieldInfo::list_req("nodeWwns", Type::Long), FieldInfo::list_req("portWwns", Type::Long)],
             || Box::new(VmWwnAssignedEvent::default()),
         );
         &INFO
@@ -4747,10 +4596,9 @@ pub struct VmAcquiredMksTicketEvent {
 
 impl DataType for VmAcquiredMksTicketEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmAcquiredMksTicketEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmAcquiredMksTicketEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmAcquiredMksTicketEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmAcquiredMksTicketEvent::default())
+        });
         &INFO
     };
 }
@@ -4850,10 +4698,7 @@ impl DataType for VmAutoRenameEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmAutoRenameEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("oldName", Type::String),
-                FieldInfo::req("newName", Type::String),
-            ],
+            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
             || Box::new(VmAutoRenameEvent::default()),
         );
         &INFO
@@ -4908,10 +4753,7 @@ impl DataType for VmBeingCreatedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingCreatedEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::opt(
-                "configSpec",
-                Type::Data(VirtualMachineConfigSpec::INFO),
-            )],
+            &[FieldInfo::opt("configSpec", Type::Data(VirtualMachineConfigSpec::INFO))],
             || Box::new(VmBeingCreatedEvent::default()),
         );
         &INFO
@@ -4967,10 +4809,7 @@ impl DataType for VmBeingDeployedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingDeployedEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "srcTemplate",
-                Type::Data(VmEventArgument::INFO),
-            )],
+            &[FieldInfo::req("srcTemplate", Type::Data(VmEventArgument::INFO))],
             || Box::new(VmBeingDeployedEvent::default()),
         );
         &INFO
@@ -5232,9 +5071,8 @@ pub struct VmCloneEvent {
 
 impl DataType for VmCloneEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmCloneEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmCloneEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmCloneEvent", Some(VmEvent::INFO), &[], || Box::new(VmCloneEvent::default()));
         &INFO
     };
 }
@@ -5350,10 +5188,7 @@ impl DataType for VmClonedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmClonedEvent",
             Some(VmCloneEvent::INFO),
-            &[FieldInfo::req(
-                "sourceVm",
-                Type::Data(VmEventArgument::INFO),
-            )],
+            &[FieldInfo::req("sourceVm", Type::Data(VmEventArgument::INFO))],
             || Box::new(VmClonedEvent::default()),
         );
         &INFO
@@ -5402,10 +5237,9 @@ pub struct VmConfigMissingEvent {
 
 impl DataType for VmConfigMissingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmConfigMissingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmConfigMissingEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmConfigMissingEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmConfigMissingEvent::default())
+        });
         &INFO
     };
 }
@@ -5445,9 +5279,8 @@ pub struct VmConnectedEvent {
 
 impl DataType for VmConnectedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmConnectedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmConnectedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmConnectedEvent", Some(VmEvent::INFO), &[], || Box::new(VmConnectedEvent::default()));
         &INFO
     };
 }
@@ -5487,9 +5320,8 @@ pub struct VmCreatedEvent {
 
 impl DataType for VmCreatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmCreatedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmCreatedEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmCreatedEvent", Some(VmEvent::INFO), &[], || Box::new(VmCreatedEvent::default()));
         &INFO
     };
 }
@@ -5636,10 +5468,9 @@ pub struct VmDasResetFailedEvent {
 
 impl DataType for VmDasResetFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmDasResetFailedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDasResetFailedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmDasResetFailedEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmDasResetFailedEvent::default())
+        });
         &INFO
     };
 }
@@ -5679,10 +5510,9 @@ pub struct VmDasUpdateErrorEvent {
 
 impl DataType for VmDasUpdateErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmDasUpdateErrorEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDasUpdateErrorEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmDasUpdateErrorEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmDasUpdateErrorEvent::default())
+        });
         &INFO
     };
 }
@@ -5723,9 +5553,7 @@ pub struct VmDasUpdateOkEvent {
 impl DataType for VmDasUpdateOkEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmDasUpdateOkEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDasUpdateOkEvent::default())
-            });
+            TypeInfo::new("VmDasUpdateOkEvent", Some(VmEvent::INFO), &[], || Box::new(VmDasUpdateOkEvent::default()));
         &INFO
     };
 }
@@ -5765,10 +5593,9 @@ pub struct VmDateRolledBackEvent {
 
 impl DataType for VmDateRolledBackEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmDateRolledBackEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDateRolledBackEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmDateRolledBackEvent", Some(VmEvent::INFO), &[], || {
+            Box::new(VmDateRolledBackEvent::default())
+        });
         &INFO
     };
 }
@@ -5873,10 +5700,7 @@ impl DataType for VmDeployedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDeployedEvent",
             Some(VmEvent::INFO),
-            &[FieldInfo::req(
-                "srcTemplate",
-                Type::Data(VmEventArgument::INFO),
-            )],
+            &[FieldInfo::req("srcTemplate", Type::Data(VmEventArgument::INFO))],
             || Box::new(VmDeployedEvent::default()),
         );
         &INFO
@@ -5925,9 +5749,7 @@ pub struct VmDisconnectedEvent {
 impl DataType for VmDisconnectedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmDisconnectedEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDisconnectedEvent::default())
-            });
+            TypeInfo::new("VmDisconnectedEvent", Some(VmEvent::INFO), &[], || Box::new(VmDisconnectedEvent::default()));
         &INFO
     };
 }
@@ -5968,9 +5790,7 @@ pub struct VmDiscoveredEvent {
 impl DataType for VmDiscoveredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmDiscoveredEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmDiscoveredEvent::default())
-            });
+            TypeInfo::new("VmDiscoveredEvent", Some(VmEvent::INFO), &[], || Box::new(VmDiscoveredEvent::default()));
         &INFO
     };
 }
@@ -6017,10 +5837,7 @@ impl DataType for VmDiskFailedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDiskFailedEvent",
             Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("disk", Type::String),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("disk", Type::String), FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmDiskFailedEvent::default()),
         );
         &INFO
@@ -6071,9 +5888,7 @@ pub struct VmEmigratingEvent {
 impl DataType for VmEmigratingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmEmigratingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmEmigratingEvent::default())
-            });
+            TypeInfo::new("VmEmigratingEvent", Some(VmEvent::INFO), &[], || Box::new(VmEmigratingEvent::default()));
         &INFO
     };
 }
@@ -6114,9 +5929,7 @@ pub struct VmEndRecordingEvent {
 impl DataType for VmEndRecordingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmEndRecordingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmEndRecordingEvent::default())
-            });
+            TypeInfo::new("VmEndRecordingEvent", Some(VmEvent::INFO), &[], || Box::new(VmEndRecordingEvent::default()));
         &INFO
     };
 }
@@ -6157,9 +5970,7 @@ pub struct VmEndReplayingEvent {
 impl DataType for VmEndReplayingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmEndReplayingEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmEndReplayingEvent::default())
-            });
+            TypeInfo::new("VmEndReplayingEvent", Some(VmEvent::INFO), &[], || Box::new(VmEndReplayingEvent::default()));
         &INFO
     };
 }
@@ -6207,14 +6018,8 @@ impl DataType for VmFaultToleranceStateChangedEvent {
             "VmFaultToleranceStateChangedEvent",
             Some(VmEvent::INFO),
             &[
-                FieldInfo::req(
-                    "oldState",
-                    Type::Enum(VirtualMachineFaultToleranceState::INFO),
-                ),
-                FieldInfo::req(
-                    "newState",
-                    Type::Enum(VirtualMachineFaultToleranceState::INFO),
-                ),
+                FieldInfo::req("oldState", Type::Enum(VirtualMachineFaultToleranceState::INFO)),
+                FieldInfo::req("newState", Type::Enum(VirtualMachineFaultToleranceState::INFO)),
             ],
             || Box::new(VmFaultToleranceStateChangedEvent::default()),
         );
@@ -6272,10 +6077,7 @@ impl DataType for VmHealthMonitoringStateChangedEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmHealthMonitoringStateChangedEvent",
             Some(ClusterEvent::INFO),
-            &[
-                FieldInfo::req("state", Type::String),
-                FieldInfo::opt("prevState", Type::String),
-            ],
+            &[FieldInfo::req("state", Type::String), FieldInfo::opt("prevState", Type::String)],
             || Box::new(VmHealthMonitoringStateChangedEvent::default()),
         );
         &INFO
@@ -6330,10 +6132,7 @@ impl DataType for VmPowerOffOnIsolationEvent {
         static INFO: TypeInfo = TypeInfo::new(
             "VmPowerOffOnIsolationEvent",
             Some(VmPoweredOffEvent::INFO),
-            &[FieldInfo::req(
-                "isolatedHost",
-                Type::Data(HostEventArgument::INFO),
-            )],
+            &[FieldInfo::req("isolatedHost", Type::Data(HostEventArgument::INFO))],
             || Box::new(VmPowerOffOnIsolationEvent::default()),
         );
         &INFO

@@ -12,10 +12,9 @@ pub struct WarningUpgradeEvent {
 
 impl DataType for WarningUpgradeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("WarningUpgradeEvent", Some(UpgradeEvent::INFO), &[], || {
-                Box::new(WarningUpgradeEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("WarningUpgradeEvent", Some(UpgradeEvent::INFO), &[], || {
+            Box::new(WarningUpgradeEvent::default())
+        });
         &INFO
     };
 }

@@ -20,10 +20,7 @@ impl DataType for AuthenticationRequired {
         static INFO: TypeInfo = TypeInfo::new(
             "AuthenticationRequired",
             Some(RuntimeFault::INFO),
-            &[FieldInfo::list_req(
-                "authenticate",
-                Type::Data(AuthenticationRequiredChallenge::INFO),
-            )],
+            &[FieldInfo::list_req("authenticate", Type::Data(AuthenticationRequiredChallenge::INFO))],
             || Box::new(AuthenticationRequired::default()),
         );
         &INFO
@@ -126,12 +123,10 @@ pub struct AlreadyExists {
 
 impl DataType for AlreadyExists {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "AlreadyExists",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("name", Type::String)],
-            || Box::new(AlreadyExists::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("AlreadyExists", Some(VimFault::INFO), &[FieldInfo::opt("name", Type::String)], || {
+                Box::new(AlreadyExists::default())
+            });
         &INFO
     };
 }
@@ -177,9 +172,8 @@ pub struct AlreadyUpgraded {
 
 impl DataType for AlreadyUpgraded {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("AlreadyUpgraded", Some(VimFault::INFO), &[], || {
-            Box::new(AlreadyUpgraded::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("AlreadyUpgraded", Some(VimFault::INFO), &[], || Box::new(AlreadyUpgraded::default()));
         &INFO
     };
 }
@@ -224,10 +218,7 @@ impl DataType for AnswerFileUpdateFailed {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileUpdateFailed",
             Some(VimFault::INFO),
-            &[FieldInfo::list_req(
-                "failure",
-                Type::Data(AnswerFileUpdateFailure::INFO),
-            )],
+            &[FieldInfo::list_req("failure", Type::Data(AnswerFileUpdateFailure::INFO))],
             || Box::new(AnswerFileUpdateFailed::default()),
         );
         &INFO
@@ -275,12 +266,9 @@ pub struct AuthMinimumAdminPermission {
 
 impl DataType for AuthMinimumAdminPermission {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "AuthMinimumAdminPermission",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(AuthMinimumAdminPermission::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("AuthMinimumAdminPermission", Some(VimFault::INFO), &[], || {
+            Box::new(AuthMinimumAdminPermission::default())
+        });
         &INFO
     };
 }
@@ -387,9 +375,7 @@ pub struct AdminDisabled {
 impl DataType for AdminDisabled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("AdminDisabled", Some(HostConfigFault::INFO), &[], || {
-                Box::new(AdminDisabled::default())
-            });
+            TypeInfo::new("AdminDisabled", Some(HostConfigFault::INFO), &[], || Box::new(AdminDisabled::default()));
         &INFO
     };
 }
@@ -430,10 +416,9 @@ pub struct AdminNotDisabled {
 
 impl DataType for AdminNotDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("AdminNotDisabled", Some(HostConfigFault::INFO), &[], || {
-                Box::new(AdminNotDisabled::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("AdminNotDisabled", Some(HostConfigFault::INFO), &[], || {
+            Box::new(AdminNotDisabled::default())
+        });
         &INFO
     };
 }
@@ -702,12 +687,9 @@ pub struct ApplicationQuiesceFault {
 
 impl DataType for ApplicationQuiesceFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ApplicationQuiesceFault",
-            Some(SnapshotFault::INFO),
-            &[],
-            || Box::new(ApplicationQuiesceFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ApplicationQuiesceFault", Some(SnapshotFault::INFO), &[], || {
+            Box::new(ApplicationQuiesceFault::default())
+        });
         &INFO
     };
 }

@@ -144,12 +144,9 @@ pub struct BlockedByFirewall {
 
 impl DataType for BlockedByFirewall {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "BlockedByFirewall",
-            Some(HostConfigFault::INFO),
-            &[],
-            || Box::new(BlockedByFirewall::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("BlockedByFirewall", Some(HostConfigFault::INFO), &[], || {
+            Box::new(BlockedByFirewall::default())
+        });
         &INFO
     };
 }

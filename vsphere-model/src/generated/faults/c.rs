@@ -17,12 +17,10 @@ pub struct CannotDisableDrsOnClustersWithVApps {
 
 impl DataType for CannotDisableDrsOnClustersWithVApps {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotDisableDrsOnClustersWithVApps",
-            Some(RuntimeFault::INFO),
-            &[],
-            || Box::new(CannotDisableDrsOnClustersWithVApps::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CannotDisableDrsOnClustersWithVApps", Some(RuntimeFault::INFO), &[], || {
+                Box::new(CannotDisableDrsOnClustersWithVApps::default())
+            });
         &INFO
     };
 }
@@ -69,10 +67,7 @@ impl DataType for ConflictingDatastoreFound {
         static INFO: TypeInfo = TypeInfo::new(
             "ConflictingDatastoreFound",
             Some(RuntimeFault::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("url", Type::String),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("url", Type::String)],
             || Box::new(ConflictingDatastoreFound::default()),
         );
         &INFO
@@ -122,10 +117,9 @@ pub struct CannotAccessLocalSource {
 
 impl DataType for CannotAccessLocalSource {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CannotAccessLocalSource", Some(VimFault::INFO), &[], || {
-                Box::new(CannotAccessLocalSource::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("CannotAccessLocalSource", Some(VimFault::INFO), &[], || {
+            Box::new(CannotAccessLocalSource::default())
+        });
         &INFO
     };
 }
@@ -165,12 +159,9 @@ pub struct CannotAccessVmComponent {
 
 impl DataType for CannotAccessVmComponent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotAccessVmComponent",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(CannotAccessVmComponent::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CannotAccessVmComponent", Some(VmConfigFault::INFO), &[], || {
+            Box::new(CannotAccessVmComponent::default())
+        });
         &INFO
     };
 }
@@ -216,10 +207,7 @@ impl DataType for CannotAccessVmConfig {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotAccessVmConfig",
             Some(CannotAccessVmComponent::INFO),
-            &[FieldInfo::req(
-                "reason",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(CannotAccessVmConfig::default()),
         );
         &INFO
@@ -341,10 +329,7 @@ impl DataType for CannotAccessVmDisk {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotAccessVmDisk",
             Some(CannotAccessVmDevice::INFO),
-            &[FieldInfo::req(
-                "fault",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(CannotAccessVmDisk::default()),
         );
         &INFO
@@ -402,10 +387,7 @@ impl DataType for CannotChangeDrsBehaviorForFtSecondary {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotChangeDrsBehaviorForFtSecondary",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(CannotChangeDrsBehaviorForFtSecondary::default()),
         );
         &INFO
@@ -463,10 +445,7 @@ impl DataType for CannotChangeHaSettingsForFtSecondary {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotChangeHaSettingsForFtSecondary",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(CannotChangeHaSettingsForFtSecondary::default()),
         );
         &INFO
@@ -517,12 +496,9 @@ pub struct CannotChangeVsanClusterUuid {
 
 impl DataType for CannotChangeVsanClusterUuid {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotChangeVsanClusterUuid",
-            Some(VsanFault::INFO),
-            &[],
-            || Box::new(CannotChangeVsanClusterUuid::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CannotChangeVsanClusterUuid", Some(VsanFault::INFO), &[], || {
+            Box::new(CannotChangeVsanClusterUuid::default())
+        });
         &INFO
     };
 }
@@ -563,12 +539,9 @@ pub struct CannotChangeVsanNodeUuid {
 
 impl DataType for CannotChangeVsanNodeUuid {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotChangeVsanNodeUuid",
-            Some(VsanFault::INFO),
-            &[],
-            || Box::new(CannotChangeVsanNodeUuid::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CannotChangeVsanNodeUuid", Some(VsanFault::INFO), &[], || {
+            Box::new(CannotChangeVsanNodeUuid::default())
+        });
         &INFO
     };
 }
@@ -616,10 +589,7 @@ impl DataType for CannotComputeFTCompatibleHosts {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotComputeFTCompatibleHosts",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(CannotComputeFTCompatibleHosts::default()),
         );
         &INFO
@@ -670,12 +640,9 @@ pub struct CannotDisableSnapshot {
 
 impl DataType for CannotDisableSnapshot {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotDisableSnapshot",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(CannotDisableSnapshot::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CannotDisableSnapshot", Some(VmConfigFault::INFO), &[], || {
+            Box::new(CannotDisableSnapshot::default())
+        });
         &INFO
     };
 }
@@ -841,10 +808,7 @@ impl DataType for CannotMoveFaultToleranceVm {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotMoveFaultToleranceVm",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("moveType", Type::String),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("moveType", Type::String), FieldInfo::req("vmName", Type::String)],
             || Box::new(CannotMoveFaultToleranceVm::default()),
         );
         &INFO
@@ -894,12 +858,9 @@ pub struct CannotMoveHostWithFaultToleranceVm {
 
 impl DataType for CannotMoveHostWithFaultToleranceVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotMoveHostWithFaultToleranceVm",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(CannotMoveHostWithFaultToleranceVm::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CannotMoveHostWithFaultToleranceVm", Some(VimFault::INFO), &[], || {
+            Box::new(CannotMoveHostWithFaultToleranceVm::default())
+        });
         &INFO
     };
 }
@@ -939,12 +900,9 @@ pub struct CannotMoveVsanEnabledHost {
 
 impl DataType for CannotMoveVsanEnabledHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotMoveVsanEnabledHost",
-            Some(VsanFault::INFO),
-            &[],
-            || Box::new(CannotMoveVsanEnabledHost::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CannotMoveVsanEnabledHost", Some(VsanFault::INFO), &[], || {
+            Box::new(CannotMoveVsanEnabledHost::default())
+        });
         &INFO
     };
 }
@@ -985,12 +943,9 @@ pub struct CannotPlaceWithoutPrerequisiteMoves {
 
 impl DataType for CannotPlaceWithoutPrerequisiteMoves {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotPlaceWithoutPrerequisiteMoves",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(CannotPlaceWithoutPrerequisiteMoves::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CannotPlaceWithoutPrerequisiteMoves", Some(VimFault::INFO), &[], || {
+            Box::new(CannotPlaceWithoutPrerequisiteMoves::default())
+        });
         &INFO
     };
 }
@@ -1030,12 +985,9 @@ pub struct CannotReconfigureVsanWhenHaEnabled {
 
 impl DataType for CannotReconfigureVsanWhenHaEnabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotReconfigureVsanWhenHaEnabled",
-            Some(VsanFault::INFO),
-            &[],
-            || Box::new(CannotReconfigureVsanWhenHaEnabled::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CannotReconfigureVsanWhenHaEnabled", Some(VsanFault::INFO), &[], || {
+            Box::new(CannotReconfigureVsanWhenHaEnabled::default())
+        });
         &INFO
     };
 }
@@ -1153,9 +1105,7 @@ pub struct ConcurrentAccess {
 impl DataType for ConcurrentAccess {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ConcurrentAccess", Some(VimFault::INFO), &[], || {
-                Box::new(ConcurrentAccess::default())
-            });
+            TypeInfo::new("ConcurrentAccess", Some(VimFault::INFO), &[], || Box::new(ConcurrentAccess::default()));
         &INFO
     };
 }
@@ -1195,12 +1145,9 @@ pub struct CpuHotPlugNotSupported {
 
 impl DataType for CpuHotPlugNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CpuHotPlugNotSupported",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(CpuHotPlugNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CpuHotPlugNotSupported", Some(VmConfigFault::INFO), &[], || {
+            Box::new(CpuHotPlugNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1242,9 +1189,7 @@ pub struct CustomizationFault {
 impl DataType for CustomizationFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CustomizationFault", Some(VimFault::INFO), &[], || {
-                Box::new(CustomizationFault::default())
-            });
+            TypeInfo::new("CustomizationFault", Some(VimFault::INFO), &[], || Box::new(CustomizationFault::default()));
         &INFO
     };
 }
@@ -1284,12 +1229,9 @@ pub struct CustomizationPending {
 
 impl DataType for CustomizationPending {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CustomizationPending",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(CustomizationPending::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CustomizationPending", Some(CustomizationFault::INFO), &[], || {
+            Box::new(CustomizationPending::default())
+        });
         &INFO
     };
 }
@@ -1330,12 +1272,9 @@ pub struct CAMServerRefusedConnection {
 
 impl DataType for CAMServerRefusedConnection {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CAMServerRefusedConnection",
-            Some(InvalidCAMServer::INFO),
-            &[],
-            || Box::new(CAMServerRefusedConnection::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CAMServerRefusedConnection", Some(InvalidCAMServer::INFO), &[], || {
+            Box::new(CAMServerRefusedConnection::default())
+        });
         &INFO
     };
 }
@@ -1378,9 +1317,7 @@ pub struct CannotAccessFile {
 impl DataType for CannotAccessFile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CannotAccessFile", Some(FileFault::INFO), &[], || {
-                Box::new(CannotAccessFile::default())
-            });
+            TypeInfo::new("CannotAccessFile", Some(FileFault::INFO), &[], || Box::new(CannotAccessFile::default()));
         &INFO
     };
 }
@@ -1477,12 +1414,10 @@ pub struct CannotAddHostWithFTVmAsStandalone {
 
 impl DataType for CannotAddHostWithFTVmAsStandalone {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotAddHostWithFTVmAsStandalone",
-            Some(HostConnectFault::INFO),
-            &[],
-            || Box::new(CannotAddHostWithFTVmAsStandalone::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CannotAddHostWithFTVmAsStandalone", Some(HostConnectFault::INFO), &[], || {
+                Box::new(CannotAddHostWithFTVmAsStandalone::default())
+            });
         &INFO
     };
 }
@@ -1523,12 +1458,10 @@ pub struct CannotAddHostWithFTVmToDifferentCluster {
 
 impl DataType for CannotAddHostWithFTVmToDifferentCluster {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotAddHostWithFTVmToDifferentCluster",
-            Some(HostConnectFault::INFO),
-            &[],
-            || Box::new(CannotAddHostWithFTVmToDifferentCluster::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CannotAddHostWithFTVmToDifferentCluster", Some(HostConnectFault::INFO), &[], || {
+                Box::new(CannotAddHostWithFTVmToDifferentCluster::default())
+            });
         &INFO
     };
 }
@@ -1569,12 +1502,10 @@ pub struct CannotAddHostWithFTVmToNonHACluster {
 
 impl DataType for CannotAddHostWithFTVmToNonHACluster {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotAddHostWithFTVmToNonHACluster",
-            Some(HostConnectFault::INFO),
-            &[],
-            || Box::new(CannotAddHostWithFTVmToNonHACluster::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CannotAddHostWithFTVmToNonHACluster", Some(HostConnectFault::INFO), &[], || {
+                Box::new(CannotAddHostWithFTVmToNonHACluster::default())
+            });
         &INFO
     };
 }
@@ -1616,9 +1547,7 @@ pub struct CannotCreateFile {
 impl DataType for CannotCreateFile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CannotCreateFile", Some(FileFault::INFO), &[], || {
-                Box::new(CannotCreateFile::default())
-            });
+            TypeInfo::new("CannotCreateFile", Some(FileFault::INFO), &[], || Box::new(CannotCreateFile::default()));
         &INFO
     };
 }
@@ -1659,12 +1588,9 @@ pub struct CannotDecryptPasswords {
 
 impl DataType for CannotDecryptPasswords {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotDecryptPasswords",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(CannotDecryptPasswords::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CannotDecryptPasswords", Some(CustomizationFault::INFO), &[], || {
+            Box::new(CannotDecryptPasswords::default())
+        });
         &INFO
     };
 }
@@ -1706,9 +1632,7 @@ pub struct CannotDeleteFile {
 impl DataType for CannotDeleteFile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CannotDeleteFile", Some(FileFault::INFO), &[], || {
-                Box::new(CannotDeleteFile::default())
-            });
+            TypeInfo::new("CannotDeleteFile", Some(FileFault::INFO), &[], || Box::new(CannotDeleteFile::default()));
         &INFO
     };
 }
@@ -1749,12 +1673,10 @@ pub struct CannotModifyConfigCpuRequirements {
 
 impl DataType for CannotModifyConfigCpuRequirements {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotModifyConfigCpuRequirements",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(CannotModifyConfigCpuRequirements::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CannotModifyConfigCpuRequirements", Some(MigrationFault::INFO), &[], || {
+                Box::new(CannotModifyConfigCpuRequirements::default())
+            });
         &INFO
     };
 }
@@ -1849,12 +1771,10 @@ pub struct CannotMoveVmWithNativeDeltaDisk {
 
 impl DataType for CannotMoveVmWithNativeDeltaDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CannotMoveVmWithNativeDeltaDisk",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(CannotMoveVmWithNativeDeltaDisk::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("CannotMoveVmWithNativeDeltaDisk", Some(MigrationFault::INFO), &[], || {
+                Box::new(CannotMoveVmWithNativeDeltaDisk::default())
+            });
         &INFO
     };
 }
@@ -1962,9 +1882,7 @@ pub struct ClockSkew {
 impl DataType for ClockSkew {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ClockSkew", Some(HostConfigFault::INFO), &[], || {
-                Box::new(ClockSkew::default())
-            });
+            TypeInfo::new("ClockSkew", Some(HostConfigFault::INFO), &[], || Box::new(ClockSkew::default()));
         &INFO
     };
 }
@@ -2005,12 +1923,9 @@ pub struct CloneFromSnapshotNotSupported {
 
 impl DataType for CloneFromSnapshotNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CloneFromSnapshotNotSupported",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(CloneFromSnapshotNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CloneFromSnapshotNotSupported", Some(MigrationFault::INFO), &[], || {
+            Box::new(CloneFromSnapshotNotSupported::default())
+        });
         &INFO
     };
 }
@@ -2051,10 +1966,9 @@ pub struct CollectorAddressUnset {
 
 impl DataType for CollectorAddressUnset {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CollectorAddressUnset", Some(DvsFault::INFO), &[], || {
-                Box::new(CollectorAddressUnset::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("CollectorAddressUnset", Some(DvsFault::INFO), &[], || {
+            Box::new(CollectorAddressUnset::default())
+        });
         &INFO
     };
 }
@@ -2100,10 +2014,7 @@ impl DataType for ConflictingConfiguration {
         static INFO: TypeInfo = TypeInfo::new(
             "ConflictingConfiguration",
             Some(DvsFault::INFO),
-            &[FieldInfo::list_req(
-                "configInConflict",
-                Type::Data(ConflictingConfigurationConfig::INFO),
-            )],
+            &[FieldInfo::list_req("configInConflict", Type::Data(ConflictingConfigurationConfig::INFO))],
             || Box::new(ConflictingConfiguration::default()),
         );
         &INFO
@@ -2412,10 +2323,7 @@ impl DataType for ConnectedIso {
         static INFO: TypeInfo = TypeInfo::new(
             "ConnectedIso",
             Some(OvfExport::INFO),
-            &[
-                FieldInfo::req("cdrom", Type::Data(VirtualCdrom::INFO)),
-                FieldInfo::req("filename", Type::String),
-            ],
+            &[FieldInfo::req("cdrom", Type::Data(VirtualCdrom::INFO)), FieldInfo::req("filename", Type::String)],
             || Box::new(ConnectedIso::default()),
         );
         &INFO
@@ -2467,12 +2375,9 @@ pub struct CpuCompatibilityUnknown {
 
 impl DataType for CpuCompatibilityUnknown {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "CpuCompatibilityUnknown",
-            Some(CpuIncompatible::INFO),
-            &[],
-            || Box::new(CpuCompatibilityUnknown::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("CpuCompatibilityUnknown", Some(CpuIncompatible::INFO), &[], || {
+            Box::new(CpuCompatibilityUnknown::default())
+        });
         &INFO
     };
 }

@@ -20,9 +20,7 @@ pub struct DatabaseError {
 impl DataType for DatabaseError {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DatabaseError", Some(RuntimeFault::INFO), &[], || {
-                Box::new(DatabaseError::default())
-            });
+            TypeInfo::new("DatabaseError", Some(RuntimeFault::INFO), &[], || Box::new(DatabaseError::default()));
         &INFO
     };
 }
@@ -69,10 +67,7 @@ impl DataType for DisallowedChangeByService {
         static INFO: TypeInfo = TypeInfo::new(
             "DisallowedChangeByService",
             Some(RuntimeFault::INFO),
-            &[
-                FieldInfo::req("serviceName", Type::String),
-                FieldInfo::opt("disallowedChange", Type::String),
-            ],
+            &[FieldInfo::req("serviceName", Type::String), FieldInfo::opt("disallowedChange", Type::String)],
             || Box::new(DisallowedChangeByService::default()),
         );
         &INFO
@@ -129,10 +124,7 @@ impl DataType for DisallowedOperationOnFailoverHost {
         static INFO: TypeInfo = TypeInfo::new(
             "DisallowedOperationOnFailoverHost",
             Some(RuntimeFault::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("hostname", Type::String),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("hostname", Type::String)],
             || Box::new(DisallowedOperationOnFailoverHost::default()),
         );
         &INFO
@@ -254,10 +246,7 @@ impl DataType for DeltaDiskFormatNotSupported {
         static INFO: TypeInfo = TypeInfo::new(
             "DeltaDiskFormatNotSupported",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::list("datastore", Type::Ref),
-                FieldInfo::req("deltaDiskFormat", Type::String),
-            ],
+            &[FieldInfo::list("datastore", Type::Ref), FieldInfo::req("deltaDiskFormat", Type::String)],
             || Box::new(DeltaDiskFormatNotSupported::default()),
         );
         &INFO
@@ -417,9 +406,8 @@ pub struct DrsDisabledOnVm {
 
 impl DataType for DrsDisabledOnVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DrsDisabledOnVm", Some(VimFault::INFO), &[], || {
-            Box::new(DrsDisabledOnVm::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DrsDisabledOnVm", Some(VimFault::INFO), &[], || Box::new(DrsDisabledOnVm::default()));
         &INFO
     };
 }
@@ -466,10 +454,7 @@ impl DataType for DuplicateName {
         static INFO: TypeInfo = TypeInfo::new(
             "DuplicateName",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("object", Type::Ref),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("object", Type::Ref)],
             || Box::new(DuplicateName::default()),
         );
         &INFO
@@ -573,9 +558,7 @@ pub struct DvsFault {
 
 impl DataType for DvsFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsFault", Some(VimFault::INFO), &[], || {
-            Box::new(DvsFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("DvsFault", Some(VimFault::INFO), &[], || Box::new(DvsFault::default()));
         &INFO
     };
 }
@@ -622,10 +605,7 @@ impl DataType for DvsNotAuthorized {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsNotAuthorized",
             Some(DvsFault::INFO),
-            &[
-                FieldInfo::opt("sessionExtensionKey", Type::String),
-                FieldInfo::opt("dvsExtensionKey", Type::String),
-            ],
+            &[FieldInfo::opt("sessionExtensionKey", Type::String), FieldInfo::opt("dvsExtensionKey", Type::String)],
             || Box::new(DvsNotAuthorized::default()),
         );
         &INFO
@@ -681,10 +661,7 @@ impl DataType for DvsOperationBulkFault {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsOperationBulkFault",
             Some(DvsFault::INFO),
-            &[FieldInfo::list_req(
-                "hostFault",
-                Type::Data(DvsOperationBulkFaultFaultOnHost::INFO),
-            )],
+            &[FieldInfo::list_req("hostFault", Type::Data(DvsOperationBulkFaultFaultOnHost::INFO))],
             || Box::new(DvsOperationBulkFault::default()),
         );
         &INFO
@@ -740,10 +717,7 @@ impl DataType for DvsScopeViolated {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsScopeViolated",
             Some(DvsFault::INFO),
-            &[
-                FieldInfo::list_req("scope", Type::Ref),
-                FieldInfo::req("entity", Type::Ref),
-            ],
+            &[FieldInfo::list_req("scope", Type::Ref), FieldInfo::req("entity", Type::Ref)],
             || Box::new(DvsScopeViolated::default()),
         );
         &INFO
@@ -802,10 +776,7 @@ impl DataType for DatacenterMismatch {
             "DatacenterMismatch",
             Some(MigrationFault::INFO),
             &[
-                FieldInfo::list_req(
-                    "invalidArgument",
-                    Type::Data(DatacenterMismatchArgument::INFO),
-                ),
+                FieldInfo::list_req("invalidArgument", Type::Data(DatacenterMismatchArgument::INFO)),
                 FieldInfo::req("expectedDatacenter", Type::Ref),
             ],
             || Box::new(DatacenterMismatch::default()),
@@ -912,12 +883,9 @@ pub struct DestinationSwitchFull {
 
 impl DataType for DestinationSwitchFull {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DestinationSwitchFull",
-            Some(CannotAccessNetwork::INFO),
-            &[],
-            || Box::new(DestinationSwitchFull::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DestinationSwitchFull", Some(CannotAccessNetwork::INFO), &[], || {
+            Box::new(DestinationSwitchFull::default())
+        });
         &INFO
     };
 }
@@ -968,10 +936,7 @@ impl DataType for DeviceNotSupported {
         static INFO: TypeInfo = TypeInfo::new(
             "DeviceNotSupported",
             Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::opt("reason", Type::String),
-            ],
+            &[FieldInfo::req("device", Type::String), FieldInfo::opt("reason", Type::String)],
             || Box::new(DeviceNotSupported::default()),
         );
         &INFO
@@ -1023,12 +988,9 @@ pub struct DigestNotSupported {
 
 impl DataType for DigestNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DigestNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(DigestNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DigestNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(DigestNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1072,9 +1034,7 @@ pub struct DirectoryNotEmpty {
 impl DataType for DirectoryNotEmpty {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DirectoryNotEmpty", Some(FileFault::INFO), &[], || {
-                Box::new(DirectoryNotEmpty::default())
-            });
+            TypeInfo::new("DirectoryNotEmpty", Some(FileFault::INFO), &[], || Box::new(DirectoryNotEmpty::default()));
         &INFO
     };
 }
@@ -1115,12 +1075,9 @@ pub struct DisableAdminNotSupported {
 
 impl DataType for DisableAdminNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DisableAdminNotSupported",
-            Some(HostConfigFault::INFO),
-            &[],
-            || Box::new(DisableAdminNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DisableAdminNotSupported", Some(HostConfigFault::INFO), &[], || {
+            Box::new(DisableAdminNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1166,10 +1123,7 @@ impl DataType for DisallowedMigrationDeviceAttached {
         static INFO: TypeInfo = TypeInfo::new(
             "DisallowedMigrationDeviceAttached",
             Some(MigrationFault::INFO),
-            &[FieldInfo::req(
-                "fault",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(DisallowedMigrationDeviceAttached::default()),
         );
         &INFO
@@ -1218,12 +1172,9 @@ pub struct DisconnectedHostsBlockingEVC {
 
 impl DataType for DisconnectedHostsBlockingEVC {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DisconnectedHostsBlockingEVC",
-            Some(EVCConfigFault::INFO),
-            &[],
-            || Box::new(DisconnectedHostsBlockingEVC::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DisconnectedHostsBlockingEVC", Some(EVCConfigFault::INFO), &[], || {
+            Box::new(DisconnectedHostsBlockingEVC::default())
+        });
         &INFO
     };
 }
@@ -1264,10 +1215,9 @@ pub struct DiskHasPartitions {
 
 impl DataType for DiskHasPartitions {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DiskHasPartitions", Some(VsanDiskFault::INFO), &[], || {
-                Box::new(DiskHasPartitions::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("DiskHasPartitions", Some(VsanDiskFault::INFO), &[], || {
+            Box::new(DiskHasPartitions::default())
+        });
         &INFO
     };
 }
@@ -1309,12 +1259,9 @@ pub struct DiskIsLastRemainingNonSSD {
 
 impl DataType for DiskIsLastRemainingNonSSD {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DiskIsLastRemainingNonSSD",
-            Some(VsanDiskFault::INFO),
-            &[],
-            || Box::new(DiskIsLastRemainingNonSSD::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DiskIsLastRemainingNonSSD", Some(VsanDiskFault::INFO), &[], || {
+            Box::new(DiskIsLastRemainingNonSSD::default())
+        });
         &INFO
     };
 }
@@ -1357,9 +1304,7 @@ pub struct DiskIsNonLocal {
 impl DataType for DiskIsNonLocal {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DiskIsNonLocal", Some(VsanDiskFault::INFO), &[], || {
-                Box::new(DiskIsNonLocal::default())
-            });
+            TypeInfo::new("DiskIsNonLocal", Some(VsanDiskFault::INFO), &[], || Box::new(DiskIsNonLocal::default()));
         &INFO
     };
 }
@@ -1401,9 +1346,8 @@ pub struct DiskIsUSB {
 
 impl DataType for DiskIsUSB {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DiskIsUSB", Some(VsanDiskFault::INFO), &[], || {
-            Box::new(DiskIsUSB::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DiskIsUSB", Some(VsanDiskFault::INFO), &[], || Box::new(DiskIsUSB::default()));
         &INFO
     };
 }
@@ -1445,12 +1389,9 @@ pub struct DiskMoveTypeNotSupported {
 
 impl DataType for DiskMoveTypeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DiskMoveTypeNotSupported",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(DiskMoveTypeNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DiskMoveTypeNotSupported", Some(MigrationFault::INFO), &[], || {
+            Box::new(DiskMoveTypeNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1547,9 +1488,7 @@ pub struct DiskTooSmall {
 impl DataType for DiskTooSmall {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DiskTooSmall", Some(VsanDiskFault::INFO), &[], || {
-                Box::new(DiskTooSmall::default())
-            });
+            TypeInfo::new("DiskTooSmall", Some(VsanDiskFault::INFO), &[], || Box::new(DiskTooSmall::default()));
         &INFO
     };
 }
@@ -1631,10 +1570,7 @@ impl DataObject for DrsVmotionIncompatibleFault {
     }
 }
 
-inherit!(
-    DrsVmotionIncompatibleFault,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(DrsVmotionIncompatibleFault, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for DrsVmotionIncompatibleFault {}
 impl Extends<VmConfigFault> for DrsVmotionIncompatibleFault {}
 impl Extends<VimFault> for DrsVmotionIncompatibleFault {}
@@ -1650,9 +1586,7 @@ pub struct DuplicateDisks {
 impl DataType for DuplicateDisks {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DuplicateDisks", Some(VsanDiskFault::INFO), &[], || {
-                Box::new(DuplicateDisks::default())
-            });
+            TypeInfo::new("DuplicateDisks", Some(VsanDiskFault::INFO), &[], || Box::new(DuplicateDisks::default()));
         &INFO
     };
 }
@@ -1699,10 +1633,7 @@ impl DataType for DvsApplyOperationFault {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsApplyOperationFault",
             Some(DvsFault::INFO),
-            &[FieldInfo::list_req(
-                "objectFault",
-                Type::Data(DvsApplyOperationFaultFaultOnObject::INFO),
-            )],
+            &[FieldInfo::list_req("objectFault", Type::Data(DvsApplyOperationFaultFaultOnObject::INFO))],
             || Box::new(DvsApplyOperationFault::default()),
         );
         &INFO
@@ -1863,12 +1794,9 @@ pub struct DeviceHotPlugNotSupported {
 
 impl DataType for DeviceHotPlugNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DeviceHotPlugNotSupported",
-            Some(InvalidDeviceSpec::INFO),
-            &[],
-            || Box::new(DeviceHotPlugNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DeviceHotPlugNotSupported", Some(InvalidDeviceSpec::INFO), &[], || {
+            Box::new(DeviceHotPlugNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1912,9 +1840,7 @@ pub struct DeviceNotFound {
 impl DataType for DeviceNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DeviceNotFound", Some(InvalidDeviceSpec::INFO), &[], || {
-                Box::new(DeviceNotFound::default())
-            });
+            TypeInfo::new("DeviceNotFound", Some(InvalidDeviceSpec::INFO), &[], || Box::new(DeviceNotFound::default()));
         &INFO
     };
 }
@@ -1957,12 +1883,10 @@ pub struct DeviceUnsupportedForVmPlatform {
 
 impl DataType for DeviceUnsupportedForVmPlatform {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DeviceUnsupportedForVmPlatform",
-            Some(InvalidDeviceSpec::INFO),
-            &[],
-            || Box::new(DeviceUnsupportedForVmPlatform::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("DeviceUnsupportedForVmPlatform", Some(InvalidDeviceSpec::INFO), &[], || {
+                Box::new(DeviceUnsupportedForVmPlatform::default())
+            });
         &INFO
     };
 }
@@ -2012,10 +1936,7 @@ impl DataType for DeviceUnsupportedForVmVersion {
         static INFO: TypeInfo = TypeInfo::new(
             "DeviceUnsupportedForVmVersion",
             Some(InvalidDeviceSpec::INFO),
-            &[
-                FieldInfo::req("currentVersion", Type::String),
-                FieldInfo::req("expectedVersion", Type::String),
-            ],
+            &[FieldInfo::req("currentVersion", Type::String), FieldInfo::req("expectedVersion", Type::String)],
             || Box::new(DeviceUnsupportedForVmVersion::default()),
         );
         &INFO
@@ -2068,12 +1989,9 @@ pub struct DisallowedDiskModeChange {
 
 impl DataType for DisallowedDiskModeChange {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DisallowedDiskModeChange",
-            Some(InvalidDeviceSpec::INFO),
-            &[],
-            || Box::new(DisallowedDiskModeChange::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DisallowedDiskModeChange", Some(InvalidDeviceSpec::INFO), &[], || {
+            Box::new(DisallowedDiskModeChange::default())
+        });
         &INFO
     };
 }
@@ -2116,12 +2034,9 @@ pub struct DVPortNotSupported {
 
 impl DataType for DVPortNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "DVPortNotSupported",
-            Some(DeviceBackingNotSupported::INFO),
-            &[],
-            || Box::new(DVPortNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("DVPortNotSupported", Some(DeviceBackingNotSupported::INFO), &[], || {
+            Box::new(DVPortNotSupported::default())
+        });
         &INFO
     };
 }

@@ -87,10 +87,7 @@ impl DataType for EVCConfigFault {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCConfigFault",
             Some(VimFault::INFO),
-            &[FieldInfo::list(
-                "faults",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(EVCConfigFault::default()),
         );
         &INFO
@@ -145,10 +142,7 @@ impl DataType for EVCModeIllegalByVendor {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCModeIllegalByVendor",
             Some(EVCConfigFault::INFO),
-            &[
-                FieldInfo::req("clusterCPUVendor", Type::String),
-                FieldInfo::req("modeCPUVendor", Type::String),
-            ],
+            &[FieldInfo::req("clusterCPUVendor", Type::String), FieldInfo::req("modeCPUVendor", Type::String)],
             || Box::new(EVCModeIllegalByVendor::default()),
         );
         &INFO
@@ -272,10 +266,7 @@ impl DataType for EVCUnsupportedByHostHardware {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCUnsupportedByHostHardware",
             Some(EVCConfigFault::INFO),
-            &[
-                FieldInfo::list_req("host", Type::Ref),
-                FieldInfo::list_req("hostName", Type::String),
-            ],
+            &[FieldInfo::list_req("host", Type::Ref), FieldInfo::list_req("hostName", Type::String)],
             || Box::new(EVCUnsupportedByHostHardware::default()),
         );
         &INFO
@@ -333,10 +324,7 @@ impl DataType for EVCUnsupportedByHostSoftware {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCUnsupportedByHostSoftware",
             Some(EVCConfigFault::INFO),
-            &[
-                FieldInfo::list_req("host", Type::Ref),
-                FieldInfo::list_req("hostName", Type::String),
-            ],
+            &[FieldInfo::list_req("host", Type::Ref), FieldInfo::list_req("hostName", Type::String)],
             || Box::new(EVCUnsupportedByHostSoftware::default()),
         );
         &INFO
@@ -387,12 +375,9 @@ pub struct EightHostLimitViolated {
 
 impl DataType for EightHostLimitViolated {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EightHostLimitViolated",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(EightHostLimitViolated::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("EightHostLimitViolated", Some(VmConfigFault::INFO), &[], || {
+            Box::new(EightHostLimitViolated::default())
+        });
         &INFO
     };
 }
@@ -433,12 +418,9 @@ pub struct ExpiredAddonLicense {
 
 impl DataType for ExpiredAddonLicense {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ExpiredAddonLicense",
-            Some(ExpiredFeatureLicense::INFO),
-            &[],
-            || Box::new(ExpiredAddonLicense::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ExpiredAddonLicense", Some(ExpiredFeatureLicense::INFO), &[], || {
+            Box::new(ExpiredAddonLicense::default())
+        });
         &INFO
     };
 }
@@ -480,12 +462,9 @@ pub struct ExpiredEditionLicense {
 
 impl DataType for ExpiredEditionLicense {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ExpiredEditionLicense",
-            Some(ExpiredFeatureLicense::INFO),
-            &[],
-            || Box::new(ExpiredEditionLicense::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ExpiredEditionLicense", Some(ExpiredFeatureLicense::INFO), &[], || {
+            Box::new(ExpiredEditionLicense::default())
+        });
         &INFO
     };
 }
@@ -534,10 +513,7 @@ impl DataType for ExtendedFault {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtendedFault",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("faultTypeId", Type::String),
-                FieldInfo::list("data", Type::Data(KeyValue::INFO)),
-            ],
+            &[FieldInfo::req("faultTypeId", Type::String), FieldInfo::list("data", Type::Data(KeyValue::INFO))],
             || Box::new(ExtendedFault::default()),
         );
         &INFO
@@ -592,10 +568,7 @@ impl DataType for EVCAdmissionFailed {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCAdmissionFailed",
             Some(NotSupportedHostInCluster::INFO),
-            &[FieldInfo::list(
-                "faults",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(EVCAdmissionFailed::default()),
         );
         &INFO
@@ -703,12 +676,10 @@ pub struct EVCAdmissionFailedCPUModel {
 
 impl DataType for EVCAdmissionFailedCPUModel {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedCPUModel",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedCPUModel::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedCPUModel", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedCPUModel::default())
+            });
         &INFO
     };
 }
@@ -816,10 +787,7 @@ impl DataType for EVCAdmissionFailedCPUVendor {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCAdmissionFailedCPUVendor",
             Some(EVCAdmissionFailed::INFO),
-            &[
-                FieldInfo::req("clusterCPUVendor", Type::String),
-                FieldInfo::req("hostCPUVendor", Type::String),
-            ],
+            &[FieldInfo::req("clusterCPUVendor", Type::String), FieldInfo::req("hostCPUVendor", Type::String)],
             || Box::new(EVCAdmissionFailedCPUVendor::default()),
         );
         &INFO
@@ -873,12 +841,10 @@ pub struct EVCAdmissionFailedCPUVendorUnknown {
 
 impl DataType for EVCAdmissionFailedCPUVendorUnknown {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedCPUVendorUnknown",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedCPUVendorUnknown::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedCPUVendorUnknown", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedCPUVendorUnknown::default())
+            });
         &INFO
     };
 }
@@ -922,12 +888,10 @@ pub struct EVCAdmissionFailedHostDisconnected {
 
 impl DataType for EVCAdmissionFailedHostDisconnected {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedHostDisconnected",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedHostDisconnected::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedHostDisconnected", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedHostDisconnected::default())
+            });
         &INFO
     };
 }
@@ -971,12 +935,10 @@ pub struct EVCAdmissionFailedHostSoftware {
 
 impl DataType for EVCAdmissionFailedHostSoftware {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedHostSoftware",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedHostSoftware::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedHostSoftware", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedHostSoftware::default())
+            });
         &INFO
     };
 }
@@ -1020,12 +982,10 @@ pub struct EVCAdmissionFailedHostSoftwareForMode {
 
 impl DataType for EVCAdmissionFailedHostSoftwareForMode {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedHostSoftwareForMode",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedHostSoftwareForMode::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedHostSoftwareForMode", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedHostSoftwareForMode::default())
+            });
         &INFO
     };
 }
@@ -1069,12 +1029,10 @@ pub struct EVCAdmissionFailedVmActive {
 
 impl DataType for EVCAdmissionFailedVmActive {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "EVCAdmissionFailedVmActive",
-            Some(EVCAdmissionFailed::INFO),
-            &[],
-            || Box::new(EVCAdmissionFailedVmActive::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("EVCAdmissionFailedVmActive", Some(EVCAdmissionFailed::INFO), &[], || {
+                Box::new(EVCAdmissionFailedVmActive::default())
+            });
         &INFO
     };
 }
@@ -1123,10 +1081,7 @@ impl DataType for EncryptionKeyRequired {
         static INFO: TypeInfo = TypeInfo::new(
             "EncryptionKeyRequired",
             Some(InvalidState::INFO),
-            &[FieldInfo::list(
-                "requiredKey",
-                Type::Data(CryptoKeyId::INFO),
-            )],
+            &[FieldInfo::list("requiredKey", Type::Data(CryptoKeyId::INFO))],
             || Box::new(EncryptionKeyRequired::default()),
         );
         &INFO

@@ -89,10 +89,7 @@ impl DataType for FaultToleranceCannotEditMem {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceCannotEditMem",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("vm", Type::Ref),
-            ],
+            &[FieldInfo::req("vmName", Type::String), FieldInfo::req("vm", Type::Ref)],
             || Box::new(FaultToleranceCannotEditMem::default()),
         );
         &INFO
@@ -204,10 +201,7 @@ impl DataType for FaultTolerancePrimaryPowerOnNotAttempted {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultTolerancePrimaryPowerOnNotAttempted",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::req("secondaryVm", Type::Ref),
-                FieldInfo::req("primaryVm", Type::Ref),
-            ],
+            &[FieldInfo::req("secondaryVm", Type::Ref), FieldInfo::req("primaryVm", Type::Ref)],
             || Box::new(FaultTolerancePrimaryPowerOnNotAttempted::default()),
         );
         &INFO
@@ -244,10 +238,7 @@ impl DataObject for FaultTolerancePrimaryPowerOnNotAttempted {
     }
 }
 
-inherit!(
-    FaultTolerancePrimaryPowerOnNotAttempted,
-    VmFaultToleranceIssue
-);
+inherit!(FaultTolerancePrimaryPowerOnNotAttempted, VmFaultToleranceIssue);
 impl Extends<VmFaultToleranceIssue> for FaultTolerancePrimaryPowerOnNotAttempted {}
 impl Extends<VimFault> for FaultTolerancePrimaryPowerOnNotAttempted {}
 impl Extends<MethodFault> for FaultTolerancePrimaryPowerOnNotAttempted {}
@@ -268,10 +259,7 @@ impl DataType for FaultToleranceVmNotDasProtected {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceVmNotDasProtected",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(FaultToleranceVmNotDasProtected::default()),
         );
         &INFO
@@ -321,9 +309,8 @@ pub struct FcoeFault {
 
 impl DataType for FcoeFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FcoeFault", Some(VimFault::INFO), &[], || {
-            Box::new(FcoeFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("FcoeFault", Some(VimFault::INFO), &[], || Box::new(FcoeFault::default()));
         &INFO
     };
 }
@@ -419,12 +406,10 @@ pub struct FileFault {
 
 impl DataType for FileFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FileFault",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("file", Type::String)],
-            || Box::new(FileFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("FileFault", Some(VimFault::INFO), &[FieldInfo::req("file", Type::String)], || {
+                Box::new(FileFault::default())
+            });
         &INFO
     };
 }
@@ -470,9 +455,8 @@ pub struct FileLocked {
 
 impl DataType for FileLocked {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FileLocked", Some(FileFault::INFO), &[], || {
-            Box::new(FileLocked::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("FileLocked", Some(FileFault::INFO), &[], || Box::new(FileLocked::default()));
         &INFO
     };
 }
@@ -514,9 +498,7 @@ pub struct FileNameTooLong {
 impl DataType for FileNameTooLong {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileNameTooLong", Some(FileFault::INFO), &[], || {
-                Box::new(FileNameTooLong::default())
-            });
+            TypeInfo::new("FileNameTooLong", Some(FileFault::INFO), &[], || Box::new(FileNameTooLong::default()));
         &INFO
     };
 }
@@ -557,9 +539,8 @@ pub struct FileNotFound {
 
 impl DataType for FileNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FileNotFound", Some(FileFault::INFO), &[], || {
-            Box::new(FileNotFound::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("FileNotFound", Some(FileFault::INFO), &[], || Box::new(FileNotFound::default()));
         &INFO
     };
 }
@@ -601,9 +582,7 @@ pub struct FileNotWritable {
 impl DataType for FileNotWritable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileNotWritable", Some(FileFault::INFO), &[], || {
-                Box::new(FileNotWritable::default())
-            });
+            TypeInfo::new("FileNotWritable", Some(FileFault::INFO), &[], || Box::new(FileNotWritable::default()));
         &INFO
     };
 }
@@ -854,10 +833,7 @@ impl DataType for FailToEnableSPBM {
             &[
                 FieldInfo::req("cs", Type::Ref),
                 FieldInfo::req("csName", Type::String),
-                FieldInfo::list_req(
-                    "hostLicenseStates",
-                    Type::Data(ComputeResourceHostSPBMLicenseInfo::INFO),
-                ),
+                FieldInfo::list_req("hostLicenseStates", Type::Data(ComputeResourceHostSPBMLicenseInfo::INFO)),
             ],
             || Box::new(FailToEnableSPBM::default()),
         );
@@ -918,10 +894,7 @@ impl DataType for FaultToleranceAntiAffinityViolated {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceAntiAffinityViolated",
             Some(MigrationFault::INFO),
-            &[
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("host", Type::Ref),
-            ],
+            &[FieldInfo::req("hostName", Type::String), FieldInfo::req("host", Type::Ref)],
             || Box::new(FaultToleranceAntiAffinityViolated::default()),
         );
         &INFO
@@ -1158,10 +1131,7 @@ impl DataType for FeatureRequirementsNotMet {
             "FeatureRequirementsNotMet",
             Some(VirtualHardwareCompatibilityIssue::INFO),
             &[
-                FieldInfo::list(
-                    "featureRequirement",
-                    Type::Data(VirtualMachineFeatureRequirement::INFO),
-                ),
+                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
                 FieldInfo::opt("vm", Type::Ref),
                 FieldInfo::opt("host", Type::Ref),
             ],
@@ -1219,9 +1189,7 @@ pub struct FileAlreadyExists {
 impl DataType for FileAlreadyExists {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileAlreadyExists", Some(FileFault::INFO), &[], || {
-                Box::new(FileAlreadyExists::default())
-            });
+            TypeInfo::new("FileAlreadyExists", Some(FileFault::INFO), &[], || Box::new(FileAlreadyExists::default()));
         &INFO
     };
 }
@@ -1262,12 +1230,10 @@ pub struct FileBackedPortNotSupported {
 
 impl DataType for FileBackedPortNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FileBackedPortNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(FileBackedPortNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("FileBackedPortNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+                Box::new(FileBackedPortNotSupported::default())
+            });
         &INFO
     };
 }
@@ -1310,12 +1276,9 @@ pub struct FilesystemQuiesceFault {
 
 impl DataType for FilesystemQuiesceFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FilesystemQuiesceFault",
-            Some(SnapshotFault::INFO),
-            &[],
-            || Box::new(FilesystemQuiesceFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("FilesystemQuiesceFault", Some(SnapshotFault::INFO), &[], || {
+            Box::new(FilesystemQuiesceFault::default())
+        });
         &INFO
     };
 }
@@ -1410,12 +1373,10 @@ pub struct FullStorageVMotionNotSupported {
 
 impl DataType for FullStorageVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "FullStorageVMotionNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[],
-            || Box::new(FullStorageVMotionNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("FullStorageVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
+                Box::new(FullStorageVMotionNotSupported::default())
+            });
         &INFO
     };
 }

@@ -20,10 +20,7 @@ impl DataType for GenericDrsFault {
         static INFO: TypeInfo = TypeInfo::new(
             "GenericDrsFault",
             Some(VimFault::INFO),
-            &[FieldInfo::list(
-                "hostFaults",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::list("hostFaults", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(GenericDrsFault::default()),
         );
         &INFO
@@ -125,10 +122,9 @@ pub struct GuestOperationsFault {
 
 impl DataType for GuestOperationsFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GuestOperationsFault", Some(VimFault::INFO), &[], || {
-                Box::new(GuestOperationsFault::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("GuestOperationsFault", Some(VimFault::INFO), &[], || {
+            Box::new(GuestOperationsFault::default())
+        });
         &INFO
     };
 }
@@ -168,12 +164,10 @@ pub struct GuestOperationsUnavailable {
 
 impl DataType for GuestOperationsUnavailable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestOperationsUnavailable",
-            Some(GuestOperationsFault::INFO),
-            &[],
-            || Box::new(GuestOperationsUnavailable::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("GuestOperationsUnavailable", Some(GuestOperationsFault::INFO), &[], || {
+                Box::new(GuestOperationsUnavailable::default())
+            });
         &INFO
     };
 }
@@ -214,12 +208,9 @@ pub struct GuestPermissionDenied {
 
 impl DataType for GuestPermissionDenied {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestPermissionDenied",
-            Some(GuestOperationsFault::INFO),
-            &[],
-            || Box::new(GuestPermissionDenied::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GuestPermissionDenied", Some(GuestOperationsFault::INFO), &[], || {
+            Box::new(GuestPermissionDenied::default())
+        });
         &INFO
     };
 }
@@ -423,12 +414,10 @@ pub struct GuestRegistryKeyHasSubkeys {
 
 impl DataType for GuestRegistryKeyHasSubkeys {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestRegistryKeyHasSubkeys",
-            Some(GuestRegistryKeyFault::INFO),
-            &[],
-            || Box::new(GuestRegistryKeyHasSubkeys::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("GuestRegistryKeyHasSubkeys", Some(GuestRegistryKeyFault::INFO), &[], || {
+                Box::new(GuestRegistryKeyHasSubkeys::default())
+            });
         &INFO
     };
 }
@@ -471,12 +460,10 @@ pub struct GuestRegistryKeyInvalid {
 
 impl DataType for GuestRegistryKeyInvalid {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestRegistryKeyInvalid",
-            Some(GuestRegistryKeyFault::INFO),
-            &[],
-            || Box::new(GuestRegistryKeyInvalid::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("GuestRegistryKeyInvalid", Some(GuestRegistryKeyFault::INFO), &[], || {
+                Box::new(GuestRegistryKeyInvalid::default())
+            });
         &INFO
     };
 }
@@ -519,12 +506,10 @@ pub struct GuestRegistryKeyParentVolatile {
 
 impl DataType for GuestRegistryKeyParentVolatile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestRegistryKeyParentVolatile",
-            Some(GuestRegistryKeyFault::INFO),
-            &[],
-            || Box::new(GuestRegistryKeyParentVolatile::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("GuestRegistryKeyParentVolatile", Some(GuestRegistryKeyFault::INFO), &[], || {
+                Box::new(GuestRegistryKeyParentVolatile::default())
+            });
         &INFO
     };
 }
@@ -574,10 +559,7 @@ impl DataType for GuestRegistryValueFault {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegistryValueFault",
             Some(GuestRegistryFault::INFO),
-            &[
-                FieldInfo::req("keyName", Type::String),
-                FieldInfo::req("valueName", Type::String),
-            ],
+            &[FieldInfo::req("keyName", Type::String), FieldInfo::req("valueName", Type::String)],
             || Box::new(GuestRegistryValueFault::default()),
         );
         &INFO
@@ -629,12 +611,10 @@ pub struct GuestRegistryValueNotFound {
 
 impl DataType for GuestRegistryValueNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestRegistryValueNotFound",
-            Some(GuestRegistryValueFault::INFO),
-            &[],
-            || Box::new(GuestRegistryValueNotFound::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("GuestRegistryValueNotFound", Some(GuestRegistryValueFault::INFO), &[], || {
+                Box::new(GuestRegistryValueNotFound::default())
+            });
         &INFO
     };
 }
@@ -751,12 +731,9 @@ pub struct GatewayNotFound {
 
 impl DataType for GatewayNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GatewayNotFound",
-            Some(GatewayConnectFault::INFO),
-            &[],
-            || Box::new(GatewayNotFound::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GatewayNotFound", Some(GatewayConnectFault::INFO), &[], || {
+            Box::new(GatewayNotFound::default())
+        });
         &INFO
     };
 }
@@ -798,12 +775,9 @@ pub struct GatewayNotReachable {
 
 impl DataType for GatewayNotReachable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GatewayNotReachable",
-            Some(GatewayConnectFault::INFO),
-            &[],
-            || Box::new(GatewayNotReachable::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GatewayNotReachable", Some(GatewayConnectFault::INFO), &[], || {
+            Box::new(GatewayNotReachable::default())
+        });
         &INFO
     };
 }
@@ -845,12 +819,9 @@ pub struct GatewayOperationRefused {
 
 impl DataType for GatewayOperationRefused {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GatewayOperationRefused",
-            Some(GatewayConnectFault::INFO),
-            &[],
-            || Box::new(GatewayOperationRefused::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GatewayOperationRefused", Some(GatewayConnectFault::INFO), &[], || {
+            Box::new(GatewayOperationRefused::default())
+        });
         &INFO
     };
 }
@@ -899,10 +870,7 @@ impl DataType for GatewayToHostConnectFault {
         static INFO: TypeInfo = TypeInfo::new(
             "GatewayToHostConnectFault",
             Some(GatewayConnectFault::INFO),
-            &[
-                FieldInfo::req("hostname", Type::String),
-                FieldInfo::opt("port", Type::Int),
-            ],
+            &[FieldInfo::req("hostname", Type::String), FieldInfo::opt("port", Type::Int)],
             || Box::new(GatewayToHostConnectFault::default()),
         );
         &INFO
@@ -1078,12 +1046,10 @@ pub struct GuestComponentsOutOfDate {
 
 impl DataType for GuestComponentsOutOfDate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestComponentsOutOfDate",
-            Some(GuestOperationsFault::INFO),
-            &[],
-            || Box::new(GuestComponentsOutOfDate::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("GuestComponentsOutOfDate", Some(GuestOperationsFault::INFO), &[], || {
+                Box::new(GuestComponentsOutOfDate::default())
+            });
         &INFO
     };
 }
@@ -1124,12 +1090,9 @@ pub struct GuestMultipleMappings {
 
 impl DataType for GuestMultipleMappings {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestMultipleMappings",
-            Some(GuestOperationsFault::INFO),
-            &[],
-            || Box::new(GuestMultipleMappings::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("GuestMultipleMappings", Some(GuestOperationsFault::INFO), &[], || {
+            Box::new(GuestMultipleMappings::default())
+        });
         &INFO
     };
 }
@@ -1170,12 +1133,10 @@ pub struct GuestRegistryKeyAlreadyExists {
 
 impl DataType for GuestRegistryKeyAlreadyExists {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GuestRegistryKeyAlreadyExists",
-            Some(GuestRegistryKeyFault::INFO),
-            &[],
-            || Box::new(GuestRegistryKeyAlreadyExists::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("GuestRegistryKeyAlreadyExists", Some(GuestRegistryKeyFault::INFO), &[], || {
+                Box::new(GuestRegistryKeyAlreadyExists::default())
+            });
         &INFO
     };
 }
@@ -1218,12 +1179,10 @@ pub struct GatewayHostNotReachable {
 
 impl DataType for GatewayHostNotReachable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "GatewayHostNotReachable",
-            Some(GatewayToHostConnectFault::INFO),
-            &[],
-            || Box::new(GatewayHostNotReachable::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("GatewayHostNotReachable", Some(GatewayToHostConnectFault::INFO), &[], || {
+                Box::new(GatewayHostNotReachable::default())
+            });
         &INFO
     };
 }

@@ -14,13 +14,13 @@ pub struct HostCommunication {
 }
 
 impl DataType for HostCommunication {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostCommunication", Some(RuntimeFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("HostCommunication", Some(RuntimeFault::INFO), &[], || {
                 Box::new(HostCommunication::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for HostCommunication {
@@ -58,12 +58,9 @@ pub struct HostNotConnected {
 
 impl DataType for HostNotConnected {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNotConnected",
-            Some(HostCommunication::INFO),
-            &[],
-            || Box::new(HostNotConnected::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostNotConnected", Some(HostCommunication::INFO), &[], || {
+            Box::new(HostNotConnected::default())
+        });
         &INFO
     };
 }
@@ -104,12 +101,9 @@ pub struct HostNotReachable {
 
 impl DataType for HostNotReachable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HostNotReachable",
-            Some(HostCommunication::INFO),
-            &[],
-            || Box::new(HostNotReachable::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HostNotReachable", Some(HostCommunication::INFO), &[], || {
+            Box::new(HostNotReachable::default())
+        });
         &INFO
     };
 }
@@ -258,12 +252,9 @@ pub struct HeterogenousHostsBlockingEVC {
 
 impl DataType for HeterogenousHostsBlockingEVC {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HeterogenousHostsBlockingEVC",
-            Some(EVCConfigFault::INFO),
-            &[],
-            || Box::new(HeterogenousHostsBlockingEVC::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("HeterogenousHostsBlockingEVC", Some(EVCConfigFault::INFO), &[], || {
+            Box::new(HeterogenousHostsBlockingEVC::default())
+        });
         &INFO
     };
 }
@@ -304,9 +295,8 @@ pub struct HostConfigFault {
 
 impl DataType for HostConfigFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostConfigFault", Some(VimFault::INFO), &[], || {
-            Box::new(HostConfigFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("HostConfigFault", Some(VimFault::INFO), &[], || Box::new(HostConfigFault::default()));
         &INFO
     };
 }
@@ -347,9 +337,7 @@ pub struct HostConnectFault {
 impl DataType for HostConnectFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostConnectFault", Some(VimFault::INFO), &[], || {
-                Box::new(HostConnectFault::default())
-            });
+            TypeInfo::new("HostConnectFault", Some(VimFault::INFO), &[], || Box::new(HostConnectFault::default()));
         &INFO
     };
 }
@@ -455,9 +443,7 @@ pub struct HostInDomain {
 impl DataType for HostInDomain {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostInDomain", Some(HostConfigFault::INFO), &[], || {
-                Box::new(HostInDomain::default())
-            });
+            TypeInfo::new("HostInDomain", Some(HostConfigFault::INFO), &[], || Box::new(HostInDomain::default()));
         &INFO
     };
 }
@@ -505,10 +491,7 @@ impl DataType for HostIncompatibleForFaultTolerance {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIncompatibleForFaultTolerance",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("reason", Type::String),
-            ],
+            &[FieldInfo::opt("hostName", Type::String), FieldInfo::opt("reason", Type::String)],
             || Box::new(HostIncompatibleForFaultTolerance::default()),
         );
         &INFO
@@ -566,10 +549,7 @@ impl DataType for HostIncompatibleForRecordReplay {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIncompatibleForRecordReplay",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("reason", Type::String),
-            ],
+            &[FieldInfo::opt("hostName", Type::String), FieldInfo::opt("reason", Type::String)],
             || Box::new(HostIncompatibleForRecordReplay::default()),
         );
         &INFO
@@ -620,9 +600,7 @@ pub struct HostPowerOpFailed {
 impl DataType for HostPowerOpFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostPowerOpFailed", Some(VimFault::INFO), &[], || {
-                Box::new(HostPowerOpFailed::default())
-            });
+            TypeInfo::new("HostPowerOpFailed", Some(VimFault::INFO), &[], || Box::new(HostPowerOpFailed::default()));
         &INFO
     };
 }
@@ -722,10 +700,7 @@ impl DataType for HttpFault {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpFault",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("statusCode", Type::Int),
-                FieldInfo::req("statusMessage", Type::String),
-            ],
+            &[FieldInfo::req("statusCode", Type::Int), FieldInfo::req("statusMessage", Type::String)],
             || Box::new(HttpFault::default()),
         );
         &INFO
@@ -776,9 +751,7 @@ pub struct HAErrorsAtDest {
 impl DataType for HAErrorsAtDest {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HAErrorsAtDest", Some(MigrationFault::INFO), &[], || {
-                Box::new(HAErrorsAtDest::default())
-            });
+            TypeInfo::new("HAErrorsAtDest", Some(MigrationFault::INFO), &[], || Box::new(HAErrorsAtDest::default()));
         &INFO
     };
 }
@@ -824,10 +797,7 @@ impl DataType for HostConfigFailed {
         static INFO: TypeInfo = TypeInfo::new(
             "HostConfigFailed",
             Some(HostConfigFault::INFO),
-            &[FieldInfo::list_req(
-                "failure",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::list_req("failure", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(HostConfigFailed::default()),
         );
         &INFO
@@ -876,12 +846,10 @@ pub struct HotSnapshotMoveNotSupported {
 
 impl DataType for HotSnapshotMoveNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "HotSnapshotMoveNotSupported",
-            Some(SnapshotCopyNotSupported::INFO),
-            &[],
-            || Box::new(HotSnapshotMoveNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("HotSnapshotMoveNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
+                Box::new(HotSnapshotMoveNotSupported::default())
+            });
         &INFO
     };
 }

@@ -74,9 +74,7 @@ pub struct InvalidRequest {
 impl DataType for InvalidRequest {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidRequest", Some(RuntimeFault::INFO), &[], || {
-                Box::new(InvalidRequest::default())
-            });
+            TypeInfo::new("InvalidRequest", Some(RuntimeFault::INFO), &[], || Box::new(InvalidRequest::default()));
         &INFO
     };
 }
@@ -117,9 +115,7 @@ pub struct InvalidToken {
 impl DataType for InvalidToken {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidToken", Some(RuntimeFault::INFO), &[], || {
-                Box::new(InvalidToken::default())
-            });
+            TypeInfo::new("InvalidToken", Some(RuntimeFault::INFO), &[], || Box::new(InvalidToken::default()));
         &INFO
     };
 }
@@ -213,12 +209,9 @@ pub struct InvalidCollectorVersion {
 
 impl DataType for InvalidCollectorVersion {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidCollectorVersion",
-            Some(MethodFault::INFO),
-            &[],
-            || Box::new(InvalidCollectorVersion::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidCollectorVersion", Some(MethodFault::INFO), &[], || {
+            Box::new(InvalidCollectorVersion::default())
+        });
         &INFO
     };
 }
@@ -259,12 +252,10 @@ pub struct InvalidProperty {
 
 impl DataType for InvalidProperty {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidProperty",
-            Some(MethodFault::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(InvalidProperty::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidProperty", Some(MethodFault::INFO), &[FieldInfo::req("name", Type::String)], || {
+                Box::new(InvalidProperty::default())
+            });
         &INFO
     };
 }
@@ -309,12 +300,10 @@ pub struct InUseFeatureManipulationDisallowed {
 
 impl DataType for InUseFeatureManipulationDisallowed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InUseFeatureManipulationDisallowed",
-            Some(NotEnoughLicenses::INFO),
-            &[],
-            || Box::new(InUseFeatureManipulationDisallowed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InUseFeatureManipulationDisallowed", Some(NotEnoughLicenses::INFO), &[], || {
+                Box::new(InUseFeatureManipulationDisallowed::default())
+            });
         &INFO
     };
 }
@@ -409,12 +398,9 @@ pub struct IncorrectHostInformation {
 
 impl DataType for IncorrectHostInformation {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IncorrectHostInformation",
-            Some(NotEnoughLicenses::INFO),
-            &[],
-            || Box::new(IncorrectHostInformation::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("IncorrectHostInformation", Some(NotEnoughLicenses::INFO), &[], || {
+            Box::new(IncorrectHostInformation::default())
+        });
         &INFO
     };
 }
@@ -462,10 +448,7 @@ impl DataType for InvalidDasConfigArgument {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDasConfigArgument",
             Some(InvalidArgument::INFO),
-            &[
-                FieldInfo::opt("entry", Type::String),
-                FieldInfo::opt("clusterName", Type::String),
-            ],
+            &[FieldInfo::opt("entry", Type::String), FieldInfo::opt("clusterName", Type::String)],
             || Box::new(InvalidDasConfigArgument::default()),
         );
         &INFO
@@ -523,10 +506,7 @@ impl DataType for InvalidDasRestartPriorityForFtVm {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDasRestartPriorityForFtVm",
             Some(InvalidArgument::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(InvalidDasRestartPriorityForFtVm::default()),
         );
         &INFO
@@ -584,10 +564,7 @@ impl DataType for InvalidDrsBehaviorForFtVm {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDrsBehaviorForFtVm",
             Some(InvalidArgument::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(InvalidDrsBehaviorForFtVm::default()),
         );
         &INFO
@@ -816,12 +793,9 @@ pub struct InvalidScheduledTask {
 
 impl DataType for InvalidScheduledTask {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidScheduledTask",
-            Some(RuntimeFault::INFO),
-            &[],
-            || Box::new(InvalidScheduledTask::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidScheduledTask", Some(RuntimeFault::INFO), &[], || {
+            Box::new(InvalidScheduledTask::default())
+        });
         &INFO
     };
 }
@@ -1039,10 +1013,7 @@ impl DataType for ImportOperationBulkFault {
         static INFO: TypeInfo = TypeInfo::new(
             "ImportOperationBulkFault",
             Some(DvsFault::INFO),
-            &[FieldInfo::list_req(
-                "importFaults",
-                Type::Data(ImportOperationBulkFaultFaultOnImport::INFO),
-            )],
+            &[FieldInfo::list_req("importFaults", Type::Data(ImportOperationBulkFaultFaultOnImport::INFO))],
             || Box::new(ImportOperationBulkFault::default()),
         );
         &INFO
@@ -1151,10 +1122,7 @@ impl DataType for IncompatibleHostForFtSecondary {
         static INFO: TypeInfo = TypeInfo::new(
             "IncompatibleHostForFtSecondary",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(IncompatibleHostForFtSecondary::default()),
         );
         &INFO
@@ -1206,9 +1174,7 @@ pub struct IncorrectFileType {
 impl DataType for IncorrectFileType {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IncorrectFileType", Some(FileFault::INFO), &[], || {
-                Box::new(IncorrectFileType::default())
-            });
+            TypeInfo::new("IncorrectFileType", Some(FileFault::INFO), &[], || Box::new(IncorrectFileType::default()));
         &INFO
     };
 }
@@ -1249,12 +1215,9 @@ pub struct InsufficientResourcesFault {
 
 impl DataType for InsufficientResourcesFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientResourcesFault",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(InsufficientResourcesFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InsufficientResourcesFault", Some(VimFault::INFO), &[], || {
+            Box::new(InsufficientResourcesFault::default())
+        });
         &INFO
     };
 }
@@ -1294,12 +1257,10 @@ pub struct InsufficientStandbyResource {
 
 impl DataType for InsufficientStandbyResource {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientStandbyResource",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InsufficientStandbyResource::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientStandbyResource", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InsufficientStandbyResource::default())
+            });
         &INFO
     };
 }
@@ -1405,12 +1366,10 @@ pub struct InsufficientStorageSpace {
 
 impl DataType for InsufficientStorageSpace {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientStorageSpace",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InsufficientStorageSpace::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientStorageSpace", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InsufficientStorageSpace::default())
+            });
         &INFO
     };
 }
@@ -1522,12 +1481,9 @@ pub struct InvalidAffinitySettingFault {
 
 impl DataType for InvalidAffinitySettingFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidAffinitySettingFault",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(InvalidAffinitySettingFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidAffinitySettingFault", Some(VimFault::INFO), &[], || {
+            Box::new(InvalidAffinitySettingFault::default())
+        });
         &INFO
     };
 }
@@ -1567,9 +1523,8 @@ pub struct InvalidBmcRole {
 
 impl DataType for InvalidBmcRole {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidBmcRole", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidBmcRole::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidBmcRole", Some(VimFault::INFO), &[], || Box::new(InvalidBmcRole::default()));
         &INFO
     };
 }
@@ -1670,10 +1625,7 @@ impl DataType for InvalidDatastore {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDatastore",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::opt("datastore", Type::Ref),
-                FieldInfo::opt("name", Type::String),
-            ],
+            &[FieldInfo::opt("datastore", Type::Ref), FieldInfo::opt("name", Type::String)],
             || Box::new(InvalidDatastore::default()),
         );
         &INFO
@@ -1777,9 +1729,8 @@ pub struct InvalidEvent {
 
 impl DataType for InvalidEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidEvent", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidEvent::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidEvent", Some(VimFault::INFO), &[], || Box::new(InvalidEvent::default()));
         &INFO
     };
 }
@@ -1821,12 +1772,10 @@ pub struct InvalidFolder {
 
 impl DataType for InvalidFolder {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidFolder",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("target", Type::Ref)],
-            || Box::new(InvalidFolder::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidFolder", Some(VimFault::INFO), &[FieldInfo::req("target", Type::Ref)], || {
+                Box::new(InvalidFolder::default())
+            });
         &INFO
     };
 }
@@ -1873,9 +1822,7 @@ pub struct InvalidFormat {
 impl DataType for InvalidFormat {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidFormat", Some(VmConfigFault::INFO), &[], || {
-                Box::new(InvalidFormat::default())
-            });
+            TypeInfo::new("InvalidFormat", Some(VmConfigFault::INFO), &[], || Box::new(InvalidFormat::default()));
         &INFO
     };
 }
@@ -1916,12 +1863,9 @@ pub struct InvalidGuestLogin {
 
 impl DataType for InvalidGuestLogin {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidGuestLogin",
-            Some(GuestOperationsFault::INFO),
-            &[],
-            || Box::new(InvalidGuestLogin::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidGuestLogin", Some(GuestOperationsFault::INFO), &[], || {
+            Box::new(InvalidGuestLogin::default())
+        });
         &INFO
     };
 }
@@ -1963,9 +1907,7 @@ pub struct InvalidHostName {
 impl DataType for InvalidHostName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidHostName", Some(HostConfigFault::INFO), &[], || {
-                Box::new(InvalidHostName::default())
-            });
+            TypeInfo::new("InvalidHostName", Some(HostConfigFault::INFO), &[], || Box::new(InvalidHostName::default()));
         &INFO
     };
 }
@@ -2060,10 +2002,9 @@ pub struct InvalidIpmiLoginInfo {
 
 impl DataType for InvalidIpmiLoginInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidIpmiLoginInfo", Some(VimFault::INFO), &[], || {
-                Box::new(InvalidIpmiLoginInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("InvalidIpmiLoginInfo", Some(VimFault::INFO), &[], || {
+            Box::new(InvalidIpmiLoginInfo::default())
+        });
         &INFO
     };
 }
@@ -2216,9 +2157,8 @@ pub struct InvalidLocale {
 
 impl DataType for InvalidLocale {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidLocale", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidLocale::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidLocale", Some(VimFault::INFO), &[], || Box::new(InvalidLocale::default()));
         &INFO
     };
 }
@@ -2258,9 +2198,8 @@ pub struct InvalidLogin {
 
 impl DataType for InvalidLogin {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidLogin", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidLogin::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidLogin", Some(VimFault::INFO), &[], || Box::new(InvalidLogin::default()));
         &INFO
     };
 }
@@ -2307,10 +2246,7 @@ impl DataType for InvalidName {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidName",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("entity", Type::Ref),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::opt("entity", Type::Ref)],
             || Box::new(InvalidName::default()),
         );
         &INFO
@@ -2467,12 +2403,10 @@ pub struct InvalidResourcePoolStructureFault {
 
 impl DataType for InvalidResourcePoolStructureFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidResourcePoolStructureFault",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InvalidResourcePoolStructureFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidResourcePoolStructureFault", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InvalidResourcePoolStructureFault::default())
+            });
         &INFO
     };
 }
@@ -2499,10 +2433,7 @@ impl DataObject for InvalidResourcePoolStructureFault {
     }
 }
 
-inherit!(
-    InvalidResourcePoolStructureFault,
-    InsufficientResourcesFault
-);
+inherit!(InvalidResourcePoolStructureFault, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for InvalidResourcePoolStructureFault {}
 impl Extends<VimFault> for InvalidResourcePoolStructureFault {}
 impl Extends<MethodFault> for InvalidResourcePoolStructureFault {}
@@ -2516,12 +2447,9 @@ pub struct InvalidSnapshotFormat {
 
 impl DataType for InvalidSnapshotFormat {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidSnapshotFormat",
-            Some(InvalidFormat::INFO),
-            &[],
-            || Box::new(InvalidSnapshotFormat::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidSnapshotFormat", Some(InvalidFormat::INFO), &[], || {
+            Box::new(InvalidSnapshotFormat::default())
+        });
         &INFO
     };
 }
@@ -2563,9 +2491,8 @@ pub struct InvalidState {
 
 impl DataType for InvalidState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidState", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidState::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidState", Some(VimFault::INFO), &[], || Box::new(InvalidState::default()));
         &INFO
     };
 }
@@ -2661,12 +2588,10 @@ pub struct InvalidVmState {
 
 impl DataType for InvalidVmState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidVmState",
-            Some(InvalidState::INFO),
-            &[FieldInfo::req("vm", Type::Ref)],
-            || Box::new(InvalidVmState::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidVmState", Some(InvalidState::INFO), &[FieldInfo::req("vm", Type::Ref)], || {
+                Box::new(InvalidVmState::default())
+            });
         &INFO
     };
 }
@@ -2713,12 +2638,9 @@ pub struct IpHostnameGeneratorError {
 
 impl DataType for IpHostnameGeneratorError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IpHostnameGeneratorError",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(IpHostnameGeneratorError::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("IpHostnameGeneratorError", Some(CustomizationFault::INFO), &[], || {
+            Box::new(IpHostnameGeneratorError::default())
+        });
         &INFO
     };
 }
@@ -2759,9 +2681,8 @@ pub struct IscsiFault {
 
 impl DataType for IscsiFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("IscsiFault", Some(VimFault::INFO), &[], || {
-            Box::new(IscsiFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("IscsiFault", Some(VimFault::INFO), &[], || Box::new(IscsiFault::default()));
         &INFO
     };
 }
@@ -3395,12 +3316,9 @@ pub struct IDEDiskNotSupported {
 
 impl DataType for IDEDiskNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IDEDiskNotSupported",
-            Some(DiskNotSupported::INFO),
-            &[],
-            || Box::new(IDEDiskNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("IDEDiskNotSupported", Some(DiskNotSupported::INFO), &[], || {
+            Box::new(IDEDiskNotSupported::default())
+        });
         &INFO
     };
 }
@@ -3497,12 +3415,10 @@ pub struct InaccessibleFTMetadataDatastore {
 
 impl DataType for InaccessibleFTMetadataDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InaccessibleFTMetadataDatastore",
-            Some(InaccessibleDatastore::INFO),
-            &[],
-            || Box::new(InaccessibleFTMetadataDatastore::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InaccessibleFTMetadataDatastore", Some(InaccessibleDatastore::INFO), &[], || {
+                Box::new(InaccessibleFTMetadataDatastore::default())
+            });
         &INFO
     };
 }
@@ -3664,12 +3580,10 @@ pub struct IndependentDiskVMotionNotSupported {
 
 impl DataType for IndependentDiskVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "IndependentDiskVMotionNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[],
-            || Box::new(IndependentDiskVMotionNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("IndependentDiskVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
+                Box::new(IndependentDiskVMotionNotSupported::default())
+            });
         &INFO
     };
 }
@@ -3696,10 +3610,7 @@ impl DataObject for IndependentDiskVMotionNotSupported {
     }
 }
 
-inherit!(
-    IndependentDiskVMotionNotSupported,
-    MigrationFeatureNotSupported
-);
+inherit!(IndependentDiskVMotionNotSupported, MigrationFeatureNotSupported);
 impl Extends<MigrationFeatureNotSupported> for IndependentDiskVMotionNotSupported {}
 impl Extends<MigrationFault> for IndependentDiskVMotionNotSupported {}
 impl Extends<VimFault> for IndependentDiskVMotionNotSupported {}
@@ -3787,10 +3698,7 @@ impl DataType for InsufficientCpuResourcesFault {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientCpuResourcesFault",
             Some(InsufficientResourcesFault::INFO),
-            &[
-                FieldInfo::req("unreserved", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientCpuResourcesFault::default()),
         );
         &INFO
@@ -3841,10 +3749,9 @@ pub struct InsufficientDisks {
 
 impl DataType for InsufficientDisks {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InsufficientDisks", Some(VsanDiskFault::INFO), &[], || {
-                Box::new(InsufficientDisks::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("InsufficientDisks", Some(VsanDiskFault::INFO), &[], || {
+            Box::new(InsufficientDisks::default())
+        });
         &INFO
     };
 }
@@ -3886,12 +3793,10 @@ pub struct InsufficientFailoverResourcesFault {
 
 impl DataType for InsufficientFailoverResourcesFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientFailoverResourcesFault",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InsufficientFailoverResourcesFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientFailoverResourcesFault", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InsufficientFailoverResourcesFault::default())
+            });
         &INFO
     };
 }
@@ -3918,10 +3823,7 @@ impl DataObject for InsufficientFailoverResourcesFault {
     }
 }
 
-inherit!(
-    InsufficientFailoverResourcesFault,
-    InsufficientResourcesFault
-);
+inherit!(InsufficientFailoverResourcesFault, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for InsufficientFailoverResourcesFault {}
 impl Extends<VimFault> for InsufficientFailoverResourcesFault {}
 impl Extends<MethodFault> for InsufficientFailoverResourcesFault {}
@@ -3935,12 +3837,10 @@ pub struct InsufficientGraphicsResourcesFault {
 
 impl DataType for InsufficientGraphicsResourcesFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientGraphicsResourcesFault",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InsufficientGraphicsResourcesFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientGraphicsResourcesFault", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InsufficientGraphicsResourcesFault::default())
+            });
         &INFO
     };
 }
@@ -3967,10 +3867,7 @@ impl DataObject for InsufficientGraphicsResourcesFault {
     }
 }
 
-inherit!(
-    InsufficientGraphicsResourcesFault,
-    InsufficientResourcesFault
-);
+inherit!(InsufficientGraphicsResourcesFault, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for InsufficientGraphicsResourcesFault {}
 impl Extends<VimFault> for InsufficientGraphicsResourcesFault {}
 impl Extends<MethodFault> for InsufficientGraphicsResourcesFault {}
@@ -4045,10 +3942,7 @@ impl DataType for InsufficientHostCpuCapacityFault {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientHostCpuCapacityFault",
             Some(InsufficientHostCapacityFault::INFO),
-            &[
-                FieldInfo::req("unreserved", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientHostCpuCapacityFault::default()),
         );
         &INFO
@@ -4085,10 +3979,7 @@ impl DataObject for InsufficientHostCpuCapacityFault {
     }
 }
 
-inherit!(
-    InsufficientHostCpuCapacityFault,
-    InsufficientHostCapacityFault
-);
+inherit!(InsufficientHostCpuCapacityFault, InsufficientHostCapacityFault);
 impl Extends<InsufficientHostCapacityFault> for InsufficientHostCpuCapacityFault {}
 impl Extends<InsufficientResourcesFault> for InsufficientHostCpuCapacityFault {}
 impl Extends<VimFault> for InsufficientHostCpuCapacityFault {}
@@ -4110,10 +4001,7 @@ impl DataType for InsufficientHostMemoryCapacityFault {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientHostMemoryCapacityFault",
             Some(InsufficientHostCapacityFault::INFO),
-            &[
-                FieldInfo::req("unreserved", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientHostMemoryCapacityFault::default()),
         );
         &INFO
@@ -4150,10 +4038,7 @@ impl DataObject for InsufficientHostMemoryCapacityFault {
     }
 }
 
-inherit!(
-    InsufficientHostMemoryCapacityFault,
-    InsufficientHostCapacityFault
-);
+inherit!(InsufficientHostMemoryCapacityFault, InsufficientHostCapacityFault);
 impl Extends<InsufficientHostCapacityFault> for InsufficientHostMemoryCapacityFault {}
 impl Extends<InsufficientResourcesFault> for InsufficientHostMemoryCapacityFault {}
 impl Extends<VimFault> for InsufficientHostMemoryCapacityFault {}
@@ -4175,10 +4060,7 @@ impl DataType for InsufficientMemoryResourcesFault {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientMemoryResourcesFault",
             Some(InsufficientResourcesFault::INFO),
-            &[
-                FieldInfo::req("unreserved", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientMemoryResourcesFault::default()),
         );
         &INFO
@@ -4229,12 +4111,10 @@ pub struct InsufficientNetworkCapacity {
 
 impl DataType for InsufficientNetworkCapacity {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientNetworkCapacity",
-            Some(InsufficientResourcesFault::INFO),
-            &[],
-            || Box::new(InsufficientNetworkCapacity::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientNetworkCapacity", Some(InsufficientResourcesFault::INFO), &[], || {
+                Box::new(InsufficientNetworkCapacity::default())
+            });
         &INFO
     };
 }
@@ -4342,10 +4222,7 @@ impl DataObject for InsufficientNetworkResourcePoolCapacity {
     }
 }
 
-inherit!(
-    InsufficientNetworkResourcePoolCapacity,
-    InsufficientResourcesFault
-);
+inherit!(InsufficientNetworkResourcePoolCapacity, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for InsufficientNetworkResourcePoolCapacity {}
 impl Extends<VimFault> for InsufficientNetworkResourcePoolCapacity {}
 impl Extends<MethodFault> for InsufficientNetworkResourcePoolCapacity {}
@@ -4359,12 +4236,10 @@ pub struct InsufficientPerCpuCapacity {
 
 impl DataType for InsufficientPerCpuCapacity {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InsufficientPerCpuCapacity",
-            Some(InsufficientHostCapacityFault::INFO),
-            &[],
-            || Box::new(InsufficientPerCpuCapacity::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InsufficientPerCpuCapacity", Some(InsufficientHostCapacityFault::INFO), &[], || {
+                Box::new(InsufficientPerCpuCapacity::default())
+            });
         &INFO
     };
 }
@@ -4413,10 +4288,7 @@ impl DataType for InsufficientStandbyCpuResource {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientStandbyCpuResource",
             Some(InsufficientStandbyResource::INFO),
-            &[
-                FieldInfo::req("available", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("available", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientStandbyCpuResource::default()),
         );
         &INFO
@@ -4475,10 +4347,7 @@ impl DataType for InsufficientStandbyMemoryResource {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientStandbyMemoryResource",
             Some(InsufficientStandbyResource::INFO),
-            &[
-                FieldInfo::req("available", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-            ],
+            &[FieldInfo::req("available", Type::Long), FieldInfo::req("requested", Type::Long)],
             || Box::new(InsufficientStandbyMemoryResource::default()),
         );
         &INFO
@@ -4515,10 +4384,7 @@ impl DataObject for InsufficientStandbyMemoryResource {
     }
 }
 
-inherit!(
-    InsufficientStandbyMemoryResource,
-    InsufficientStandbyResource
-);
+inherit!(InsufficientStandbyMemoryResource, InsufficientStandbyResource);
 impl Extends<InsufficientStandbyResource> for InsufficientStandbyMemoryResource {}
 impl Extends<InsufficientResourcesFault> for InsufficientStandbyMemoryResource {}
 impl Extends<VimFault> for InsufficientStandbyMemoryResource {}
@@ -4533,12 +4399,8 @@ pub struct InvalidBundle {
 
 impl DataType for InvalidBundle {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidBundle",
-            Some(PlatformConfigFault::INFO),
-            &[],
-            || Box::new(InvalidBundle::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidBundle", Some(PlatformConfigFault::INFO), &[], || Box::new(InvalidBundle::default()));
         &INFO
     };
 }
@@ -4580,12 +4442,9 @@ pub struct InvalidCAMCertificate {
 
 impl DataType for InvalidCAMCertificate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidCAMCertificate",
-            Some(InvalidCAMServer::INFO),
-            &[],
-            || Box::new(InvalidCAMCertificate::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidCAMCertificate", Some(InvalidCAMServer::INFO), &[], || {
+            Box::new(InvalidCAMCertificate::default())
+        });
         &INFO
     };
 }
@@ -4627,12 +4486,9 @@ pub struct InvalidClientCertificate {
 
 impl DataType for InvalidClientCertificate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidClientCertificate",
-            Some(InvalidLogin::INFO),
-            &[],
-            || Box::new(InvalidClientCertificate::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidClientCertificate", Some(InvalidLogin::INFO), &[], || {
+            Box::new(InvalidClientCertificate::default())
+        });
         &INFO
     };
 }
@@ -4782,10 +4638,9 @@ pub struct InvalidDiskFormat {
 
 impl DataType for InvalidDiskFormat {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidDiskFormat", Some(InvalidFormat::INFO), &[], || {
-                Box::new(InvalidDiskFormat::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("InvalidDiskFormat", Some(InvalidFormat::INFO), &[], || {
+            Box::new(InvalidDiskFormat::default())
+        });
         &INFO
     };
 }
@@ -4829,12 +4684,10 @@ pub struct InvalidHostState {
 
 impl DataType for InvalidHostState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidHostState",
-            Some(InvalidState::INFO),
-            &[FieldInfo::opt("host", Type::Ref)],
-            || Box::new(InvalidHostState::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("InvalidHostState", Some(InvalidState::INFO), &[FieldInfo::opt("host", Type::Ref)], || {
+                Box::new(InvalidHostState::default())
+            });
         &INFO
     };
 }
@@ -4936,12 +4789,9 @@ pub struct InvalidNetworkInType {
 
 impl DataType for InvalidNetworkInType {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidNetworkInType",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(InvalidNetworkInType::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidNetworkInType", Some(VAppPropertyFault::INFO), &[], || {
+            Box::new(InvalidNetworkInType::default())
+        });
         &INFO
     };
 }
@@ -4990,10 +4840,7 @@ impl DataType for InvalidNetworkResource {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidNetworkResource",
             Some(NasConfigFault::INFO),
-            &[
-                FieldInfo::req("remoteHost", Type::String),
-                FieldInfo::req("remotePath", Type::String),
-            ],
+            &[FieldInfo::req("remoteHost", Type::String), FieldInfo::req("remotePath", Type::String)],
             || Box::new(InvalidNetworkResource::default()),
         );
         &INFO
@@ -5106,12 +4953,9 @@ pub struct InvalidPropertyType {
 
 impl DataType for InvalidPropertyType {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidPropertyType",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(InvalidPropertyType::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidPropertyType", Some(VAppPropertyFault::INFO), &[], || {
+            Box::new(InvalidPropertyType::default())
+        });
         &INFO
     };
 }
@@ -5153,12 +4997,9 @@ pub struct InvalidPropertyValue {
 
 impl DataType for InvalidPropertyValue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidPropertyValue",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(InvalidPropertyValue::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidPropertyValue", Some(VAppPropertyFault::INFO), &[], || {
+            Box::new(InvalidPropertyValue::default())
+        });
         &INFO
     };
 }
@@ -5256,12 +5097,9 @@ pub struct InvalidDeviceBacking {
 
 impl DataType for InvalidDeviceBacking {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidDeviceBacking",
-            Some(InvalidDeviceSpec::INFO),
-            &[],
-            || Box::new(InvalidDeviceBacking::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidDeviceBacking", Some(InvalidDeviceSpec::INFO), &[], || {
+            Box::new(InvalidDeviceBacking::default())
+        });
         &INFO
     };
 }
@@ -5313,10 +5151,7 @@ impl DataType for InvalidDeviceOperation {
             Some(InvalidDeviceSpec::INFO),
             &[
                 FieldInfo::opt("badOp", Type::Enum(VirtualDeviceConfigSpecOperation::INFO)),
-                FieldInfo::opt(
-                    "badFileOp",
-                    Type::Enum(VirtualDeviceConfigSpecFileOperation::INFO),
-                ),
+                FieldInfo::opt("badFileOp", Type::Enum(VirtualDeviceConfigSpecFileOperation::INFO)),
             ],
             || Box::new(InvalidDeviceOperation::default()),
         );
@@ -5370,12 +5205,9 @@ pub struct InvalidHostConnectionState {
 
 impl DataType for InvalidHostConnectionState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "InvalidHostConnectionState",
-            Some(InvalidHostState::INFO),
-            &[],
-            || Box::new(InvalidHostConnectionState::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("InvalidHostConnectionState", Some(InvalidHostState::INFO), &[], || {
+            Box::new(InvalidHostConnectionState::default())
+        });
         &INFO
     };
 }

@@ -14,12 +14,10 @@ pub struct KeyNotFound {
 
 impl DataType for KeyNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "KeyNotFound",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(KeyNotFound::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("KeyNotFound", Some(VimFault::INFO), &[FieldInfo::req("key", Type::String)], || {
+                Box::new(KeyNotFound::default())
+            });
         &INFO
     };
 }

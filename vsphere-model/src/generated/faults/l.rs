@@ -189,12 +189,9 @@ pub struct LicenseKeyEntityMismatch {
 
 impl DataType for LicenseKeyEntityMismatch {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "LicenseKeyEntityMismatch",
-            Some(NotEnoughLicenses::INFO),
-            &[],
-            || Box::new(LicenseKeyEntityMismatch::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("LicenseKeyEntityMismatch", Some(NotEnoughLicenses::INFO), &[], || {
+            Box::new(LicenseKeyEntityMismatch::default())
+        });
         &INFO
     };
 }
@@ -235,12 +232,9 @@ pub struct LicenseRestricted {
 
 impl DataType for LicenseRestricted {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "LicenseRestricted",
-            Some(NotEnoughLicenses::INFO),
-            &[],
-            || Box::new(LicenseRestricted::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("LicenseRestricted", Some(NotEnoughLicenses::INFO), &[], || {
+            Box::new(LicenseRestricted::default())
+        });
         &INFO
     };
 }
@@ -286,10 +280,7 @@ impl DataType for LicenseSourceUnavailable {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseSourceUnavailable",
             Some(NotEnoughLicenses::INFO),
-            &[FieldInfo::req(
-                "licenseSource",
-                Type::Data(LicenseSource::INFO),
-            )],
+            &[FieldInfo::req("licenseSource", Type::Data(LicenseSource::INFO))],
             || Box::new(LicenseSourceUnavailable::default()),
         );
         &INFO
@@ -517,10 +508,7 @@ impl DataType for LimitExceeded {
         static INFO: TypeInfo = TypeInfo::new(
             "LimitExceeded",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::opt("property", Type::String),
-                FieldInfo::opt("limit", Type::Int),
-            ],
+            &[FieldInfo::opt("property", Type::String), FieldInfo::opt("limit", Type::Int)],
             || Box::new(LimitExceeded::default()),
         );
         &INFO
@@ -570,12 +558,9 @@ pub struct LinuxVolumeNotClean {
 
 impl DataType for LinuxVolumeNotClean {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "LinuxVolumeNotClean",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(LinuxVolumeNotClean::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("LinuxVolumeNotClean", Some(CustomizationFault::INFO), &[], || {
+            Box::new(LinuxVolumeNotClean::default())
+        });
         &INFO
     };
 }
@@ -617,9 +602,7 @@ pub struct LogBundlingFailed {
 impl DataType for LogBundlingFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("LogBundlingFailed", Some(VimFault::INFO), &[], || {
-                Box::new(LogBundlingFailed::default())
-            });
+            TypeInfo::new("LogBundlingFailed", Some(VimFault::INFO), &[], || Box::new(LogBundlingFailed::default()));
         &INFO
     };
 }
@@ -713,12 +696,10 @@ pub struct LegacyNetworkInterfaceInUse {
 
 impl DataType for LegacyNetworkInterfaceInUse {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "LegacyNetworkInterfaceInUse",
-            Some(CannotAccessNetwork::INFO),
-            &[],
-            || Box::new(LegacyNetworkInterfaceInUse::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("LegacyNetworkInterfaceInUse", Some(CannotAccessNetwork::INFO), &[], || {
+                Box::new(LegacyNetworkInterfaceInUse::default())
+            });
         &INFO
     };
 }

@@ -78,10 +78,7 @@ impl DataType for MethodNotFound {
         static INFO: TypeInfo = TypeInfo::new(
             "MethodNotFound",
             Some(InvalidRequest::INFO),
-            &[
-                FieldInfo::req("receiver", Type::Ref),
-                FieldInfo::req("method", Type::String),
-            ],
+            &[FieldInfo::req("receiver", Type::Ref), FieldInfo::req("method", Type::String)],
             || Box::new(MethodNotFound::default()),
         );
         &INFO
@@ -289,12 +286,9 @@ pub struct MemoryHotPlugNotSupported {
 
 impl DataType for MemoryHotPlugNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MemoryHotPlugNotSupported",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(MemoryHotPlugNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MemoryHotPlugNotSupported", Some(VmConfigFault::INFO), &[], || {
+            Box::new(MemoryHotPlugNotSupported::default())
+        });
         &INFO
     };
 }
@@ -335,9 +329,8 @@ pub struct MigrationFault {
 
 impl DataType for MigrationFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MigrationFault", Some(VimFault::INFO), &[], || {
-            Box::new(MigrationFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("MigrationFault", Some(VimFault::INFO), &[], || Box::new(MigrationFault::default()));
         &INFO
     };
 }
@@ -640,10 +633,7 @@ impl DataType for MismatchedVMotionNetworkNames {
         static INFO: TypeInfo = TypeInfo::new(
             "MismatchedVMotionNetworkNames",
             Some(MigrationFault::INFO),
-            &[
-                FieldInfo::req("sourceNetwork", Type::String),
-                FieldInfo::req("destNetwork", Type::String),
-            ],
+            &[FieldInfo::req("sourceNetwork", Type::String), FieldInfo::req("destNetwork", Type::String)],
             || Box::new(MismatchedVMotionNetworkNames::default()),
         );
         &INFO
@@ -695,9 +685,7 @@ pub struct MissingBmcSupport {
 impl DataType for MissingBmcSupport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("MissingBmcSupport", Some(VimFault::INFO), &[], || {
-                Box::new(MissingBmcSupport::default())
-            });
+            TypeInfo::new("MissingBmcSupport", Some(VimFault::INFO), &[], || Box::new(MissingBmcSupport::default()));
         &INFO
     };
 }
@@ -737,12 +725,9 @@ pub struct MissingLinuxCustResources {
 
 impl DataType for MissingLinuxCustResources {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingLinuxCustResources",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(MissingLinuxCustResources::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MissingLinuxCustResources", Some(CustomizationFault::INFO), &[], || {
+            Box::new(MissingLinuxCustResources::default())
+        });
         &INFO
     };
 }
@@ -783,12 +768,10 @@ pub struct MissingWindowsCustResources {
 
 impl DataType for MissingWindowsCustResources {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingWindowsCustResources",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(MissingWindowsCustResources::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("MissingWindowsCustResources", Some(CustomizationFault::INFO), &[], || {
+                Box::new(MissingWindowsCustResources::default())
+            });
         &INFO
     };
 }
@@ -890,10 +873,7 @@ impl DataType for MountError {
         static INFO: TypeInfo = TypeInfo::new(
             "MountError",
             Some(CustomizationFault::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("diskIndex", Type::Int),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("diskIndex", Type::Int)],
             || Box::new(MountError::default()),
         );
         &INFO
@@ -949,10 +929,7 @@ impl DataType for MultipleCertificatesVerifyFault {
         static INFO: TypeInfo = TypeInfo::new(
             "MultipleCertificatesVerifyFault",
             Some(HostConnectFault::INFO),
-            &[FieldInfo::list_req(
-                "thumbprintData",
-                Type::Data(MultipleCertificatesVerifyFaultThumbprintData::INFO),
-            )],
+            &[FieldInfo::list_req("thumbprintData", Type::Data(MultipleCertificatesVerifyFaultThumbprintData::INFO))],
             || Box::new(MultipleCertificatesVerifyFault::default()),
         );
         &INFO
@@ -1001,12 +978,9 @@ pub struct MaintenanceModeFileMove {
 
 impl DataType for MaintenanceModeFileMove {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MaintenanceModeFileMove",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(MaintenanceModeFileMove::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MaintenanceModeFileMove", Some(MigrationFault::INFO), &[], || {
+            Box::new(MaintenanceModeFileMove::default())
+        });
         &INFO
     };
 }
@@ -1054,10 +1028,7 @@ impl DataType for MemoryFileFormatNotSupportedByDatastore {
         static INFO: TypeInfo = TypeInfo::new(
             "MemoryFileFormatNotSupportedByDatastore",
             Some(UnsupportedDatastore::INFO),
-            &[
-                FieldInfo::req("datastoreName", Type::String),
-                FieldInfo::req("type", Type::String),
-            ],
+            &[FieldInfo::req("datastoreName", Type::String), FieldInfo::req("type", Type::String)],
             || Box::new(MemoryFileFormatNotSupportedByDatastore::default()),
         );
         &INFO
@@ -1094,10 +1065,7 @@ impl DataObject for MemoryFileFormatNotSupportedByDatastore {
     }
 }
 
-inherit!(
-    MemoryFileFormatNotSupportedByDatastore,
-    UnsupportedDatastore
-);
+inherit!(MemoryFileFormatNotSupportedByDatastore, UnsupportedDatastore);
 impl Extends<UnsupportedDatastore> for MemoryFileFormatNotSupportedByDatastore {}
 impl Extends<VmConfigFault> for MemoryFileFormatNotSupportedByDatastore {}
 impl Extends<VimFault> for MemoryFileFormatNotSupportedByDatastore {}
@@ -1298,10 +1266,7 @@ impl DataObject for MemorySizeNotSupportedByDatastore {
     }
 }
 
-inherit!(
-    MemorySizeNotSupportedByDatastore,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(MemorySizeNotSupportedByDatastore, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for MemorySizeNotSupportedByDatastore {}
 impl Extends<VmConfigFault> for MemorySizeNotSupportedByDatastore {}
 impl Extends<VimFault> for MemorySizeNotSupportedByDatastore {}
@@ -1316,12 +1281,10 @@ pub struct MemorySnapshotOnIndependentDisk {
 
 impl DataType for MemorySnapshotOnIndependentDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MemorySnapshotOnIndependentDisk",
-            Some(SnapshotFault::INFO),
-            &[],
-            || Box::new(MemorySnapshotOnIndependentDisk::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("MemorySnapshotOnIndependentDisk", Some(SnapshotFault::INFO), &[], || {
+                Box::new(MemorySnapshotOnIndependentDisk::default())
+            });
         &INFO
     };
 }
@@ -1362,10 +1325,9 @@ pub struct MigrationDisabled {
 
 impl DataType for MigrationDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("MigrationDisabled", Some(MigrationFault::INFO), &[], || {
-                Box::new(MigrationDisabled::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("MigrationDisabled", Some(MigrationFault::INFO), &[], || {
+            Box::new(MigrationDisabled::default())
+        });
         &INFO
     };
 }
@@ -1406,12 +1368,9 @@ pub struct MissingController {
 
 impl DataType for MissingController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingController",
-            Some(InvalidDeviceSpec::INFO),
-            &[],
-            || Box::new(MissingController::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MissingController", Some(InvalidDeviceSpec::INFO), &[], || {
+            Box::new(MissingController::default())
+        });
         &INFO
     };
 }
@@ -1455,9 +1414,7 @@ pub struct MissingIpPool {
 impl DataType for MissingIpPool {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("MissingIpPool", Some(VAppPropertyFault::INFO), &[], || {
-                Box::new(MissingIpPool::default())
-            });
+            TypeInfo::new("MissingIpPool", Some(VAppPropertyFault::INFO), &[], || Box::new(MissingIpPool::default()));
         &INFO
     };
 }
@@ -1499,12 +1456,9 @@ pub struct MissingNetworkIpConfig {
 
 impl DataType for MissingNetworkIpConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingNetworkIpConfig",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(MissingNetworkIpConfig::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MissingNetworkIpConfig", Some(VAppPropertyFault::INFO), &[], || {
+            Box::new(MissingNetworkIpConfig::default())
+        });
         &INFO
     };
 }
@@ -1546,12 +1500,9 @@ pub struct MissingPowerOffConfiguration {
 
 impl DataType for MissingPowerOffConfiguration {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingPowerOffConfiguration",
-            Some(VAppConfigFault::INFO),
-            &[],
-            || Box::new(MissingPowerOffConfiguration::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MissingPowerOffConfiguration", Some(VAppConfigFault::INFO), &[], || {
+            Box::new(MissingPowerOffConfiguration::default())
+        });
         &INFO
     };
 }
@@ -1592,12 +1543,9 @@ pub struct MissingPowerOnConfiguration {
 
 impl DataType for MissingPowerOnConfiguration {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MissingPowerOnConfiguration",
-            Some(VAppConfigFault::INFO),
-            &[],
-            || Box::new(MissingPowerOnConfiguration::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MissingPowerOnConfiguration", Some(VAppConfigFault::INFO), &[], || {
+            Box::new(MissingPowerOnConfiguration::default())
+        });
         &INFO
     };
 }
@@ -1638,12 +1586,9 @@ pub struct MultiWriterNotSupported {
 
 impl DataType for MultiWriterNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MultiWriterNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(MultiWriterNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MultiWriterNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(MultiWriterNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1686,12 +1631,9 @@ pub struct MultipleSnapshotsNotSupported {
 
 impl DataType for MultipleSnapshotsNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "MultipleSnapshotsNotSupported",
-            Some(SnapshotFault::INFO),
-            &[],
-            || Box::new(MultipleSnapshotsNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("MultipleSnapshotsNotSupported", Some(SnapshotFault::INFO), &[], || {
+            Box::new(MultipleSnapshotsNotSupported::default())
+        });
         &INFO
     };
 }

@@ -18,13 +18,13 @@ pub struct NotEnoughLicenses {
 }
 
 impl DataType for NotEnoughLicenses {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NotEnoughLicenses", Some(RuntimeFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("NotEnoughLicenses", Some(RuntimeFault::INFO), &[], || {
                 Box::new(NotEnoughLicenses::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for NotEnoughLicenses {
@@ -63,9 +63,7 @@ pub struct NotImplemented {
 impl DataType for NotImplemented {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NotImplemented", Some(RuntimeFault::INFO), &[], || {
-                Box::new(NotImplemented::default())
-            });
+            TypeInfo::new("NotImplemented", Some(RuntimeFault::INFO), &[], || Box::new(NotImplemented::default()));
         &INFO
     };
 }
@@ -106,9 +104,7 @@ pub struct NotSupported {
 impl DataType for NotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NotSupported", Some(RuntimeFault::INFO), &[], || {
-                Box::new(NotSupported::default())
-            });
+            TypeInfo::new("NotSupported", Some(RuntimeFault::INFO), &[], || Box::new(NotSupported::default()));
         &INFO
     };
 }
@@ -148,12 +144,9 @@ pub struct NoLicenseServerConfigured {
 
 impl DataType for NoLicenseServerConfigured {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoLicenseServerConfigured",
-            Some(NotEnoughLicenses::INFO),
-            &[],
-            || Box::new(NoLicenseServerConfigured::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoLicenseServerConfigured", Some(NotEnoughLicenses::INFO), &[], || {
+            Box::new(NoLicenseServerConfigured::default())
+        });
         &INFO
     };
 }
@@ -206,10 +199,7 @@ impl DataType for NoPermission {
             &[
                 FieldInfo::opt("object", Type::Ref),
                 FieldInfo::opt("privilegeId", Type::String),
-                FieldInfo::list(
-                    "missingPrivileges",
-                    Type::Data(NoPermissionEntityPrivileges::INFO),
-                ),
+                FieldInfo::list("missingPrivileges", Type::Data(NoPermissionEntityPrivileges::INFO)),
             ],
             || Box::new(NoPermission::default()),
         );
@@ -264,9 +254,7 @@ pub struct NotAuthenticated {
 impl DataType for NotAuthenticated {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NotAuthenticated", Some(NoPermission::INFO), &[], || {
-                Box::new(NotAuthenticated::default())
-            });
+            TypeInfo::new("NotAuthenticated", Some(NoPermission::INFO), &[], || Box::new(NotAuthenticated::default()));
         &INFO
     };
 }
@@ -375,12 +363,10 @@ pub struct NamespaceLimitReached {
 
 impl DataType for NamespaceLimitReached {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NamespaceLimitReached",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("limit", Type::Int)],
-            || Box::new(NamespaceLimitReached::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NamespaceLimitReached", Some(VimFault::INFO), &[FieldInfo::opt("limit", Type::Int)], || {
+                Box::new(NamespaceLimitReached::default())
+            });
         &INFO
     };
 }
@@ -540,10 +526,7 @@ impl DataType for NasConnectionLimitReached {
         static INFO: TypeInfo = TypeInfo::new(
             "NasConnectionLimitReached",
             Some(NasConfigFault::INFO),
-            &[
-                FieldInfo::req("remoteHost", Type::String),
-                FieldInfo::req("remotePath", Type::String),
-            ],
+            &[FieldInfo::req("remoteHost", Type::String), FieldInfo::req("remotePath", Type::String)],
             || Box::new(NasConnectionLimitReached::default()),
         );
         &INFO
@@ -669,10 +652,7 @@ impl DataType for NasVolumeNotMounted {
         static INFO: TypeInfo = TypeInfo::new(
             "NasVolumeNotMounted",
             Some(NasConfigFault::INFO),
-            &[
-                FieldInfo::req("remoteHost", Type::String),
-                FieldInfo::req("remotePath", Type::String),
-            ],
+            &[FieldInfo::req("remoteHost", Type::String), FieldInfo::req("remotePath", Type::String)],
             || Box::new(NasVolumeNotMounted::default()),
         );
         &INFO
@@ -725,9 +705,7 @@ pub struct NetworkCopyFault {
 impl DataType for NetworkCopyFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NetworkCopyFault", Some(FileFault::INFO), &[], || {
-                Box::new(NetworkCopyFault::default())
-            });
+            TypeInfo::new("NetworkCopyFault", Some(FileFault::INFO), &[], || Box::new(NetworkCopyFault::default()));
         &INFO
     };
 }
@@ -821,12 +799,9 @@ pub struct NetworkInaccessible {
 
 impl DataType for NetworkInaccessible {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NetworkInaccessible",
-            Some(NasConfigFault::INFO),
-            &[],
-            || Box::new(NetworkInaccessible::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NetworkInaccessible", Some(NasConfigFault::INFO), &[], || {
+            Box::new(NetworkInaccessible::default())
+        });
         &INFO
     };
 }
@@ -929,10 +904,7 @@ impl DataType for NicSettingMismatch {
         static INFO: TypeInfo = TypeInfo::new(
             "NicSettingMismatch",
             Some(CustomizationFault::INFO),
-            &[
-                FieldInfo::req("numberOfNicsInSpec", Type::Int),
-                FieldInfo::req("numberOfNicsInVM", Type::Int),
-            ],
+            &[FieldInfo::req("numberOfNicsInSpec", Type::Int), FieldInfo::req("numberOfNicsInVM", Type::Int)],
             || Box::new(NicSettingMismatch::default()),
         );
         &INFO
@@ -1036,13 +1008,13 @@ pub struct NoClientCertificate {
 }
 
 impl DataType for NoClientCertificate {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoClientCertificate", Some(VimFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("NoClientCertificate", Some(VimFault::INFO), &[], || {
                 Box::new(NoClientCertificate::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for NoClientCertificate {
@@ -1080,10 +1052,9 @@ pub struct NoCompatibleDatastore {
 
 impl DataType for NoCompatibleDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoCompatibleDatastore", Some(VimFault::INFO), &[], || {
-                Box::new(NoCompatibleDatastore::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("NoCompatibleDatastore", Some(VimFault::INFO), &[], || {
+            Box::new(NoCompatibleDatastore::default())
+        });
         &INFO
     };
 }
@@ -1184,10 +1155,7 @@ impl DataType for NoCompatibleHost {
         static INFO: TypeInfo = TypeInfo::new(
             "NoCompatibleHost",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::list("host", Type::Ref),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
-            ],
+            &[FieldInfo::list("host", Type::Ref), FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(NoCompatibleHost::default()),
         );
         &INFO
@@ -1237,12 +1205,10 @@ pub struct NoCompatibleHostWithAccessToDevice {
 
 impl DataType for NoCompatibleHostWithAccessToDevice {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoCompatibleHostWithAccessToDevice",
-            Some(NoCompatibleHost::INFO),
-            &[],
-            || Box::new(NoCompatibleHostWithAccessToDevice::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NoCompatibleHostWithAccessToDevice", Some(NoCompatibleHost::INFO), &[], || {
+                Box::new(NoCompatibleHostWithAccessToDevice::default())
+            });
         &INFO
     };
 }
@@ -1337,10 +1303,9 @@ pub struct NoConnectedDatastore {
 
 impl DataType for NoConnectedDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoConnectedDatastore", Some(VimFault::INFO), &[], || {
-                Box::new(NoConnectedDatastore::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("NoConnectedDatastore", Some(VimFault::INFO), &[], || {
+            Box::new(NoConnectedDatastore::default())
+        });
         &INFO
     };
 }
@@ -1380,9 +1345,8 @@ pub struct NoDiskFound {
 
 impl DataType for NoDiskFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoDiskFound", Some(VimFault::INFO), &[], || {
-            Box::new(NoDiskFound::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("NoDiskFound", Some(VimFault::INFO), &[], || Box::new(NoDiskFound::default()));
         &INFO
     };
 }
@@ -1424,12 +1388,10 @@ pub struct NoDiskSpace {
 
 impl DataType for NoDiskSpace {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoDiskSpace",
-            Some(FileFault::INFO),
-            &[FieldInfo::req("datastore", Type::String)],
-            || Box::new(NoDiskSpace::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NoDiskSpace", Some(FileFault::INFO), &[FieldInfo::req("datastore", Type::String)], || {
+                Box::new(NoDiskSpace::default())
+            });
         &INFO
     };
 }
@@ -1476,12 +1438,9 @@ pub struct NoDisksToCustomize {
 
 impl DataType for NoDisksToCustomize {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoDisksToCustomize",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(NoDisksToCustomize::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoDisksToCustomize", Some(CustomizationFault::INFO), &[], || {
+            Box::new(NoDisksToCustomize::default())
+        });
         &INFO
     };
 }
@@ -1523,9 +1482,7 @@ pub struct NoGateway {
 impl DataType for NoGateway {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoGateway", Some(HostConfigFault::INFO), &[], || {
-                Box::new(NoGateway::default())
-            });
+            TypeInfo::new("NoGateway", Some(HostConfigFault::INFO), &[], || Box::new(NoGateway::default()));
         &INFO
     };
 }
@@ -1565,13 +1522,13 @@ pub struct NoGuestHeartbeat {
 }
 
 impl DataType for NoGuestHeartbeat {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoGuestHeartbeat", Some(MigrationFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("NoGuestHeartbeat", Some(MigrationFault::INFO), &[], || {
                 Box::new(NoGuestHeartbeat::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for NoGuestHeartbeat {
@@ -1612,12 +1569,10 @@ pub struct NoHost {
 
 impl DataType for NoHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoHost",
-            Some(HostConnectFault::INFO),
-            &[FieldInfo::opt("name", Type::String)],
-            || Box::new(NoHost::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NoHost", Some(HostConnectFault::INFO), &[FieldInfo::opt("name", Type::String)], || {
+                Box::new(NoHost::default())
+            });
         &INFO
     };
 }
@@ -1671,10 +1626,7 @@ impl DataType for NoHostSuitableForFtSecondary {
         static INFO: TypeInfo = TypeInfo::new(
             "NoHostSuitableForFtSecondary",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
             || Box::new(NoHostSuitableForFtSecondary::default()),
         );
         &INFO
@@ -1725,12 +1677,9 @@ pub struct NoPeerHostFound {
 
 impl DataType for NoPeerHostFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoPeerHostFound",
-            Some(HostPowerOpFailed::INFO),
-            &[],
-            || Box::new(NoPeerHostFound::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoPeerHostFound", Some(HostPowerOpFailed::INFO), &[], || {
+            Box::new(NoPeerHostFound::default())
+        });
         &INFO
     };
 }
@@ -1771,12 +1720,9 @@ pub struct NoPermissionOnAD {
 
 impl DataType for NoPermissionOnAD {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoPermissionOnAD",
-            Some(ActiveDirectoryFault::INFO),
-            &[],
-            || Box::new(NoPermissionOnAD::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoPermissionOnAD", Some(ActiveDirectoryFault::INFO), &[], || {
+            Box::new(NoPermissionOnAD::default())
+        });
         &INFO
     };
 }
@@ -1817,12 +1763,9 @@ pub struct NoPermissionOnHost {
 
 impl DataType for NoPermissionOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoPermissionOnHost",
-            Some(HostConnectFault::INFO),
-            &[],
-            || Box::new(NoPermissionOnHost::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoPermissionOnHost", Some(HostConnectFault::INFO), &[], || {
+            Box::new(NoPermissionOnHost::default())
+        });
         &INFO
     };
 }
@@ -1918,9 +1861,8 @@ pub struct NoSubjectName {
 
 impl DataType for NoSubjectName {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoSubjectName", Some(VimFault::INFO), &[], || {
-            Box::new(NoSubjectName::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("NoSubjectName", Some(VimFault::INFO), &[], || Box::new(NoSubjectName::default()));
         &INFO
     };
 }
@@ -1961,9 +1903,7 @@ pub struct NoVirtualNic {
 impl DataType for NoVirtualNic {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoVirtualNic", Some(HostConfigFault::INFO), &[], || {
-                Box::new(NoVirtualNic::default())
-            });
+            TypeInfo::new("NoVirtualNic", Some(HostConfigFault::INFO), &[], || Box::new(NoVirtualNic::default()));
         &INFO
     };
 }
@@ -2004,12 +1944,9 @@ pub struct NonADUserRequired {
 
 impl DataType for NonADUserRequired {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NonADUserRequired",
-            Some(ActiveDirectoryFault::INFO),
-            &[],
-            || Box::new(NonADUserRequired::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NonADUserRequired", Some(ActiveDirectoryFault::INFO), &[], || {
+            Box::new(NonADUserRequired::default())
+        });
         &INFO
     };
 }
@@ -2105,9 +2042,8 @@ pub struct NotADirectory {
 
 impl DataType for NotADirectory {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NotADirectory", Some(FileFault::INFO), &[], || {
-            Box::new(NotADirectory::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("NotADirectory", Some(FileFault::INFO), &[], || Box::new(NotADirectory::default()));
         &INFO
     };
 }
@@ -2148,9 +2084,7 @@ pub struct NotAFile {
 
 impl DataType for NotAFile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NotAFile", Some(FileFault::INFO), &[], || {
-            Box::new(NotAFile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("NotAFile", Some(FileFault::INFO), &[], || Box::new(NotAFile::default()));
         &INFO
     };
 }
@@ -2191,9 +2125,7 @@ pub struct NotFound {
 
 impl DataType for NotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NotFound", Some(VimFault::INFO), &[], || {
-            Box::new(NotFound::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("NotFound", Some(VimFault::INFO), &[], || Box::new(NotFound::default()));
         &INFO
     };
 }
@@ -2321,10 +2253,7 @@ impl DataType for NotSupportedHost {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHost",
             Some(HostConnectFault::INFO),
-            &[
-                FieldInfo::opt("productName", Type::String),
-                FieldInfo::opt("productVersion", Type::String),
-            ],
+            &[FieldInfo::opt("productName", Type::String), FieldInfo::opt("productVersion", Type::String)],
             || Box::new(NotSupportedHost::default()),
         );
         &INFO
@@ -2375,12 +2304,9 @@ pub struct NotSupportedHostForChecksum {
 
 impl DataType for NotSupportedHostForChecksum {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NotSupportedHostForChecksum",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(NotSupportedHostForChecksum::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NotSupportedHostForChecksum", Some(VimFault::INFO), &[], || {
+            Box::new(NotSupportedHostForChecksum::default())
+        });
         &INFO
     };
 }
@@ -2640,12 +2566,9 @@ pub struct NotSupportedHostInCluster {
 
 impl DataType for NotSupportedHostInCluster {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NotSupportedHostInCluster",
-            Some(NotSupportedHost::INFO),
-            &[],
-            || Box::new(NotSupportedHostInCluster::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NotSupportedHostInCluster", Some(NotSupportedHost::INFO), &[], || {
+            Box::new(NotSupportedHostInCluster::default())
+        });
         &INFO
     };
 }
@@ -2692,10 +2615,7 @@ impl DataType for NotSupportedHostInDvs {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHostInDvs",
             Some(NotSupportedHost::INFO),
-            &[FieldInfo::req(
-                "switchProductSpec",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            )],
+            &[FieldInfo::req("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
             || Box::new(NotSupportedHostInDvs::default()),
         );
         &INFO
@@ -2752,10 +2672,7 @@ impl DataType for NotSupportedHostInHACluster {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHostInHACluster",
             Some(NotSupportedHost::INFO),
-            &[
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("build", Type::String),
-            ],
+            &[FieldInfo::req("hostName", Type::String), FieldInfo::req("build", Type::String)],
             || Box::new(NotSupportedHostInHACluster::default()),
         );
         &INFO
@@ -2868,10 +2785,7 @@ impl DataType for NumVirtualCpusIncompatible {
         static INFO: TypeInfo = TypeInfo::new(
             "NumVirtualCpusIncompatible",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::req("reason", Type::String),
-                FieldInfo::req("numCpu", Type::Int),
-            ],
+            &[FieldInfo::req("reason", Type::String), FieldInfo::req("numCpu", Type::Int)],
             || Box::new(NumVirtualCpusIncompatible::default()),
         );
         &INFO
@@ -2977,12 +2891,9 @@ pub struct NoVcManagedIpConfigured {
 
 impl DataType for NoVcManagedIpConfigured {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NoVcManagedIpConfigured",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(NoVcManagedIpConfigured::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("NoVcManagedIpConfigured", Some(VAppPropertyFault::INFO), &[], || {
+            Box::new(NoVcManagedIpConfigured::default())
+        });
         &INFO
     };
 }
@@ -3025,9 +2936,7 @@ pub struct NoVmInVApp {
 impl DataType for NoVmInVApp {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoVmInVApp", Some(VAppConfigFault::INFO), &[], || {
-                Box::new(NoVmInVApp::default())
-            });
+            TypeInfo::new("NoVmInVApp", Some(VAppConfigFault::INFO), &[], || Box::new(NoVmInVApp::default()));
         &INFO
     };
 }
@@ -3068,12 +2977,10 @@ pub struct NonPersistentDisksNotSupported {
 
 impl DataType for NonPersistentDisksNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NonPersistentDisksNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(NonPersistentDisksNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NonPersistentDisksNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+                Box::new(NonPersistentDisksNotSupported::default())
+            });
         &INFO
     };
 }
@@ -3178,10 +3085,7 @@ impl DataType for NotEnoughCpus {
         static INFO: TypeInfo = TypeInfo::new(
             "NotEnoughCpus",
             Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[
-                FieldInfo::req("numCpuDest", Type::Int),
-                FieldInfo::req("numCpuVm", Type::Int),
-            ],
+            &[FieldInfo::req("numCpuDest", Type::Int), FieldInfo::req("numCpuVm", Type::Int)],
             || Box::new(NotEnoughCpus::default()),
         );
         &INFO
@@ -3289,12 +3193,10 @@ pub struct NotUserConfigurableProperty {
 
 impl DataType for NotUserConfigurableProperty {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "NotUserConfigurableProperty",
-            Some(VAppPropertyFault::INFO),
-            &[],
-            || Box::new(NotUserConfigurableProperty::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("NotUserConfigurableProperty", Some(VAppPropertyFault::INFO), &[], || {
+                Box::new(NotUserConfigurableProperty::default())
+            });
         &INFO
     };
 }
@@ -3383,10 +3285,7 @@ impl DataObject for NumVirtualCoresPerSocketNotSupported {
     }
 }
 
-inherit!(
-    NumVirtualCoresPerSocketNotSupported,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(NumVirtualCoresPerSocketNotSupported, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for NumVirtualCoresPerSocketNotSupported {}
 impl Extends<VmConfigFault> for NumVirtualCoresPerSocketNotSupported {}
 impl Extends<VimFault> for NumVirtualCoresPerSocketNotSupported {}
@@ -3408,10 +3307,7 @@ impl DataType for NumVirtualCpusNotSupported {
         static INFO: TypeInfo = TypeInfo::new(
             "NumVirtualCpusNotSupported",
             Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[
-                FieldInfo::req("maxSupportedVcpusDest", Type::Int),
-                FieldInfo::req("numCpuVm", Type::Int),
-            ],
+            &[FieldInfo::req("maxSupportedVcpusDest", Type::Int), FieldInfo::req("numCpuVm", Type::Int)],
             || Box::new(NumVirtualCpusNotSupported::default()),
         );
         &INFO
@@ -3448,10 +3344,7 @@ impl DataObject for NumVirtualCpusNotSupported {
     }
 }
 
-inherit!(
-    NumVirtualCpusNotSupported,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(NumVirtualCpusNotSupported, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for NumVirtualCpusNotSupported {}
 impl Extends<VmConfigFault> for NumVirtualCpusNotSupported {}
 impl Extends<VimFault> for NumVirtualCpusNotSupported {}

@@ -15,12 +15,9 @@ pub struct OperationDisallowedOnHost {
 
 impl DataType for OperationDisallowedOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OperationDisallowedOnHost",
-            Some(RuntimeFault::INFO),
-            &[],
-            || Box::new(OperationDisallowedOnHost::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OperationDisallowedOnHost", Some(RuntimeFault::INFO), &[], || {
+            Box::new(OperationDisallowedOnHost::default())
+        });
         &INFO
     };
 }
@@ -60,12 +57,10 @@ pub struct OperationDisabledByGuest {
 
 impl DataType for OperationDisabledByGuest {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OperationDisabledByGuest",
-            Some(GuestOperationsFault::INFO),
-            &[],
-            || Box::new(OperationDisabledByGuest::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("OperationDisabledByGuest", Some(GuestOperationsFault::INFO), &[], || {
+                Box::new(OperationDisabledByGuest::default())
+            });
         &INFO
     };
 }
@@ -106,12 +101,10 @@ pub struct OperationNotSupportedByGuest {
 
 impl DataType for OperationNotSupportedByGuest {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OperationNotSupportedByGuest",
-            Some(GuestOperationsFault::INFO),
-            &[],
-            || Box::new(OperationNotSupportedByGuest::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("OperationNotSupportedByGuest", Some(GuestOperationsFault::INFO), &[], || {
+                Box::new(OperationNotSupportedByGuest::default())
+            });
         &INFO
     };
 }
@@ -154,12 +147,10 @@ pub struct OutOfBounds {
 
 impl DataType for OutOfBounds {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OutOfBounds",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("argumentName", Type::String)],
-            || Box::new(OutOfBounds::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("OutOfBounds", Some(VimFault::INFO), &[FieldInfo::req("argumentName", Type::String)], || {
+                Box::new(OutOfBounds::default())
+            });
         &INFO
     };
 }
@@ -337,9 +328,7 @@ pub struct OvfFault {
 
 impl DataType for OvfFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfFault", Some(VimFault::INFO), &[], || {
-            Box::new(OvfFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("OvfFault", Some(VimFault::INFO), &[], || Box::new(OvfFault::default()));
         &INFO
     };
 }
@@ -379,9 +368,8 @@ pub struct OvfImport {
 
 impl DataType for OvfImport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfImport", Some(OvfFault::INFO), &[], || {
-            Box::new(OvfImport::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("OvfImport", Some(OvfFault::INFO), &[], || Box::new(OvfImport::default()));
         &INFO
     };
 }
@@ -423,9 +411,7 @@ pub struct OvfImportFailed {
 impl DataType for OvfImportFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfImportFailed", Some(OvfImport::INFO), &[], || {
-                Box::new(OvfImportFailed::default())
-            });
+            TypeInfo::new("OvfImportFailed", Some(OvfImport::INFO), &[], || Box::new(OvfImportFailed::default()));
         &INFO
     };
 }
@@ -595,10 +581,7 @@ impl DataType for OvfMissingHardware {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfMissingHardware",
             Some(OvfImport::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("resourceType", Type::Int),
-            ],
+            &[FieldInfo::req("name", Type::String), FieldInfo::req("resourceType", Type::Int)],
             || Box::new(OvfMissingHardware::default()),
         );
         &INFO
@@ -650,12 +633,9 @@ pub struct OvfNetworkMappingNotSupported {
 
 impl DataType for OvfNetworkMappingNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfNetworkMappingNotSupported",
-            Some(OvfImport::INFO),
-            &[],
-            || Box::new(OvfNetworkMappingNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OvfNetworkMappingNotSupported", Some(OvfImport::INFO), &[], || {
+            Box::new(OvfNetworkMappingNotSupported::default())
+        });
         &INFO
     };
 }
@@ -704,10 +684,7 @@ impl DataType for OvfProperty {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfProperty",
             Some(OvfInvalidPackage::INFO),
-            &[
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("value", Type::String),
-            ],
+            &[FieldInfo::req("type", Type::String), FieldInfo::req("value", Type::String)],
             || Box::new(OvfProperty::default()),
         );
         &INFO
@@ -759,10 +736,9 @@ pub struct OvfPropertyNetwork {
 
 impl DataType for OvfPropertyNetwork {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfPropertyNetwork", Some(OvfProperty::INFO), &[], || {
-                Box::new(OvfPropertyNetwork::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("OvfPropertyNetwork", Some(OvfProperty::INFO), &[], || {
+            Box::new(OvfPropertyNetwork::default())
+        });
         &INFO
     };
 }
@@ -974,9 +950,7 @@ pub struct OvfPropertyType {
 impl DataType for OvfPropertyType {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfPropertyType", Some(OvfProperty::INFO), &[], || {
-                Box::new(OvfPropertyType::default())
-            });
+            TypeInfo::new("OvfPropertyType", Some(OvfProperty::INFO), &[], || Box::new(OvfPropertyType::default()));
         &INFO
     };
 }
@@ -1020,9 +994,7 @@ pub struct OvfPropertyValue {
 impl DataType for OvfPropertyValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfPropertyValue", Some(OvfProperty::INFO), &[], || {
-                Box::new(OvfPropertyValue::default())
-            });
+            TypeInfo::new("OvfPropertyValue", Some(OvfProperty::INFO), &[], || Box::new(OvfPropertyValue::default()));
         &INFO
     };
 }
@@ -1065,9 +1037,8 @@ pub struct OvfSystemFault {
 
 impl DataType for OvfSystemFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfSystemFault", Some(OvfFault::INFO), &[], || {
-            Box::new(OvfSystemFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("OvfSystemFault", Some(OvfFault::INFO), &[], || Box::new(OvfSystemFault::default()));
         &INFO
     };
 }
@@ -1170,10 +1141,7 @@ impl DataType for OvfUnknownDevice {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnknownDevice",
             Some(OvfSystemFault::INFO),
-            &[
-                FieldInfo::opt("device", Type::Data(VirtualDevice::INFO)),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::opt("device", Type::Data(VirtualDevice::INFO)), FieldInfo::req("vmName", Type::String)],
             || Box::new(OvfUnknownDevice::default()),
         );
         &INFO
@@ -1796,10 +1764,7 @@ impl DataType for OvfAttribute {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfAttribute",
             Some(OvfInvalidPackage::INFO),
-            &[
-                FieldInfo::req("elementName", Type::String),
-                FieldInfo::req("attributeName", Type::String),
-            ],
+            &[FieldInfo::req("elementName", Type::String), FieldInfo::req("attributeName", Type::String)],
             || Box::new(OvfAttribute::default()),
         );
         &INFO
@@ -1913,10 +1878,7 @@ impl DataType for OvfConsumerCallbackFault {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerCallbackFault",
             Some(OvfFault::INFO),
-            &[
-                FieldInfo::req("extensionKey", Type::String),
-                FieldInfo::req("extensionName", Type::String),
-            ],
+            &[FieldInfo::req("extensionKey", Type::String), FieldInfo::req("extensionName", Type::String)],
             || Box::new(OvfConsumerCallbackFault::default()),
         );
         &INFO
@@ -2096,10 +2058,7 @@ impl DataType for OvfConsumerInvalidSection {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerInvalidSection",
             Some(OvfConsumerCallbackFault::INFO),
-            &[
-                FieldInfo::req("lineNumber", Type::Int),
-                FieldInfo::req("description", Type::String),
-            ],
+            &[FieldInfo::req("lineNumber", Type::Int), FieldInfo::req("description", Type::String)],
             || Box::new(OvfConsumerInvalidSection::default()),
         );
         &INFO
@@ -2333,12 +2292,10 @@ pub struct OvfCpuCompatibilityCheckNotSupported {
 
 impl DataType for OvfCpuCompatibilityCheckNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfCpuCompatibilityCheckNotSupported",
-            Some(OvfImport::INFO),
-            &[],
-            || Box::new(OvfCpuCompatibilityCheckNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("OvfCpuCompatibilityCheckNotSupported", Some(OvfImport::INFO), &[], || {
+                Box::new(OvfCpuCompatibilityCheckNotSupported::default())
+            });
         &INFO
     };
 }
@@ -2387,10 +2344,7 @@ impl DataType for OvfDiskMappingNotFound {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfDiskMappingNotFound",
             Some(OvfSystemFault::INFO),
-            &[
-                FieldInfo::req("diskName", Type::String),
-                FieldInfo::req("vmName", Type::String),
-            ],
+            &[FieldInfo::req("diskName", Type::String), FieldInfo::req("vmName", Type::String)],
             || Box::new(OvfDiskMappingNotFound::default()),
         );
         &INFO
@@ -2442,12 +2396,9 @@ pub struct OvfDiskOrderConstraint {
 
 impl DataType for OvfDiskOrderConstraint {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfDiskOrderConstraint",
-            Some(OvfConstraint::INFO),
-            &[],
-            || Box::new(OvfDiskOrderConstraint::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OvfDiskOrderConstraint", Some(OvfConstraint::INFO), &[], || {
+            Box::new(OvfDiskOrderConstraint::default())
+        });
         &INFO
     };
 }
@@ -2492,12 +2443,10 @@ pub struct OvfElement {
 
 impl DataType for OvfElement {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfElement",
-            Some(OvfInvalidPackage::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(OvfElement::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("OvfElement", Some(OvfInvalidPackage::INFO), &[FieldInfo::req("name", Type::String)], || {
+                Box::new(OvfElement::default())
+            });
         &INFO
     };
 }
@@ -2601,9 +2550,8 @@ pub struct OvfExport {
 
 impl DataType for OvfExport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfExport", Some(OvfFault::INFO), &[], || {
-            Box::new(OvfExport::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("OvfExport", Some(OvfFault::INFO), &[], || Box::new(OvfExport::default()));
         &INFO
     };
 }
@@ -2645,9 +2593,7 @@ pub struct OvfExportFailed {
 impl DataType for OvfExportFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfExportFailed", Some(OvfExport::INFO), &[], || {
-                Box::new(OvfExportFailed::default())
-            });
+            TypeInfo::new("OvfExportFailed", Some(OvfExport::INFO), &[], || Box::new(OvfExportFailed::default()));
         &INFO
     };
 }
@@ -2690,9 +2636,7 @@ pub struct OvfHardwareCheck {
 impl DataType for OvfHardwareCheck {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfHardwareCheck", Some(OvfImport::INFO), &[], || {
-                Box::new(OvfHardwareCheck::default())
-            });
+            TypeInfo::new("OvfHardwareCheck", Some(OvfImport::INFO), &[], || Box::new(OvfHardwareCheck::default()));
         &INFO
     };
 }
@@ -2741,10 +2685,7 @@ impl DataType for OvfHardwareExport {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfHardwareExport",
             Some(OvfExport::INFO),
-            &[
-                FieldInfo::opt("device", Type::Data(VirtualDevice::INFO)),
-                FieldInfo::req("vmPath", Type::String),
-            ],
+            &[FieldInfo::opt("device", Type::Data(VirtualDevice::INFO)), FieldInfo::req("vmPath", Type::String)],
             || Box::new(OvfHardwareExport::default()),
         );
         &INFO
@@ -2859,10 +2800,7 @@ impl DataType for OvfHostValueNotParsed {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfHostValueNotParsed",
             Some(OvfSystemFault::INFO),
-            &[
-                FieldInfo::req("property", Type::String),
-                FieldInfo::req("value", Type::String),
-            ],
+            &[FieldInfo::req("property", Type::String), FieldInfo::req("value", Type::String)],
             || Box::new(OvfHostValueNotParsed::default()),
         );
         &INFO
@@ -2913,13 +2851,13 @@ pub struct OvfInternalError {
 }
 
 impl DataType for OvfInternalError {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfInternalError", Some(OvfSystemFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("OvfInternalError", Some(OvfSystemFault::INFO), &[], || {
                 Box::new(OvfInternalError::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for OvfInternalError {
@@ -3015,12 +2953,9 @@ pub struct OvfInvalidValueConfiguration {
 
 impl DataType for OvfInvalidValueConfiguration {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfInvalidValueConfiguration",
-            Some(OvfInvalidValue::INFO),
-            &[],
-            || Box::new(OvfInvalidValueConfiguration::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OvfInvalidValueConfiguration", Some(OvfInvalidValue::INFO), &[], || {
+            Box::new(OvfInvalidValueConfiguration::default())
+        });
         &INFO
     };
 }
@@ -3064,12 +2999,9 @@ pub struct OvfInvalidValueEmpty {
 
 impl DataType for OvfInvalidValueEmpty {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfInvalidValueEmpty",
-            Some(OvfInvalidValue::INFO),
-            &[],
-            || Box::new(OvfInvalidValueEmpty::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OvfInvalidValueEmpty", Some(OvfInvalidValue::INFO), &[], || {
+            Box::new(OvfInvalidValueEmpty::default())
+        });
         &INFO
     };
 }
@@ -3113,12 +3045,10 @@ pub struct OvfInvalidValueFormatMalformed {
 
 impl DataType for OvfInvalidValueFormatMalformed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfInvalidValueFormatMalformed",
-            Some(OvfInvalidValue::INFO),
-            &[],
-            || Box::new(OvfInvalidValueFormatMalformed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("OvfInvalidValueFormatMalformed", Some(OvfInvalidValue::INFO), &[], || {
+                Box::new(OvfInvalidValueFormatMalformed::default())
+            });
         &INFO
     };
 }
@@ -3162,12 +3092,9 @@ pub struct OvfInvalidValueReference {
 
 impl DataType for OvfInvalidValueReference {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfInvalidValueReference",
-            Some(OvfInvalidValue::INFO),
-            &[],
-            || Box::new(OvfInvalidValueReference::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OvfInvalidValueReference", Some(OvfInvalidValue::INFO), &[], || {
+            Box::new(OvfInvalidValueReference::default())
+        });
         &INFO
     };
 }
@@ -3266,10 +3193,9 @@ pub struct OvfMissingAttribute {
 
 impl DataType for OvfMissingAttribute {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfMissingAttribute", Some(OvfAttribute::INFO), &[], || {
-                Box::new(OvfMissingAttribute::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("OvfMissingAttribute", Some(OvfAttribute::INFO), &[], || {
+            Box::new(OvfMissingAttribute::default())
+        });
         &INFO
     };
 }
@@ -3313,9 +3239,7 @@ pub struct OvfMissingElement {
 impl DataType for OvfMissingElement {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfMissingElement", Some(OvfElement::INFO), &[], || {
-                Box::new(OvfMissingElement::default())
-            });
+            TypeInfo::new("OvfMissingElement", Some(OvfElement::INFO), &[], || Box::new(OvfMissingElement::default()));
         &INFO
     };
 }
@@ -3415,12 +3339,8 @@ pub struct OvfNoHostNic {
 
 impl DataType for OvfNoHostNic {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfNoHostNic",
-            Some(OvfUnsupportedPackage::INFO),
-            &[],
-            || Box::new(OvfNoHostNic::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("OvfNoHostNic", Some(OvfUnsupportedPackage::INFO), &[], || Box::new(OvfNoHostNic::default()));
         &INFO
     };
 }
@@ -3524,10 +3444,7 @@ impl DataType for OvfPropertyExport {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfPropertyExport",
             Some(OvfExport::INFO),
-            &[
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("value", Type::String),
-            ],
+            &[FieldInfo::req("type", Type::String), FieldInfo::req("value", Type::String)],
             || Box::new(OvfPropertyExport::default()),
         );
         &INFO
@@ -3690,10 +3607,9 @@ pub struct OvfUnexpectedElement {
 
 impl DataType for OvfUnexpectedElement {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfUnexpectedElement", Some(OvfElement::INFO), &[], || {
-                Box::new(OvfUnexpectedElement::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("OvfUnexpectedElement", Some(OvfElement::INFO), &[], || {
+            Box::new(OvfUnexpectedElement::default())
+        });
         &INFO
     };
 }
@@ -3741,10 +3657,7 @@ impl DataType for OvfUnknownDeviceBacking {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnknownDeviceBacking",
             Some(OvfHardwareExport::INFO),
-            &[FieldInfo::req(
-                "backing",
-                Type::Data(VirtualDeviceBackingInfo::INFO),
-            )],
+            &[FieldInfo::req("backing", Type::Data(VirtualDeviceBackingInfo::INFO))],
             || Box::new(OvfUnknownDeviceBacking::default()),
         );
         &INFO
@@ -3802,10 +3715,7 @@ impl DataType for OvfUnsupportedAttribute {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedAttribute",
             Some(OvfUnsupportedPackage::INFO),
-            &[
-                FieldInfo::req("elementName", Type::String),
-                FieldInfo::req("attributeName", Type::String),
-            ],
+            &[FieldInfo::req("elementName", Type::String), FieldInfo::req("attributeName", Type::String)],
             || Box::new(OvfUnsupportedAttribute::default()),
         );
         &INFO
@@ -3913,12 +3823,9 @@ pub struct OvfUnsupportedDeviceExport {
 
 impl DataType for OvfUnsupportedDeviceExport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfUnsupportedDeviceExport",
-            Some(OvfHardwareExport::INFO),
-            &[],
-            || Box::new(OvfUnsupportedDeviceExport::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OvfUnsupportedDeviceExport", Some(OvfHardwareExport::INFO), &[], || {
+            Box::new(OvfUnsupportedDeviceExport::default())
+        });
         &INFO
     };
 }
@@ -4129,9 +4036,7 @@ pub struct OvfWrongElement {
 impl DataType for OvfWrongElement {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfWrongElement", Some(OvfElement::INFO), &[], || {
-                Box::new(OvfWrongElement::default())
-            });
+            TypeInfo::new("OvfWrongElement", Some(OvfElement::INFO), &[], || Box::new(OvfWrongElement::default()));
         &INFO
     };
 }
@@ -4174,12 +4079,9 @@ pub struct OvfConnectedDevice {
 
 impl DataType for OvfConnectedDevice {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfConnectedDevice",
-            Some(OvfHardwareExport::INFO),
-            &[],
-            || Box::new(OvfConnectedDevice::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OvfConnectedDevice", Some(OvfHardwareExport::INFO), &[], || {
+            Box::new(OvfConnectedDevice::default())
+        });
         &INFO
     };
 }
@@ -4336,10 +4238,9 @@ pub struct OvfDuplicateElement {
 
 impl DataType for OvfDuplicateElement {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfDuplicateElement", Some(OvfElement::INFO), &[], || {
-                Box::new(OvfDuplicateElement::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("OvfDuplicateElement", Some(OvfElement::INFO), &[], || {
+            Box::new(OvfDuplicateElement::default())
+        });
         &INFO
     };
 }
@@ -4493,12 +4394,9 @@ pub struct OvfDuplicatedPropertyIdImport {
 
 impl DataType for OvfDuplicatedPropertyIdImport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "OvfDuplicatedPropertyIdImport",
-            Some(OvfExport::INFO),
-            &[],
-            || Box::new(OvfDuplicatedPropertyIdImport::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("OvfDuplicatedPropertyIdImport", Some(OvfExport::INFO), &[], || {
+            Box::new(OvfDuplicatedPropertyIdImport::default())
+        });
         &INFO
     };
 }

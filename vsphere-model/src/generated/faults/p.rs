@@ -17,9 +17,7 @@ pub struct PasswordExpired {
 impl DataType for PasswordExpired {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("PasswordExpired", Some(InvalidLogin::INFO), &[], || {
-                Box::new(PasswordExpired::default())
-            });
+            TypeInfo::new("PasswordExpired", Some(InvalidLogin::INFO), &[], || Box::new(PasswordExpired::default()));
         &INFO
     };
 }
@@ -67,10 +65,7 @@ impl DataType for PatchBinariesNotFound {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchBinariesNotFound",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("patchID", Type::String),
-                FieldInfo::list("binary", Type::String),
-            ],
+            &[FieldInfo::req("patchID", Type::String), FieldInfo::list("binary", Type::String)],
             || Box::new(PatchBinariesNotFound::default()),
         );
         &INFO
@@ -127,10 +122,7 @@ impl DataType for PatchMetadataInvalid {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchMetadataInvalid",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("patchID", Type::String),
-                FieldInfo::list("metaData", Type::String),
-            ],
+            &[FieldInfo::req("patchID", Type::String), FieldInfo::list("metaData", Type::String)],
             || Box::new(PatchMetadataInvalid::default()),
         );
         &INFO
@@ -180,12 +172,9 @@ pub struct PatchMetadataNotFound {
 
 impl DataType for PatchMetadataNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PatchMetadataNotFound",
-            Some(PatchMetadataInvalid::INFO),
-            &[],
-            || Box::new(PatchMetadataNotFound::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PatchMetadataNotFound", Some(PatchMetadataInvalid::INFO), &[], || {
+            Box::new(PatchMetadataNotFound::default())
+        });
         &INFO
     };
 }
@@ -403,10 +392,7 @@ impl DataType for PowerOnFtSecondaryFailed {
             &[
                 FieldInfo::req("vm", Type::Ref),
                 FieldInfo::req("vmName", Type::String),
-                FieldInfo::req(
-                    "hostSelectionBy",
-                    Type::Enum(FtIssuesOnHostHostSelectionType::INFO),
-                ),
+                FieldInfo::req("hostSelectionBy", Type::Enum(FtIssuesOnHostHostSelectionType::INFO)),
                 FieldInfo::list("hostErrors", Type::Data(LocalizedMethodFault::INFO)),
                 FieldInfo::req("rootCause", Type::Data(LocalizedMethodFault::INFO)),
             ],
@@ -474,14 +460,8 @@ impl DataType for ProfileUpdateFailed {
             "ProfileUpdateFailed",
             Some(VimFault::INFO),
             &[
-                FieldInfo::list_req(
-                    "failure",
-                    Type::Data(ProfileUpdateFailedUpdateFailure::INFO),
-                ),
-                FieldInfo::list(
-                    "warnings",
-                    Type::Data(ProfileUpdateFailedUpdateFailure::INFO),
-                ),
+                FieldInfo::list_req("failure", Type::Data(ProfileUpdateFailedUpdateFailure::INFO)),
+                FieldInfo::list("warnings", Type::Data(ProfileUpdateFailedUpdateFailure::INFO)),
             ],
             || Box::new(ProfileUpdateFailed::default()),
         );
@@ -532,12 +512,9 @@ pub struct PatchAlreadyInstalled {
 
 impl DataType for PatchAlreadyInstalled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PatchAlreadyInstalled",
-            Some(PatchNotApplicable::INFO),
-            &[],
-            || Box::new(PatchAlreadyInstalled::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PatchAlreadyInstalled", Some(PatchNotApplicable::INFO), &[], || {
+            Box::new(PatchAlreadyInstalled::default())
+        });
         &INFO
     };
 }
@@ -633,12 +610,9 @@ pub struct PatchIntegrityError {
 
 impl DataType for PatchIntegrityError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PatchIntegrityError",
-            Some(PlatformConfigFault::INFO),
-            &[],
-            || Box::new(PatchIntegrityError::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PatchIntegrityError", Some(PlatformConfigFault::INFO), &[], || {
+            Box::new(PatchIntegrityError::default())
+        });
         &INFO
     };
 }
@@ -680,12 +654,9 @@ pub struct PatchMetadataCorrupted {
 
 impl DataType for PatchMetadataCorrupted {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PatchMetadataCorrupted",
-            Some(PatchMetadataInvalid::INFO),
-            &[],
-            || Box::new(PatchMetadataCorrupted::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PatchMetadataCorrupted", Some(PatchMetadataInvalid::INFO), &[], || {
+            Box::new(PatchMetadataCorrupted::default())
+        });
         &INFO
     };
 }
@@ -733,10 +704,7 @@ impl DataType for PatchMissingDependencies {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchMissingDependencies",
             Some(PatchNotApplicable::INFO),
-            &[
-                FieldInfo::list("prerequisitePatch", Type::String),
-                FieldInfo::list("prerequisiteLib", Type::String),
-            ],
+            &[FieldInfo::list("prerequisitePatch", Type::String), FieldInfo::list("prerequisiteLib", Type::String)],
             || Box::new(PatchMissingDependencies::default()),
         );
         &INFO
@@ -853,12 +821,9 @@ pub struct PhysCompatRDMNotSupported {
 
 impl DataType for PhysCompatRDMNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "PhysCompatRDMNotSupported",
-            Some(RDMNotSupported::INFO),
-            &[],
-            || Box::new(PhysCompatRDMNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("PhysCompatRDMNotSupported", Some(RDMNotSupported::INFO), &[], || {
+            Box::new(PhysCompatRDMNotSupported::default())
+        });
         &INFO
     };
 }

@@ -19,10 +19,7 @@ impl DataType for QuarantineModeFault {
         static INFO: TypeInfo = TypeInfo::new(
             "QuarantineModeFault",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("faultType", Type::String),
-            ],
+            &[FieldInfo::req("vmName", Type::String), FieldInfo::req("faultType", Type::String)],
             || Box::new(QuarantineModeFault::default()),
         );
         &INFO
@@ -75,12 +72,10 @@ pub struct QuestionPending {
 
 impl DataType for QuestionPending {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "QuestionPending",
-            Some(InvalidState::INFO),
-            &[FieldInfo::req("text", Type::String)],
-            || Box::new(QuestionPending::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("QuestionPending", Some(InvalidState::INFO), &[FieldInfo::req("text", Type::String)], || {
+                Box::new(QuestionPending::default())
+            });
         &INFO
     };
 }

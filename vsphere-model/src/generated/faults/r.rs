@@ -17,9 +17,7 @@ pub struct RequestCanceled {
 impl DataType for RequestCanceled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("RequestCanceled", Some(RuntimeFault::INFO), &[], || {
-                Box::new(RequestCanceled::default())
-            });
+            TypeInfo::new("RequestCanceled", Some(RuntimeFault::INFO), &[], || Box::new(RequestCanceled::default()));
         &INFO
     };
 }
@@ -59,9 +57,8 @@ pub struct RuntimeFault {
 
 impl DataType for RuntimeFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("RuntimeFault", Some(MethodFault::INFO), &[], || {
-            Box::new(RuntimeFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("RuntimeFault", Some(MethodFault::INFO), &[], || Box::new(RuntimeFault::default()));
         &INFO
     };
 }
@@ -153,10 +150,9 @@ pub struct RestrictedVersion {
 
 impl DataType for RestrictedVersion {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("RestrictedVersion", Some(SecurityError::INFO), &[], || {
-                Box::new(RestrictedVersion::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("RestrictedVersion", Some(SecurityError::INFO), &[], || {
+            Box::new(RestrictedVersion::default())
+        });
         &INFO
     };
 }
@@ -371,12 +367,10 @@ pub struct RDMPointsToInaccessibleDisk {
 
 impl DataType for RDMPointsToInaccessibleDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RDMPointsToInaccessibleDisk",
-            Some(CannotAccessVmDisk::INFO),
-            &[],
-            || Box::new(RDMPointsToInaccessibleDisk::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("RDMPointsToInaccessibleDisk", Some(CannotAccessVmDisk::INFO), &[], || {
+                Box::new(RDMPointsToInaccessibleDisk::default())
+            });
         &INFO
     };
 }
@@ -420,12 +414,10 @@ pub struct ReadHostResourcePoolTreeFailed {
 
 impl DataType for ReadHostResourcePoolTreeFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ReadHostResourcePoolTreeFailed",
-            Some(HostConnectFault::INFO),
-            &[],
-            || Box::new(ReadHostResourcePoolTreeFailed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ReadHostResourcePoolTreeFailed", Some(HostConnectFault::INFO), &[], || {
+                Box::new(ReadHostResourcePoolTreeFailed::default())
+            });
         &INFO
     };
 }
@@ -473,10 +465,7 @@ impl DataType for ReadOnlyDisksWithLegacyDestination {
         static INFO: TypeInfo = TypeInfo::new(
             "ReadOnlyDisksWithLegacyDestination",
             Some(MigrationFault::INFO),
-            &[
-                FieldInfo::req("roDiskCount", Type::Int),
-                FieldInfo::req("timeoutDanger", Type::Boolean),
-            ],
+            &[FieldInfo::req("roDiskCount", Type::Int), FieldInfo::req("timeoutDanger", Type::Boolean)],
             || Box::new(ReadOnlyDisksWithLegacyDestination::default()),
         );
         &INFO
@@ -529,12 +518,10 @@ pub struct RebootRequired {
 
 impl DataType for RebootRequired {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RebootRequired",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("patch", Type::String)],
-            || Box::new(RebootRequired::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("RebootRequired", Some(VimFault::INFO), &[FieldInfo::opt("patch", Type::String)], || {
+                Box::new(RebootRequired::default())
+            });
         &INFO
     };
 }
@@ -580,10 +567,9 @@ pub struct RecordReplayDisabled {
 
 impl DataType for RecordReplayDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("RecordReplayDisabled", Some(VimFault::INFO), &[], || {
-                Box::new(RecordReplayDisabled::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("RecordReplayDisabled", Some(VimFault::INFO), &[], || {
+            Box::new(RecordReplayDisabled::default())
+        });
         &INFO
     };
 }
@@ -623,9 +609,8 @@ pub struct RemoveFailed {
 
 impl DataType for RemoveFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("RemoveFailed", Some(VimFault::INFO), &[], || {
-            Box::new(RemoveFailed::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("RemoveFailed", Some(VimFault::INFO), &[], || Box::new(RemoveFailed::default()));
         &INFO
     };
 }
@@ -666,9 +651,7 @@ pub struct ReplicationFault {
 impl DataType for ReplicationFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ReplicationFault", Some(VimFault::INFO), &[], || {
-                Box::new(ReplicationFault::default())
-            });
+            TypeInfo::new("ReplicationFault", Some(VimFault::INFO), &[], || Box::new(ReplicationFault::default()));
         &INFO
     };
 }
@@ -708,12 +691,10 @@ pub struct ReplicationIncompatibleWithFT {
 
 impl DataType for ReplicationIncompatibleWithFT {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ReplicationIncompatibleWithFT",
-            Some(ReplicationFault::INFO),
-            &[],
-            || Box::new(ReplicationIncompatibleWithFT::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ReplicationIncompatibleWithFT", Some(ReplicationFault::INFO), &[], || {
+                Box::new(ReplicationIncompatibleWithFT::default())
+            });
         &INFO
     };
 }
@@ -761,10 +742,7 @@ impl DataType for ReplicationInvalidOptions {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationInvalidOptions",
             Some(ReplicationFault::INFO),
-            &[
-                FieldInfo::req("options", Type::String),
-                FieldInfo::opt("entity", Type::Ref),
-            ],
+            &[FieldInfo::req("options", Type::String), FieldInfo::opt("entity", Type::Ref)],
             || Box::new(ReplicationInvalidOptions::default()),
         );
         &INFO
@@ -815,12 +793,10 @@ pub struct ReplicationNotSupportedOnHost {
 
 impl DataType for ReplicationNotSupportedOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ReplicationNotSupportedOnHost",
-            Some(ReplicationFault::INFO),
-            &[],
-            || Box::new(ReplicationNotSupportedOnHost::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ReplicationNotSupportedOnHost", Some(ReplicationFault::INFO), &[], || {
+                Box::new(ReplicationNotSupportedOnHost::default())
+            });
         &INFO
     };
 }
@@ -939,10 +915,7 @@ impl DataType for ReplicationVmInProgressFault {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationVmInProgressFault",
             Some(ReplicationVmFault::INFO),
-            &[
-                FieldInfo::req("requestedActivity", Type::String),
-                FieldInfo::req("inProgressActivity", Type::String),
-            ],
+            &[FieldInfo::req("requestedActivity", Type::String), FieldInfo::req("inProgressActivity", Type::String)],
             || Box::new(ReplicationVmInProgressFault::default()),
         );
         &INFO
@@ -1001,10 +974,7 @@ impl DataType for ResourceInUse {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourceInUse",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::opt("type", Type::String),
-                FieldInfo::opt("name", Type::String),
-            ],
+            &[FieldInfo::opt("type", Type::String), FieldInfo::opt("name", Type::String)],
             || Box::new(ResourceInUse::default()),
         );
         &INFO
@@ -1126,10 +1096,7 @@ impl DataType for RollbackFailure {
         static INFO: TypeInfo = TypeInfo::new(
             "RollbackFailure",
             Some(DvsFault::INFO),
-            &[
-                FieldInfo::req("entityName", Type::String),
-                FieldInfo::req("entityType", Type::String),
-            ],
+            &[FieldInfo::req("entityName", Type::String), FieldInfo::req("entityType", Type::String)],
             || Box::new(RollbackFailure::default()),
         );
         &INFO
@@ -1187,10 +1154,7 @@ impl DataType for RuleViolation {
         static INFO: TypeInfo = TypeInfo::new(
             "RuleViolation",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::opt("rule", Type::Data(ClusterRuleInfo::INFO)),
-            ],
+            &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("rule", Type::Data(ClusterRuleInfo::INFO))],
             || Box::new(RuleViolation::default()),
         );
         &INFO
@@ -1241,12 +1205,9 @@ pub struct RDMNotSupported {
 
 impl DataType for RDMNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RDMNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(RDMNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("RDMNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(RDMNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1289,12 +1250,9 @@ pub struct RawDiskNotSupported {
 
 impl DataType for RawDiskNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RawDiskNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(RawDiskNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("RawDiskNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(RawDiskNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1337,12 +1295,9 @@ pub struct RemoteDeviceNotSupported {
 
 impl DataType for RemoteDeviceNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "RemoteDeviceNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(RemoteDeviceNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("RemoteDeviceNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(RemoteDeviceNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1385,12 +1340,9 @@ pub struct ReplicationConfigFault {
 
 impl DataType for ReplicationConfigFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ReplicationConfigFault",
-            Some(ReplicationFault::INFO),
-            &[],
-            || Box::new(ReplicationConfigFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ReplicationConfigFault", Some(ReplicationFault::INFO), &[], || {
+            Box::new(ReplicationConfigFault::default())
+        });
         &INFO
     };
 }
@@ -1505,10 +1457,7 @@ impl DataType for ReplicationVmConfigFault {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationVmConfigFault",
             Some(ReplicationConfigFault::INFO),
-            &[
-                FieldInfo::opt("reason", Type::String),
-                FieldInfo::opt("vmRef", Type::Ref),
-            ],
+            &[FieldInfo::opt("reason", Type::String), FieldInfo::opt("vmRef", Type::Ref)],
             || Box::new(ReplicationVmConfigFault::default()),
         );
         &INFO

@@ -18,9 +18,7 @@ pub struct SecurityError {
 impl DataType for SecurityError {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SecurityError", Some(RuntimeFault::INFO), &[], || {
-                Box::new(SecurityError::default())
-            });
+            TypeInfo::new("SecurityError", Some(RuntimeFault::INFO), &[], || Box::new(SecurityError::default()));
         &INFO
     };
 }
@@ -61,9 +59,7 @@ pub struct SessionNotFound {
 impl DataType for SessionNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SessionNotFound", Some(RuntimeFault::INFO), &[], || {
-                Box::new(SessionNotFound::default())
-            });
+            TypeInfo::new("SessionNotFound", Some(RuntimeFault::INFO), &[], || Box::new(SessionNotFound::default()));
         &INFO
     };
 }
@@ -105,12 +101,10 @@ pub struct SystemError {
 
 impl DataType for SystemError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SystemError",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::req("reason", Type::String)],
-            || Box::new(SystemError::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SystemError", Some(RuntimeFault::INFO), &[FieldInfo::req("reason", Type::String)], || {
+                Box::new(SystemError::default())
+            });
         &INFO
     };
 }
@@ -156,12 +150,9 @@ pub struct SolutionUserRequired {
 
 impl DataType for SolutionUserRequired {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SolutionUserRequired",
-            Some(SecurityError::INFO),
-            &[],
-            || Box::new(SolutionUserRequired::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("SolutionUserRequired", Some(SecurityError::INFO), &[], || {
+            Box::new(SolutionUserRequired::default())
+        });
         &INFO
     };
 }
@@ -202,12 +193,9 @@ pub struct SSLDisabledFault {
 
 impl DataType for SSLDisabledFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SSLDisabledFault",
-            Some(HostConnectFault::INFO),
-            &[],
-            || Box::new(SSLDisabledFault::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("SSLDisabledFault", Some(HostConnectFault::INFO), &[], || {
+            Box::new(SSLDisabledFault::default())
+        });
         &INFO
     };
 }
@@ -585,12 +573,10 @@ pub struct ShrinkDiskFault {
 
 impl DataType for ShrinkDiskFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ShrinkDiskFault",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("diskId", Type::Int)],
-            || Box::new(ShrinkDiskFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ShrinkDiskFault", Some(VimFault::INFO), &[FieldInfo::opt("diskId", Type::Int)], || {
+                Box::new(ShrinkDiskFault::default())
+            });
         &INFO
     };
 }
@@ -636,12 +622,9 @@ pub struct SnapshotCopyNotSupported {
 
 impl DataType for SnapshotCopyNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SnapshotCopyNotSupported",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(SnapshotCopyNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("SnapshotCopyNotSupported", Some(MigrationFault::INFO), &[], || {
+            Box::new(SnapshotCopyNotSupported::default())
+        });
         &INFO
     };
 }
@@ -682,9 +665,8 @@ pub struct SnapshotFault {
 
 impl DataType for SnapshotFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SnapshotFault", Some(VimFault::INFO), &[], || {
-            Box::new(SnapshotFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("SnapshotFault", Some(VimFault::INFO), &[], || Box::new(SnapshotFault::default()));
         &INFO
     };
 }
@@ -729,10 +711,7 @@ impl DataType for SnapshotIncompatibleDeviceInVm {
         static INFO: TypeInfo = TypeInfo::new(
             "SnapshotIncompatibleDeviceInVm",
             Some(SnapshotFault::INFO),
-            &[FieldInfo::req(
-                "fault",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(SnapshotIncompatibleDeviceInVm::default()),
         );
         &INFO
@@ -782,9 +761,7 @@ pub struct SnapshotLocked {
 impl DataType for SnapshotLocked {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SnapshotLocked", Some(SnapshotFault::INFO), &[], || {
-                Box::new(SnapshotLocked::default())
-            });
+            TypeInfo::new("SnapshotLocked", Some(SnapshotFault::INFO), &[], || Box::new(SnapshotLocked::default()));
         &INFO
     };
 }
@@ -825,12 +802,10 @@ pub struct SnapshotMoveFromNonHomeNotSupported {
 
 impl DataType for SnapshotMoveFromNonHomeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SnapshotMoveFromNonHomeNotSupported",
-            Some(SnapshotCopyNotSupported::INFO),
-            &[],
-            || Box::new(SnapshotMoveFromNonHomeNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SnapshotMoveFromNonHomeNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
+                Box::new(SnapshotMoveFromNonHomeNotSupported::default())
+            });
         &INFO
     };
 }
@@ -857,10 +832,7 @@ impl DataObject for SnapshotMoveFromNonHomeNotSupported {
     }
 }
 
-inherit!(
-    SnapshotMoveFromNonHomeNotSupported,
-    SnapshotCopyNotSupported
-);
+inherit!(SnapshotMoveFromNonHomeNotSupported, SnapshotCopyNotSupported);
 impl Extends<SnapshotCopyNotSupported> for SnapshotMoveFromNonHomeNotSupported {}
 impl Extends<MigrationFault> for SnapshotMoveFromNonHomeNotSupported {}
 impl Extends<VimFault> for SnapshotMoveFromNonHomeNotSupported {}
@@ -875,12 +847,10 @@ pub struct SnapshotMoveNotSupported {
 
 impl DataType for SnapshotMoveNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SnapshotMoveNotSupported",
-            Some(SnapshotCopyNotSupported::INFO),
-            &[],
-            || Box::new(SnapshotMoveNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SnapshotMoveNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
+                Box::new(SnapshotMoveNotSupported::default())
+            });
         &INFO
     };
 }
@@ -922,12 +892,10 @@ pub struct SnapshotMoveToNonHomeNotSupported {
 
 impl DataType for SnapshotMoveToNonHomeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SnapshotMoveToNonHomeNotSupported",
-            Some(SnapshotCopyNotSupported::INFO),
-            &[],
-            || Box::new(SnapshotMoveToNonHomeNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SnapshotMoveToNonHomeNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
+                Box::new(SnapshotMoveToNonHomeNotSupported::default())
+            });
         &INFO
     };
 }
@@ -970,9 +938,7 @@ pub struct SnapshotNoChange {
 impl DataType for SnapshotNoChange {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SnapshotNoChange", Some(SnapshotFault::INFO), &[], || {
-                Box::new(SnapshotNoChange::default())
-            });
+            TypeInfo::new("SnapshotNoChange", Some(SnapshotFault::INFO), &[], || Box::new(SnapshotNoChange::default()));
         &INFO
     };
 }
@@ -1240,12 +1206,10 @@ pub struct StorageDrsCannotMoveDiskInMultiWriterMode {
 
 impl DataType for StorageDrsCannotMoveDiskInMultiWriterMode {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveDiskInMultiWriterMode",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveDiskInMultiWriterMode::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsCannotMoveDiskInMultiWriterMode", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsCannotMoveDiskInMultiWriterMode::default())
+            });
         &INFO
     };
 }
@@ -1285,12 +1249,9 @@ pub struct StorageDrsCannotMoveFTVm {
 
 impl DataType for StorageDrsCannotMoveFTVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveFTVm",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveFTVm::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveFTVm", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsCannotMoveFTVm::default())
+        });
         &INFO
     };
 }
@@ -1330,12 +1291,9 @@ pub struct StorageDrsCannotMoveIndependentDisk {
 
 impl DataType for StorageDrsCannotMoveIndependentDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveIndependentDisk",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveIndependentDisk::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveIndependentDisk", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsCannotMoveIndependentDisk::default())
+        });
         &INFO
     };
 }
@@ -1375,12 +1333,10 @@ pub struct StorageDrsCannotMoveManuallyPlacedSwapFile {
 
 impl DataType for StorageDrsCannotMoveManuallyPlacedSwapFile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveManuallyPlacedSwapFile",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveManuallyPlacedSwapFile::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsCannotMoveManuallyPlacedSwapFile", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsCannotMoveManuallyPlacedSwapFile::default())
+            });
         &INFO
     };
 }
@@ -1420,12 +1376,10 @@ pub struct StorageDrsCannotMoveManuallyPlacedVm {
 
 impl DataType for StorageDrsCannotMoveManuallyPlacedVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveManuallyPlacedVm",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveManuallyPlacedVm::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsCannotMoveManuallyPlacedVm", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsCannotMoveManuallyPlacedVm::default())
+            });
         &INFO
     };
 }
@@ -1465,12 +1419,9 @@ pub struct StorageDrsCannotMoveSharedDisk {
 
 impl DataType for StorageDrsCannotMoveSharedDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveSharedDisk",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveSharedDisk::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveSharedDisk", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsCannotMoveSharedDisk::default())
+        });
         &INFO
     };
 }
@@ -1510,12 +1461,9 @@ pub struct StorageDrsCannotMoveTemplate {
 
 impl DataType for StorageDrsCannotMoveTemplate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveTemplate",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveTemplate::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveTemplate", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsCannotMoveTemplate::default())
+        });
         &INFO
     };
 }
@@ -1555,12 +1503,9 @@ pub struct StorageDrsCannotMoveVmInUserFolder {
 
 impl DataType for StorageDrsCannotMoveVmInUserFolder {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveVmInUserFolder",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveVmInUserFolder::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveVmInUserFolder", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsCannotMoveVmInUserFolder::default())
+        });
         &INFO
     };
 }
@@ -1600,12 +1545,10 @@ pub struct StorageDrsCannotMoveVmWithMountedCDROM {
 
 impl DataType for StorageDrsCannotMoveVmWithMountedCDROM {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveVmWithMountedCDROM",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveVmWithMountedCDROM::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsCannotMoveVmWithMountedCDROM", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsCannotMoveVmWithMountedCDROM::default())
+            });
         &INFO
     };
 }
@@ -1645,12 +1588,10 @@ pub struct StorageDrsCannotMoveVmWithNoFilesInLayout {
 
 impl DataType for StorageDrsCannotMoveVmWithNoFilesInLayout {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsCannotMoveVmWithNoFilesInLayout",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsCannotMoveVmWithNoFilesInLayout::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsCannotMoveVmWithNoFilesInLayout", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsCannotMoveVmWithNoFilesInLayout::default())
+            });
         &INFO
     };
 }
@@ -1690,12 +1631,10 @@ pub struct StorageDrsDatacentersCannotShareDatastore {
 
 impl DataType for StorageDrsDatacentersCannotShareDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsDatacentersCannotShareDatastore",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsDatacentersCannotShareDatastore::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageDrsDatacentersCannotShareDatastore", Some(VimFault::INFO), &[], || {
+                Box::new(StorageDrsDatacentersCannotShareDatastore::default())
+            });
         &INFO
     };
 }
@@ -1735,10 +1674,9 @@ pub struct StorageDrsDisabledOnVm {
 
 impl DataType for StorageDrsDisabledOnVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("StorageDrsDisabledOnVm", Some(VimFault::INFO), &[], || {
-                Box::new(StorageDrsDisabledOnVm::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsDisabledOnVm", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsDisabledOnVm::default())
+        });
         &INFO
     };
 }
@@ -1831,12 +1769,9 @@ pub struct StorageDrsHmsMoveInProgress {
 
 impl DataType for StorageDrsHmsMoveInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsHmsMoveInProgress",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsHmsMoveInProgress::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsHmsMoveInProgress", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsHmsMoveInProgress::default())
+        });
         &INFO
     };
 }
@@ -1876,12 +1811,9 @@ pub struct StorageDrsHmsUnreachable {
 
 impl DataType for StorageDrsHmsUnreachable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsHmsUnreachable",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsHmsUnreachable::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsHmsUnreachable", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsHmsUnreachable::default())
+        });
         &INFO
     };
 }
@@ -1921,12 +1853,9 @@ pub struct StorageDrsIolbDisabledInternally {
 
 impl DataType for StorageDrsIolbDisabledInternally {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsIolbDisabledInternally",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsIolbDisabledInternally::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsIolbDisabledInternally", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsIolbDisabledInternally::default())
+        });
         &INFO
     };
 }
@@ -1966,12 +1895,9 @@ pub struct StorageDrsRelocateDisabled {
 
 impl DataType for StorageDrsRelocateDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsRelocateDisabled",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsRelocateDisabled::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsRelocateDisabled", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsRelocateDisabled::default())
+        });
         &INFO
     };
 }
@@ -2011,12 +1937,9 @@ pub struct StorageDrsStaleHmsCollection {
 
 impl DataType for StorageDrsStaleHmsCollection {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsStaleHmsCollection",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsStaleHmsCollection::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsStaleHmsCollection", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsStaleHmsCollection::default())
+        });
         &INFO
     };
 }
@@ -2056,12 +1979,9 @@ pub struct StorageDrsUnableToMoveFiles {
 
 impl DataType for StorageDrsUnableToMoveFiles {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageDrsUnableToMoveFiles",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(StorageDrsUnableToMoveFiles::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("StorageDrsUnableToMoveFiles", Some(VimFault::INFO), &[], || {
+            Box::new(StorageDrsUnableToMoveFiles::default())
+        });
         &INFO
     };
 }
@@ -2101,12 +2021,10 @@ pub struct StorageVMotionNotSupported {
 
 impl DataType for StorageVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "StorageVMotionNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[],
-            || Box::new(StorageVMotionNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("StorageVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
+                Box::new(StorageVMotionNotSupported::default())
+            });
         &INFO
     };
 }
@@ -2148,12 +2066,9 @@ pub struct SuspendedRelocateNotSupported {
 
 impl DataType for SuspendedRelocateNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SuspendedRelocateNotSupported",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(SuspendedRelocateNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("SuspendedRelocateNotSupported", Some(MigrationFault::INFO), &[], || {
+            Box::new(SuspendedRelocateNotSupported::default())
+        });
         &INFO
     };
 }
@@ -2195,9 +2110,7 @@ pub struct SwapDatastoreUnset {
 impl DataType for SwapDatastoreUnset {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SwapDatastoreUnset", Some(VimFault::INFO), &[], || {
-                Box::new(SwapDatastoreUnset::default())
-            });
+            TypeInfo::new("SwapDatastoreUnset", Some(VimFault::INFO), &[], || Box::new(SwapDatastoreUnset::default()));
         &INFO
     };
 }
@@ -2237,12 +2150,10 @@ pub struct SwapPlacementOverrideNotSupported {
 
 impl DataType for SwapPlacementOverrideNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SwapPlacementOverrideNotSupported",
-            Some(InvalidVmConfig::INFO),
-            &[],
-            || Box::new(SwapPlacementOverrideNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SwapPlacementOverrideNotSupported", Some(InvalidVmConfig::INFO), &[], || {
+                Box::new(SwapPlacementOverrideNotSupported::default())
+            });
         &INFO
     };
 }
@@ -2284,9 +2195,8 @@ pub struct SwitchIpUnset {
 
 impl DataType for SwitchIpUnset {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SwitchIpUnset", Some(DvsFault::INFO), &[], || {
-            Box::new(SwitchIpUnset::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("SwitchIpUnset", Some(DvsFault::INFO), &[], || Box::new(SwitchIpUnset::default()));
         &INFO
     };
 }
@@ -2327,10 +2237,9 @@ pub struct SwitchNotInUpgradeMode {
 
 impl DataType for SwitchNotInUpgradeMode {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SwitchNotInUpgradeMode", Some(DvsFault::INFO), &[], || {
-                Box::new(SwitchNotInUpgradeMode::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("SwitchNotInUpgradeMode", Some(DvsFault::INFO), &[], || {
+            Box::new(SwitchNotInUpgradeMode::default())
+        });
         &INFO
     };
 }
@@ -2371,12 +2280,10 @@ pub struct SharedBusControllerNotSupported {
 
 impl DataType for SharedBusControllerNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SharedBusControllerNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(SharedBusControllerNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SharedBusControllerNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+                Box::new(SharedBusControllerNotSupported::default())
+            });
         &INFO
     };
 }
@@ -2419,12 +2326,10 @@ pub struct SnapshotCloneNotSupported {
 
 impl DataType for SnapshotCloneNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SnapshotCloneNotSupported",
-            Some(SnapshotCopyNotSupported::INFO),
-            &[],
-            || Box::new(SnapshotCloneNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SnapshotCloneNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
+                Box::new(SnapshotCloneNotSupported::default())
+            });
         &INFO
     };
 }
@@ -2467,9 +2372,7 @@ pub struct SnapshotDisabled {
 impl DataType for SnapshotDisabled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SnapshotDisabled", Some(SnapshotFault::INFO), &[], || {
-                Box::new(SnapshotDisabled::default())
-            });
+            TypeInfo::new("SnapshotDisabled", Some(SnapshotFault::INFO), &[], || Box::new(SnapshotDisabled::default()));
         &INFO
     };
 }
@@ -2550,10 +2453,7 @@ impl DataObject for StorageVmotionIncompatible {
     }
 }
 
-inherit!(
-    StorageVmotionIncompatible,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(StorageVmotionIncompatible, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for StorageVmotionIncompatible {}
 impl Extends<VmConfigFault> for StorageVmotionIncompatible {}
 impl Extends<VimFault> for StorageVmotionIncompatible {}
@@ -2568,12 +2468,10 @@ pub struct SwapDatastoreNotWritableOnHost {
 
 impl DataType for SwapDatastoreNotWritableOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "SwapDatastoreNotWritableOnHost",
-            Some(DatastoreNotWritableOnHost::INFO),
-            &[],
-            || Box::new(SwapDatastoreNotWritableOnHost::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("SwapDatastoreNotWritableOnHost", Some(DatastoreNotWritableOnHost::INFO), &[], || {
+                Box::new(SwapDatastoreNotWritableOnHost::default())
+            });
         &INFO
     };
 }

@@ -82,12 +82,10 @@ pub struct TaskInProgress {
 
 impl DataType for TaskInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TaskInProgress",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("task", Type::Ref)],
-            || Box::new(TaskInProgress::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("TaskInProgress", Some(VimFault::INFO), &[FieldInfo::req("task", Type::Ref)], || {
+                Box::new(TaskInProgress::default())
+            });
         &INFO
     };
 }
@@ -133,9 +131,7 @@ pub struct Timedout {
 
 impl DataType for Timedout {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("Timedout", Some(VimFault::INFO), &[], || {
-            Box::new(Timedout::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new("Timedout", Some(VimFault::INFO), &[], || Box::new(Timedout::default()));
         &INFO
     };
 }
@@ -175,12 +171,9 @@ pub struct TooManyConcurrentNativeClones {
 
 impl DataType for TooManyConcurrentNativeClones {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManyConcurrentNativeClones",
-            Some(FileFault::INFO),
-            &[],
-            || Box::new(TooManyConcurrentNativeClones::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManyConcurrentNativeClones", Some(FileFault::INFO), &[], || {
+            Box::new(TooManyConcurrentNativeClones::default())
+        });
         &INFO
     };
 }
@@ -221,12 +214,9 @@ pub struct TooManyConsecutiveOverrides {
 
 impl DataType for TooManyConsecutiveOverrides {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManyConsecutiveOverrides",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(TooManyConsecutiveOverrides::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManyConsecutiveOverrides", Some(VimFault::INFO), &[], || {
+            Box::new(TooManyConsecutiveOverrides::default())
+        });
         &INFO
     };
 }
@@ -267,9 +257,7 @@ pub struct TooManyDevices {
 impl DataType for TooManyDevices {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TooManyDevices", Some(InvalidVmConfig::INFO), &[], || {
-                Box::new(TooManyDevices::default())
-            });
+            TypeInfo::new("TooManyDevices", Some(InvalidVmConfig::INFO), &[], || Box::new(TooManyDevices::default()));
         &INFO
     };
 }
@@ -318,10 +306,7 @@ impl DataType for TooManyDisksOnLegacyHost {
         static INFO: TypeInfo = TypeInfo::new(
             "TooManyDisksOnLegacyHost",
             Some(MigrationFault::INFO),
-            &[
-                FieldInfo::req("diskCount", Type::Int),
-                FieldInfo::req("timeoutDanger", Type::Boolean),
-            ],
+            &[FieldInfo::req("diskCount", Type::Int), FieldInfo::req("timeoutDanger", Type::Boolean)],
             || Box::new(TooManyDisksOnLegacyHost::default()),
         );
         &INFO
@@ -372,12 +357,9 @@ pub struct TooManyGuestLogons {
 
 impl DataType for TooManyGuestLogons {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManyGuestLogons",
-            Some(GuestOperationsFault::INFO),
-            &[],
-            || Box::new(TooManyGuestLogons::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManyGuestLogons", Some(GuestOperationsFault::INFO), &[], || {
+            Box::new(TooManyGuestLogons::default())
+        });
         &INFO
     };
 }
@@ -419,9 +401,7 @@ pub struct TooManyHosts {
 impl DataType for TooManyHosts {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TooManyHosts", Some(HostConnectFault::INFO), &[], || {
-                Box::new(TooManyHosts::default())
-            });
+            TypeInfo::new("TooManyHosts", Some(HostConnectFault::INFO), &[], || Box::new(TooManyHosts::default()));
         &INFO
     };
 }
@@ -462,12 +442,9 @@ pub struct TooManyNativeCloneLevels {
 
 impl DataType for TooManyNativeCloneLevels {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManyNativeCloneLevels",
-            Some(FileFault::INFO),
-            &[],
-            || Box::new(TooManyNativeCloneLevels::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManyNativeCloneLevels", Some(FileFault::INFO), &[], || {
+            Box::new(TooManyNativeCloneLevels::default())
+        });
         &INFO
     };
 }
@@ -508,12 +485,9 @@ pub struct TooManyNativeClonesOnFile {
 
 impl DataType for TooManyNativeClonesOnFile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManyNativeClonesOnFile",
-            Some(FileFault::INFO),
-            &[],
-            || Box::new(TooManyNativeClonesOnFile::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManyNativeClonesOnFile", Some(FileFault::INFO), &[], || {
+            Box::new(TooManyNativeClonesOnFile::default())
+        });
         &INFO
     };
 }
@@ -554,12 +528,9 @@ pub struct TooManySnapshotLevels {
 
 impl DataType for TooManySnapshotLevels {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "TooManySnapshotLevels",
-            Some(SnapshotFault::INFO),
-            &[],
-            || Box::new(TooManySnapshotLevels::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("TooManySnapshotLevels", Some(SnapshotFault::INFO), &[], || {
+            Box::new(TooManySnapshotLevels::default())
+        });
         &INFO
     };
 }
@@ -600,12 +571,9 @@ pub struct ToolsAlreadyUpgraded {
 
 impl DataType for ToolsAlreadyUpgraded {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsAlreadyUpgraded",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsAlreadyUpgraded::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ToolsAlreadyUpgraded", Some(VmToolsUpgradeFault::INFO), &[], || {
+            Box::new(ToolsAlreadyUpgraded::default())
+        });
         &INFO
     };
 }
@@ -646,12 +614,10 @@ pub struct ToolsAutoUpgradeNotSupported {
 
 impl DataType for ToolsAutoUpgradeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsAutoUpgradeNotSupported",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsAutoUpgradeNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ToolsAutoUpgradeNotSupported", Some(VmToolsUpgradeFault::INFO), &[], || {
+                Box::new(ToolsAutoUpgradeNotSupported::default())
+            });
         &INFO
     };
 }
@@ -692,12 +658,9 @@ pub struct ToolsImageCopyFailed {
 
 impl DataType for ToolsImageCopyFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsImageCopyFailed",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsImageCopyFailed::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ToolsImageCopyFailed", Some(VmToolsUpgradeFault::INFO), &[], || {
+            Box::new(ToolsImageCopyFailed::default())
+        });
         &INFO
     };
 }
@@ -738,12 +701,9 @@ pub struct ToolsImageNotAvailable {
 
 impl DataType for ToolsImageNotAvailable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsImageNotAvailable",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsImageNotAvailable::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ToolsImageNotAvailable", Some(VmToolsUpgradeFault::INFO), &[], || {
+            Box::new(ToolsImageNotAvailable::default())
+        });
         &INFO
     };
 }
@@ -784,12 +744,10 @@ pub struct ToolsImageSignatureCheckFailed {
 
 impl DataType for ToolsImageSignatureCheckFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsImageSignatureCheckFailed",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsImageSignatureCheckFailed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("ToolsImageSignatureCheckFailed", Some(VmToolsUpgradeFault::INFO), &[], || {
+                Box::new(ToolsImageSignatureCheckFailed::default())
+            });
         &INFO
     };
 }
@@ -830,12 +788,9 @@ pub struct ToolsInstallationInProgress {
 
 impl DataType for ToolsInstallationInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsInstallationInProgress",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(ToolsInstallationInProgress::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ToolsInstallationInProgress", Some(MigrationFault::INFO), &[], || {
+            Box::new(ToolsInstallationInProgress::default())
+        });
         &INFO
     };
 }
@@ -877,9 +832,7 @@ pub struct ToolsUnavailable {
 impl DataType for ToolsUnavailable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ToolsUnavailable", Some(VimFault::INFO), &[], || {
-                Box::new(ToolsUnavailable::default())
-            });
+            TypeInfo::new("ToolsUnavailable", Some(VimFault::INFO), &[], || Box::new(ToolsUnavailable::default()));
         &INFO
     };
 }
@@ -919,12 +872,9 @@ pub struct ToolsUpgradeCancelled {
 
 impl DataType for ToolsUpgradeCancelled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "ToolsUpgradeCancelled",
-            Some(VmToolsUpgradeFault::INFO),
-            &[],
-            || Box::new(ToolsUpgradeCancelled::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("ToolsUpgradeCancelled", Some(VmToolsUpgradeFault::INFO), &[], || {
+            Box::new(ToolsUpgradeCancelled::default())
+        });
         &INFO
     };
 }

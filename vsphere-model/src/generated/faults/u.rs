@@ -80,12 +80,9 @@ pub struct UncommittedUndoableDisk {
 
 impl DataType for UncommittedUndoableDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UncommittedUndoableDisk",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(UncommittedUndoableDisk::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("UncommittedUndoableDisk", Some(MigrationFault::INFO), &[], || {
+            Box::new(UncommittedUndoableDisk::default())
+        });
         &INFO
     };
 }
@@ -180,12 +177,10 @@ pub struct UnexpectedCustomizationFault {
 
 impl DataType for UnexpectedCustomizationFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UnexpectedCustomizationFault",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(UnexpectedCustomizationFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UnexpectedCustomizationFault", Some(CustomizationFault::INFO), &[], || {
+                Box::new(UnexpectedCustomizationFault::default())
+            });
         &INFO
     };
 }
@@ -279,12 +274,10 @@ pub struct UnsharedSwapVMotionNotSupported {
 
 impl DataType for UnsharedSwapVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UnsharedSwapVMotionNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[],
-            || Box::new(UnsharedSwapVMotionNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UnsharedSwapVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
+                Box::new(UnsharedSwapVMotionNotSupported::default())
+            });
         &INFO
     };
 }
@@ -311,10 +304,7 @@ impl DataObject for UnsharedSwapVMotionNotSupported {
     }
 }
 
-inherit!(
-    UnsharedSwapVMotionNotSupported,
-    MigrationFeatureNotSupported
-);
+inherit!(UnsharedSwapVMotionNotSupported, MigrationFeatureNotSupported);
 impl Extends<MigrationFeatureNotSupported> for UnsharedSwapVMotionNotSupported {}
 impl Extends<MigrationFault> for UnsharedSwapVMotionNotSupported {}
 impl Extends<VimFault> for UnsharedSwapVMotionNotSupported {}
@@ -491,12 +481,9 @@ pub struct UnsupportedVmxLocation {
 
 impl DataType for UnsupportedVmxLocation {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UnsupportedVmxLocation",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(UnsupportedVmxLocation::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("UnsupportedVmxLocation", Some(VmConfigFault::INFO), &[], || {
+            Box::new(UnsupportedVmxLocation::default())
+        });
         &INFO
     };
 }
@@ -544,10 +531,7 @@ impl DataType for UserNotFound {
         static INFO: TypeInfo = TypeInfo::new(
             "UserNotFound",
             Some(VimFault::INFO),
-            &[
-                FieldInfo::req("principal", Type::String),
-                FieldInfo::req("unresolved", Type::Boolean),
-            ],
+            &[FieldInfo::req("principal", Type::String), FieldInfo::req("unresolved", Type::Boolean)],
             || Box::new(UserNotFound::default()),
         );
         &INFO
@@ -604,10 +588,7 @@ impl DataType for UnSupportedDatastoreForVFlash {
         static INFO: TypeInfo = TypeInfo::new(
             "UnSupportedDatastoreForVFlash",
             Some(UnsupportedDatastore::INFO),
-            &[
-                FieldInfo::req("datastoreName", Type::String),
-                FieldInfo::req("type", Type::String),
-            ],
+            &[FieldInfo::req("datastoreName", Type::String), FieldInfo::req("type", Type::String)],
             || Box::new(UnSupportedDatastoreForVFlash::default()),
         );
         &INFO
@@ -659,12 +640,10 @@ pub struct UnconfiguredPropertyValue {
 
 impl DataType for UnconfiguredPropertyValue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UnconfiguredPropertyValue",
-            Some(InvalidPropertyValue::INFO),
-            &[],
-            || Box::new(UnconfiguredPropertyValue::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UnconfiguredPropertyValue", Some(InvalidPropertyValue::INFO), &[], || {
+                Box::new(UnconfiguredPropertyValue::default())
+            });
         &INFO
     };
 }
@@ -707,12 +686,10 @@ pub struct UnusedVirtualDiskBlocksNotScrubbed {
 
 impl DataType for UnusedVirtualDiskBlocksNotScrubbed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "UnusedVirtualDiskBlocksNotScrubbed",
-            Some(DeviceBackingNotSupported::INFO),
-            &[],
-            || Box::new(UnusedVirtualDiskBlocksNotScrubbed::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("UnusedVirtualDiskBlocksNotScrubbed", Some(DeviceBackingNotSupported::INFO), &[], || {
+                Box::new(UnusedVirtualDiskBlocksNotScrubbed::default())
+            });
         &INFO
     };
 }
@@ -739,10 +716,7 @@ impl DataObject for UnusedVirtualDiskBlocksNotScrubbed {
     }
 }
 
-inherit!(
-    UnusedVirtualDiskBlocksNotScrubbed,
-    DeviceBackingNotSupported
-);
+inherit!(UnusedVirtualDiskBlocksNotScrubbed, DeviceBackingNotSupported);
 impl Extends<DeviceBackingNotSupported> for UnusedVirtualDiskBlocksNotScrubbed {}
 impl Extends<DeviceNotSupported> for UnusedVirtualDiskBlocksNotScrubbed {}
 impl Extends<VirtualHardwareCompatibilityIssue> for UnusedVirtualDiskBlocksNotScrubbed {}

@@ -18,12 +18,9 @@ pub struct VAppOperationInProgress {
 
 impl DataType for VAppOperationInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VAppOperationInProgress",
-            Some(RuntimeFault::INFO),
-            &[],
-            || Box::new(VAppOperationInProgress::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VAppOperationInProgress", Some(RuntimeFault::INFO), &[], || {
+            Box::new(VAppOperationInProgress::default())
+        });
         &INFO
     };
 }
@@ -63,9 +60,8 @@ pub struct VimFault {
 
 impl DataType for VimFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VimFault", Some(MethodFault::INFO), &[], || {
-            Box::new(VimFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VimFault", Some(MethodFault::INFO), &[], || Box::new(VimFault::default()));
         &INFO
     };
 }
@@ -104,9 +100,8 @@ pub struct VmConfigFault {
 
 impl DataType for VmConfigFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmConfigFault", Some(VimFault::INFO), &[], || {
-            Box::new(VmConfigFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VmConfigFault", Some(VimFault::INFO), &[], || Box::new(VmConfigFault::default()));
         &INFO
     };
 }
@@ -151,10 +146,7 @@ impl DataType for VmConfigIncompatibleForFaultTolerance {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigIncompatibleForFaultTolerance",
             Some(VmConfigFault::INFO),
-            &[FieldInfo::opt(
-                "fault",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmConfigIncompatibleForFaultTolerance::default()),
         );
         &INFO
@@ -211,10 +203,7 @@ impl DataType for VmConfigIncompatibleForRecordReplay {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigIncompatibleForRecordReplay",
             Some(VmConfigFault::INFO),
-            &[FieldInfo::opt(
-                "fault",
-                Type::Data(LocalizedMethodFault::INFO),
-            )],
+            &[FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
             || Box::new(VmConfigIncompatibleForRecordReplay::default()),
         );
         &INFO
@@ -266,10 +255,9 @@ pub struct VmFaultToleranceIssue {
 
 impl DataType for VmFaultToleranceIssue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmFaultToleranceIssue", Some(VimFault::INFO), &[], || {
-                Box::new(VmFaultToleranceIssue::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmFaultToleranceIssue", Some(VimFault::INFO), &[], || {
+            Box::new(VmFaultToleranceIssue::default())
+        });
         &INFO
     };
 }
@@ -377,10 +365,7 @@ impl DataType for VmHostAffinityRuleViolation {
         static INFO: TypeInfo = TypeInfo::new(
             "VmHostAffinityRuleViolation",
             Some(VmConfigFault::INFO),
-            &[
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("hostName", Type::String),
-            ],
+            &[FieldInfo::req("vmName", Type::String), FieldInfo::req("hostName", Type::String)],
             || Box::new(VmHostAffinityRuleViolation::default()),
         );
         &INFO
@@ -485,10 +470,9 @@ pub struct VmMetadataManagerFault {
 
 impl DataType for VmMetadataManagerFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmMetadataManagerFault", Some(VimFault::INFO), &[], || {
-                Box::new(VmMetadataManagerFault::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new("VmMetadataManagerFault", Some(VimFault::INFO), &[], || {
+            Box::new(VmMetadataManagerFault::default())
+        });
         &INFO
     };
 }
@@ -528,12 +512,10 @@ pub struct VmMonitorIncompatibleForFaultTolerance {
 
 impl DataType for VmMonitorIncompatibleForFaultTolerance {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmMonitorIncompatibleForFaultTolerance",
-            Some(VimFault::INFO),
-            &[],
-            || Box::new(VmMonitorIncompatibleForFaultTolerance::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VmMonitorIncompatibleForFaultTolerance", Some(VimFault::INFO), &[], || {
+                Box::new(VmMonitorIncompatibleForFaultTolerance::default())
+            });
         &INFO
     };
 }
@@ -572,13 +554,13 @@ pub struct VmToolsUpgradeFault {
 }
 
 impl DataType for VmToolsUpgradeFault {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmToolsUpgradeFault", Some(VimFault::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("VmToolsUpgradeFault", Some(VimFault::INFO), &[], || {
                 Box::new(VmToolsUpgradeFault::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for VmToolsUpgradeFault {
@@ -735,9 +717,8 @@ pub struct VsanFault {
 
 impl DataType for VsanFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VsanFault", Some(VimFault::INFO), &[], || {
-            Box::new(VsanFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VsanFault", Some(VimFault::INFO), &[], || Box::new(VsanFault::default()));
         &INFO
     };
 }
@@ -777,9 +758,8 @@ pub struct VAppConfigFault {
 
 impl DataType for VAppConfigFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VAppConfigFault", Some(VimFault::INFO), &[], || {
-            Box::new(VAppConfigFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("VAppConfigFault", Some(VimFault::INFO), &[], || Box::new(VAppConfigFault::default()));
         &INFO
     };
 }
@@ -820,9 +800,7 @@ pub struct VAppNotRunning {
 impl DataType for VAppNotRunning {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VAppNotRunning", Some(VmConfigFault::INFO), &[], || {
-                Box::new(VAppNotRunning::default())
-            });
+            TypeInfo::new("VAppNotRunning", Some(VmConfigFault::INFO), &[], || Box::new(VAppNotRunning::default()));
         &INFO
     };
 }
@@ -939,12 +917,9 @@ pub struct VAppTaskInProgress {
 
 impl DataType for VAppTaskInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VAppTaskInProgress",
-            Some(TaskInProgress::INFO),
-            &[],
-            || Box::new(VAppTaskInProgress::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VAppTaskInProgress", Some(TaskInProgress::INFO), &[], || {
+            Box::new(VAppTaskInProgress::default())
+        });
         &INFO
     };
 }
@@ -985,12 +960,10 @@ pub struct VFlashCacheHotConfigNotSupported {
 
 impl DataType for VFlashCacheHotConfigNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VFlashCacheHotConfigNotSupported",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(VFlashCacheHotConfigNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VFlashCacheHotConfigNotSupported", Some(VmConfigFault::INFO), &[], || {
+                Box::new(VFlashCacheHotConfigNotSupported::default())
+            });
         &INFO
     };
 }
@@ -1172,12 +1145,10 @@ pub struct VMotionAcrossNetworkNotSupported {
 
 impl DataType for VMotionAcrossNetworkNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionAcrossNetworkNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[],
-            || Box::new(VMotionAcrossNetworkNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VMotionAcrossNetworkNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
+                Box::new(VMotionAcrossNetworkNotSupported::default())
+            });
         &INFO
     };
 }
@@ -1204,10 +1175,7 @@ impl DataObject for VMotionAcrossNetworkNotSupported {
     }
 }
 
-inherit!(
-    VMotionAcrossNetworkNotSupported,
-    MigrationFeatureNotSupported
-);
+inherit!(VMotionAcrossNetworkNotSupported, MigrationFeatureNotSupported);
 impl Extends<MigrationFeatureNotSupported> for VMotionAcrossNetworkNotSupported {}
 impl Extends<MigrationFault> for VMotionAcrossNetworkNotSupported {}
 impl Extends<VimFault> for VMotionAcrossNetworkNotSupported {}
@@ -1398,12 +1366,9 @@ pub struct VMotionNotConfigured {
 
 impl DataType for VMotionNotConfigured {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionNotConfigured",
-            Some(VMotionInterfaceIssue::INFO),
-            &[],
-            || Box::new(VMotionNotConfigured::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMotionNotConfigured", Some(VMotionInterfaceIssue::INFO), &[], || {
+            Box::new(VMotionNotConfigured::default())
+        });
         &INFO
     };
 }
@@ -1445,12 +1410,9 @@ pub struct VMotionNotLicensed {
 
 impl DataType for VMotionNotLicensed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionNotLicensed",
-            Some(VMotionInterfaceIssue::INFO),
-            &[],
-            || Box::new(VMotionNotLicensed::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMotionNotLicensed", Some(VMotionInterfaceIssue::INFO), &[], || {
+            Box::new(VMotionNotLicensed::default())
+        });
         &INFO
     };
 }
@@ -1492,12 +1454,9 @@ pub struct VMotionNotSupported {
 
 impl DataType for VMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionNotSupported",
-            Some(VMotionInterfaceIssue::INFO),
-            &[],
-            || Box::new(VMotionNotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMotionNotSupported", Some(VMotionInterfaceIssue::INFO), &[], || {
+            Box::new(VMotionNotSupported::default())
+        });
         &INFO
     };
 }
@@ -1539,12 +1498,9 @@ pub struct VMotionProtocolIncompatible {
 
 impl DataType for VMotionProtocolIncompatible {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMotionProtocolIncompatible",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(VMotionProtocolIncompatible::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMotionProtocolIncompatible", Some(MigrationFault::INFO), &[], || {
+            Box::new(VMotionProtocolIncompatible::default())
+        });
         &INFO
     };
 }
@@ -1585,12 +1541,10 @@ pub struct VirtualHardwareCompatibilityIssue {
 
 impl DataType for VirtualHardwareCompatibilityIssue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualHardwareCompatibilityIssue",
-            Some(VmConfigFault::INFO),
-            &[],
-            || Box::new(VirtualHardwareCompatibilityIssue::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualHardwareCompatibilityIssue", Some(VmConfigFault::INFO), &[], || {
+                Box::new(VirtualHardwareCompatibilityIssue::default())
+            });
         &INFO
     };
 }
@@ -1638,10 +1592,7 @@ impl DataType for VirtualHardwareVersionNotSupported {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualHardwareVersionNotSupported",
             Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("host", Type::Ref),
-            ],
+            &[FieldInfo::req("hostName", Type::String), FieldInfo::req("host", Type::Ref)],
             || Box::new(VirtualHardwareVersionNotSupported::default()),
         );
         &INFO
@@ -1678,10 +1629,7 @@ impl DataObject for VirtualHardwareVersionNotSupported {
     }
 }
 
-inherit!(
-    VirtualHardwareVersionNotSupported,
-    VirtualHardwareCompatibilityIssue
-);
+inherit!(VirtualHardwareVersionNotSupported, VirtualHardwareCompatibilityIssue);
 impl Extends<VirtualHardwareCompatibilityIssue> for VirtualHardwareVersionNotSupported {}
 impl Extends<VmConfigFault> for VirtualHardwareVersionNotSupported {}
 impl Extends<VimFault> for VirtualHardwareVersionNotSupported {}
@@ -1904,10 +1852,7 @@ impl DataType for VmFaultToleranceInvalidFileBacking {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceInvalidFileBacking",
             Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::opt("backingType", Type::String),
-                FieldInfo::opt("backingFilename", Type::String),
-            ],
+            &[FieldInfo::opt("backingType", Type::String), FieldInfo::opt("backingFilename", Type::String)],
             || Box::new(VmFaultToleranceInvalidFileBacking::default()),
         );
         &INFO
@@ -1965,10 +1910,7 @@ impl DataType for VmFaultToleranceTooManyFtVcpusOnHost {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceTooManyFtVcpusOnHost",
             Some(InsufficientResourcesFault::INFO),
-            &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::req("maxNumFtVcpus", Type::Int),
-            ],
+            &[FieldInfo::opt("hostName", Type::String), FieldInfo::req("maxNumFtVcpus", Type::Int)],
             || Box::new(VmFaultToleranceTooManyFtVcpusOnHost::default()),
         );
         &INFO
@@ -2005,10 +1947,7 @@ impl DataObject for VmFaultToleranceTooManyFtVcpusOnHost {
     }
 }
 
-inherit!(
-    VmFaultToleranceTooManyFtVcpusOnHost,
-    InsufficientResourcesFault
-);
+inherit!(VmFaultToleranceTooManyFtVcpusOnHost, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for VmFaultToleranceTooManyFtVcpusOnHost {}
 impl Extends<VimFault> for VmFaultToleranceTooManyFtVcpusOnHost {}
 impl Extends<MethodFault> for VmFaultToleranceTooManyFtVcpusOnHost {}
@@ -2029,10 +1968,7 @@ impl DataType for VmFaultToleranceTooManyVMsOnHost {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceTooManyVMsOnHost",
             Some(InsufficientResourcesFault::INFO),
-            &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::req("maxNumFtVms", Type::Int),
-            ],
+            &[FieldInfo::opt("hostName", Type::String), FieldInfo::req("maxNumFtVms", Type::Int)],
             || Box::new(VmFaultToleranceTooManyVMsOnHost::default()),
         );
         &INFO
@@ -2082,13 +2018,13 @@ pub struct VmPowerOnDisabled {
 }
 
 impl DataType for VmPowerOnDisabled {
-    const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmPowerOnDisabled", Some(InvalidState::INFO), &[], || {
+    const INFO: &'static TypeInfo =
+        {
+            static INFO: TypeInfo = TypeInfo::new("VmPowerOnDisabled", Some(InvalidState::INFO), &[], || {
                 Box::new(VmPowerOnDisabled::default())
             });
-        &INFO
-    };
+            &INFO
+        };
 }
 
 impl DataObject for VmPowerOnDisabled {
@@ -2134,10 +2070,7 @@ impl DataType for VmSmpFaultToleranceTooManyVMsOnHost {
         static INFO: TypeInfo = TypeInfo::new(
             "VmSmpFaultToleranceTooManyVMsOnHost",
             Some(InsufficientResourcesFault::INFO),
-            &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::req("maxNumSmpFtVms", Type::Int),
-            ],
+            &[FieldInfo::opt("hostName", Type::String), FieldInfo::req("maxNumSmpFtVms", Type::Int)],
             || Box::new(VmSmpFaultToleranceTooManyVMsOnHost::default()),
         );
         &INFO
@@ -2174,10 +2107,7 @@ impl DataObject for VmSmpFaultToleranceTooManyVMsOnHost {
     }
 }
 
-inherit!(
-    VmSmpFaultToleranceTooManyVMsOnHost,
-    InsufficientResourcesFault
-);
+inherit!(VmSmpFaultToleranceTooManyVMsOnHost, InsufficientResourcesFault);
 impl Extends<InsufficientResourcesFault> for VmSmpFaultToleranceTooManyVMsOnHost {}
 impl Extends<VimFault> for VmSmpFaultToleranceTooManyVMsOnHost {}
 impl Extends<MethodFault> for VmSmpFaultToleranceTooManyVMsOnHost {}
@@ -2317,12 +2247,9 @@ pub struct VmotionInterfaceNotEnabled {
 
 impl DataType for VmotionInterfaceNotEnabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmotionInterfaceNotEnabled",
-            Some(HostPowerOpFailed::INFO),
-            &[],
-            || Box::new(VmotionInterfaceNotEnabled::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmotionInterfaceNotEnabled", Some(HostPowerOpFailed::INFO), &[], || {
+            Box::new(VmotionInterfaceNotEnabled::default())
+        });
         &INFO
     };
 }
@@ -2363,12 +2290,9 @@ pub struct VolumeEditorError {
 
 impl DataType for VolumeEditorError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VolumeEditorError",
-            Some(CustomizationFault::INFO),
-            &[],
-            || Box::new(VolumeEditorError::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VolumeEditorError", Some(CustomizationFault::INFO), &[], || {
+            Box::new(VolumeEditorError::default())
+        });
         &INFO
     };
 }
@@ -2416,10 +2340,7 @@ impl DataType for VsanClusterUuidMismatch {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanClusterUuidMismatch",
             Some(CannotMoveVsanEnabledHost::INFO),
-            &[
-                FieldInfo::req("hostClusterUuid", Type::String),
-                FieldInfo::req("destinationClusterUuid", Type::String),
-            ],
+            &[FieldInfo::req("hostClusterUuid", Type::String), FieldInfo::req("destinationClusterUuid", Type::String)],
             || Box::new(VsanClusterUuidMismatch::default()),
         );
         &INFO
@@ -2473,12 +2394,10 @@ pub struct VsanDiskFault {
 
 impl DataType for VsanDiskFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VsanDiskFault",
-            Some(VsanFault::INFO),
-            &[FieldInfo::opt("device", Type::String)],
-            || Box::new(VsanDiskFault::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VsanDiskFault", Some(VsanFault::INFO), &[FieldInfo::opt("device", Type::String)], || {
+                Box::new(VsanDiskFault::default())
+            });
         &INFO
     };
 }
@@ -2525,12 +2444,9 @@ pub struct VsanIncompatibleDiskMapping {
 
 impl DataType for VsanIncompatibleDiskMapping {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VsanIncompatibleDiskMapping",
-            Some(VsanDiskFault::INFO),
-            &[],
-            || Box::new(VsanIncompatibleDiskMapping::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VsanIncompatibleDiskMapping", Some(VsanDiskFault::INFO), &[], || {
+            Box::new(VsanIncompatibleDiskMapping::default())
+        });
         &INFO
     };
 }
@@ -2939,10 +2855,7 @@ impl DataType for VspanPromiscuousPortNotSupported {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanPromiscuousPortNotSupported",
             Some(DvsFault::INFO),
-            &[
-                FieldInfo::req("vspanSessionKey", Type::String),
-                FieldInfo::req("portKey", Type::String),
-            ],
+            &[FieldInfo::req("vspanSessionKey", Type::String), FieldInfo::req("portKey", Type::String)],
             || Box::new(VspanPromiscuousPortNotSupported::default()),
         );
         &INFO
@@ -3000,10 +2913,7 @@ impl DataType for VspanSameSessionPortConflict {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanSameSessionPortConflict",
             Some(DvsFault::INFO),
-            &[
-                FieldInfo::req("vspanSessionKey", Type::String),
-                FieldInfo::req("portKey", Type::String),
-            ],
+            &[FieldInfo::req("vspanSessionKey", Type::String), FieldInfo::req("portKey", Type::String)],
             || Box::new(VspanSameSessionPortConflict::default()),
         );
         &INFO
@@ -3054,12 +2964,9 @@ pub struct VMINotSupported {
 
 impl DataType for VMINotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMINotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(VMINotSupported::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMINotSupported", Some(DeviceNotSupported::INFO), &[], || {
+            Box::new(VMINotSupported::default())
+        });
         &INFO
     };
 }
@@ -3102,12 +3009,9 @@ pub struct VMOnConflictDVPort {
 
 impl DataType for VMOnConflictDVPort {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMOnConflictDVPort",
-            Some(CannotAccessNetwork::INFO),
-            &[],
-            || Box::new(VMOnConflictDVPort::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMOnConflictDVPort", Some(CannotAccessNetwork::INFO), &[], || {
+            Box::new(VMOnConflictDVPort::default())
+        });
         &INFO
     };
 }
@@ -3151,12 +3055,9 @@ pub struct VMOnVirtualIntranet {
 
 impl DataType for VMOnVirtualIntranet {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VMOnVirtualIntranet",
-            Some(CannotAccessNetwork::INFO),
-            &[],
-            || Box::new(VMOnVirtualIntranet::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VMOnVirtualIntranet", Some(CannotAccessNetwork::INFO), &[], || {
+            Box::new(VMOnVirtualIntranet::default())
+        });
         &INFO
     };
 }
@@ -3256,12 +3157,10 @@ pub struct VirtualEthernetCardNotSupported {
 
 impl DataType for VirtualEthernetCardNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualEthernetCardNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[],
-            || Box::new(VirtualEthernetCardNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualEthernetCardNotSupported", Some(DeviceNotSupported::INFO), &[], || {
+                Box::new(VirtualEthernetCardNotSupported::default())
+            });
         &INFO
     };
 }
@@ -3304,12 +3203,9 @@ pub struct VmfsAlreadyMounted {
 
 impl DataType for VmfsAlreadyMounted {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmfsAlreadyMounted",
-            Some(VmfsMountFault::INFO),
-            &[],
-            || Box::new(VmfsAlreadyMounted::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmfsAlreadyMounted", Some(VmfsMountFault::INFO), &[], || {
+            Box::new(VmfsAlreadyMounted::default())
+        });
         &INFO
     };
 }
@@ -3351,12 +3247,9 @@ pub struct VmfsAmbiguousMount {
 
 impl DataType for VmfsAmbiguousMount {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VmfsAmbiguousMount",
-            Some(VmfsMountFault::INFO),
-            &[],
-            || Box::new(VmfsAmbiguousMount::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("VmfsAmbiguousMount", Some(VmfsMountFault::INFO), &[], || {
+            Box::new(VmfsAmbiguousMount::default())
+        });
         &INFO
     };
 }
@@ -3398,12 +3291,10 @@ pub struct VirtualDiskBlocksNotFullyProvisioned {
 
 impl DataType for VirtualDiskBlocksNotFullyProvisioned {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "VirtualDiskBlocksNotFullyProvisioned",
-            Some(DeviceBackingNotSupported::INFO),
-            &[],
-            || Box::new(VirtualDiskBlocksNotFullyProvisioned::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("VirtualDiskBlocksNotFullyProvisioned", Some(DeviceBackingNotSupported::INFO), &[], || {
+                Box::new(VirtualDiskBlocksNotFullyProvisioned::default())
+            });
         &INFO
     };
 }
@@ -3430,10 +3321,7 @@ impl DataObject for VirtualDiskBlocksNotFullyProvisioned {
     }
 }
 
-inherit!(
-    VirtualDiskBlocksNotFullyProvisioned,
-    DeviceBackingNotSupported
-);
+inherit!(VirtualDiskBlocksNotFullyProvisioned, DeviceBackingNotSupported);
 impl Extends<DeviceBackingNotSupported> for VirtualDiskBlocksNotFullyProvisioned {}
 impl Extends<DeviceNotSupported> for VirtualDiskBlocksNotFullyProvisioned {}
 impl Extends<VirtualHardwareCompatibilityIssue> for VirtualDiskBlocksNotFullyProvisioned {}

@@ -15,9 +15,8 @@ pub struct WipeDiskFault {
 
 impl DataType for WipeDiskFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("WipeDiskFault", Some(VimFault::INFO), &[], || {
-            Box::new(WipeDiskFault::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("WipeDiskFault", Some(VimFault::INFO), &[], || Box::new(WipeDiskFault::default()));
         &INFO
     };
 }
@@ -57,12 +56,10 @@ pub struct WakeOnLanNotSupported {
 
 impl DataType for WakeOnLanNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "WakeOnLanNotSupported",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[],
-            || Box::new(WakeOnLanNotSupported::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("WakeOnLanNotSupported", Some(VirtualHardwareCompatibilityIssue::INFO), &[], || {
+                Box::new(WakeOnLanNotSupported::default())
+            });
         &INFO
     };
 }
@@ -104,12 +101,10 @@ pub struct WakeOnLanNotSupportedByVmotionNIC {
 
 impl DataType for WakeOnLanNotSupportedByVmotionNIC {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "WakeOnLanNotSupportedByVmotionNIC",
-            Some(HostPowerOpFailed::INFO),
-            &[],
-            || Box::new(WakeOnLanNotSupportedByVmotionNIC::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("WakeOnLanNotSupportedByVmotionNIC", Some(HostPowerOpFailed::INFO), &[], || {
+                Box::new(WakeOnLanNotSupportedByVmotionNIC::default())
+            });
         &INFO
     };
 }
@@ -204,12 +199,10 @@ pub struct WillModifyConfigCpuRequirements {
 
 impl DataType for WillModifyConfigCpuRequirements {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "WillModifyConfigCpuRequirements",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(WillModifyConfigCpuRequirements::default()),
-        );
+        static INFO: TypeInfo =
+            TypeInfo::new("WillModifyConfigCpuRequirements", Some(MigrationFault::INFO), &[], || {
+                Box::new(WillModifyConfigCpuRequirements::default())
+            });
         &INFO
     };
 }
@@ -250,12 +243,9 @@ pub struct WillResetSnapshotDirectory {
 
 impl DataType for WillResetSnapshotDirectory {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new(
-            "WillResetSnapshotDirectory",
-            Some(MigrationFault::INFO),
-            &[],
-            || Box::new(WillResetSnapshotDirectory::default()),
-        );
+        static INFO: TypeInfo = TypeInfo::new("WillResetSnapshotDirectory", Some(MigrationFault::INFO), &[], || {
+            Box::new(WillResetSnapshotDirectory::default())
+        });
         &INFO
     };
 }

@@ -41,13 +41,8 @@ pub mod method {
     use super::*;
 
     /// `RemoveAlarm`.
-    pub static REMOVE_ALARM: Method = Method {
-        name: "RemoveAlarm",
-        owner: "Alarm",
-        params: &[],
-        result: None,
-        privilege: Some("Alarm.Delete"),
-    };
+    pub static REMOVE_ALARM: Method =
+        Method { name: "RemoveAlarm", owner: "Alarm", params: &[], result: None, privilege: Some("Alarm.Delete") };
 
     /// `ReconfigureAlarm`.
     pub static RECONFIGURE_ALARM: Method = Method {

@@ -27,15 +27,8 @@ impl AlarmManager {
     }
 
     /// `GetAlarm`, since 2.0; needs `System.View`.
-    pub fn get_alarm(
-        &self,
-        entity: Option<&ManagedObjectReference>,
-    ) -> Request<Vec<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::GET_ALARM,
-            &[entity.map_or(Value::Unset, leaf)],
-        )
+    pub fn get_alarm(&self, entity: Option<&ManagedObjectReference>) -> Request<Vec<ManagedObjectReference>> {
+        Request::new(self, &method::GET_ALARM, &[entity.map_or(Value::Unset, leaf)])
     }
 
     /// `AreAlarmActionsEnabled`, since 4.0.
@@ -44,16 +37,8 @@ impl AlarmManager {
     }
 
     /// `EnableAlarmActions`, since 4.0.
-    pub fn enable_alarm_actions(
-        &self,
-        entity: &ManagedObjectReference,
-        enabled: bool,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::ENABLE_ALARM_ACTIONS,
-            &[leaf(entity), leaf(&enabled)],
-        )
+    pub fn enable_alarm_actions(&self, entity: &ManagedObjectReference, enabled: bool) -> Request<()> {
+        Request::new(self, &method::ENABLE_ALARM_ACTIONS, &[leaf(entity), leaf(&enabled)])
     }
 
     /// `GetAlarmState`, since 2.0.
@@ -62,16 +47,8 @@ impl AlarmManager {
     }
 
     /// `AcknowledgeAlarm`, since 4.0.
-    pub fn acknowledge_alarm(
-        &self,
-        alarm: &ManagedObjectReference,
-        entity: &ManagedObjectReference,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::ACKNOWLEDGE_ALARM,
-            &[leaf(alarm), leaf(entity)],
-        )
+    pub fn acknowledge_alarm(&self, alarm: &ManagedObjectReference, entity: &ManagedObjectReference) -> Request<()> {
+        Request::new(self, &method::ACKNOWLEDGE_ALARM, &[leaf(alarm), leaf(entity)])
     }
 
     /// `ClearTriggeredAlarms`, since 6.7; needs `Alarm.SetStatus`.
@@ -80,27 +57,18 @@ impl AlarmManager {
     }
 
     /// `DisableAlarm`, since 6.9.1.
-    pub fn disable_alarm(
-        &self,
-        alarm: &ManagedObjectReference,
-        entity: &ManagedObjectReference,
-    ) -> Request<()> {
+    pub fn disable_alarm(&self, alarm: &ManagedObjectReference, entity: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::DISABLE_ALARM, &[leaf(alarm), leaf(entity)])
     }
 
     /// `EnableAlarm`, since 6.9.1.
-    pub fn enable_alarm(
-        &self,
-        alarm: &ManagedObjectReference,
-        entity: &ManagedObjectReference,
-    ) -> Request<()> {
+    pub fn enable_alarm(&self, alarm: &ManagedObjectReference, entity: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::ENABLE_ALARM, &[leaf(alarm), leaf(entity)])
     }
 }
 
 /// The property `defaultExpression`; needs `System.View`.
-pub const DEFAULT_EXPRESSION: Property<AlarmManager, Vec<Poly<AlarmExpression>>> =
-    Property::new("defaultExpression");
+pub const DEFAULT_EXPRESSION: Property<AlarmManager, Vec<Poly<AlarmExpression>>> = Property::new("defaultExpression");
 /// The property `description`; needs `System.View`.
 pub const DESCRIPTION: Property<AlarmManager, AlarmDescription> = Property::new("description");
 
@@ -112,10 +80,7 @@ pub mod method {
     pub static CREATE_ALARM: Method = Method {
         name: "CreateAlarm",
         owner: "AlarmManager",
-        params: &[
-            FieldInfo::req("entity", Type::Ref),
-            FieldInfo::req("spec", Type::Data(AlarmSpec::INFO)),
-        ],
+        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("spec", Type::Data(AlarmSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -142,10 +107,7 @@ pub mod method {
     pub static ENABLE_ALARM_ACTIONS: Method = Method {
         name: "EnableAlarmActions",
         owner: "AlarmManager",
-        params: &[
-            FieldInfo::req("entity", Type::Ref),
-            FieldInfo::req("enabled", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("enabled", Type::Boolean)],
         result: None,
         privilege: None,
     };
@@ -163,10 +125,7 @@ pub mod method {
     pub static ACKNOWLEDGE_ALARM: Method = Method {
         name: "AcknowledgeAlarm",
         owner: "AlarmManager",
-        params: &[
-            FieldInfo::req("alarm", Type::Ref),
-            FieldInfo::req("entity", Type::Ref),
-        ],
+        params: &[FieldInfo::req("alarm", Type::Ref), FieldInfo::req("entity", Type::Ref)],
         result: None,
         privilege: None,
     };
@@ -184,10 +143,7 @@ pub mod method {
     pub static DISABLE_ALARM: Method = Method {
         name: "DisableAlarm",
         owner: "AlarmManager",
-        params: &[
-            FieldInfo::req("alarm", Type::Ref),
-            FieldInfo::req("entity", Type::Ref),
-        ],
+        params: &[FieldInfo::req("alarm", Type::Ref), FieldInfo::req("entity", Type::Ref)],
         result: None,
         privilege: None,
     };
@@ -196,10 +152,7 @@ pub mod method {
     pub static ENABLE_ALARM: Method = Method {
         name: "EnableAlarm",
         owner: "AlarmManager",
-        params: &[
-            FieldInfo::req("alarm", Type::Ref),
-            FieldInfo::req("entity", Type::Ref),
-        ],
+        params: &[FieldInfo::req("alarm", Type::Ref), FieldInfo::req("entity", Type::Ref)],
         result: None,
         privilege: None,
     };

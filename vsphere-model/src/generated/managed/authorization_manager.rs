@@ -22,41 +22,24 @@ impl AuthorizationManager {
     ///
     /// Faults: `AlreadyExists`, `InvalidName`.
     pub fn add_authorization_role(&self, name: &str, priv_ids: &[String]) -> Request<i32> {
-        Request::new(
-            self,
-            &method::ADD_AUTHORIZATION_ROLE,
-            &[Value::String(name), Value::List(&priv_ids)],
-        )
+        Request::new(self, &method::ADD_AUTHORIZATION_ROLE, &[Value::String(name), Value::List(&priv_ids)])
     }
 
     /// `RemoveAuthorizationRole`, since 2.0; needs `Authorization.ModifyRoles`.
     ///
     /// Faults: `NotFound`, `RemoveFailed`.
     pub fn remove_authorization_role(&self, role_id: i32, fail_if_used: bool) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_AUTHORIZATION_ROLE,
-            &[leaf(&role_id), leaf(&fail_if_used)],
-        )
+        Request::new(self, &method::REMOVE_AUTHORIZATION_ROLE, &[leaf(&role_id), leaf(&fail_if_used)])
     }
 
     /// `UpdateAuthorizationRole`, since 2.0; needs `Authorization.ModifyRoles`.
     ///
     /// Faults: `AlreadyExists`, `InvalidName`, `NotFound`.
-    pub fn update_authorization_role(
-        &self,
-        role_id: i32,
-        new_name: &str,
-        priv_ids: &[String],
-    ) -> Request<()> {
+    pub fn update_authorization_role(&self, role_id: i32, new_name: &str, priv_ids: &[String]) -> Request<()> {
         Request::new(
             self,
             &method::UPDATE_AUTHORIZATION_ROLE,
-            &[
-                leaf(&role_id),
-                Value::String(new_name),
-                Value::List(&priv_ids),
-            ],
+            &[leaf(&role_id), Value::String(new_name), Value::List(&priv_ids)],
         )
     }
 
@@ -64,11 +47,7 @@ impl AuthorizationManager {
     ///
     /// Faults: `AuthMinimumAdminPermission`, `NotFound`.
     pub fn merge_permissions(&self, src_role_id: i32, dst_role_id: i32) -> Request<()> {
-        Request::new(
-            self,
-            &method::MERGE_PERMISSIONS,
-            &[leaf(&src_role_id), leaf(&dst_role_id)],
-        )
+        Request::new(self, &method::MERGE_PERMISSIONS, &[leaf(&src_role_id), leaf(&dst_role_id)])
     }
 
     /// `RetrieveRolePermissions`, since 2.0; needs `System.View`.
@@ -84,11 +63,7 @@ impl AuthorizationManager {
         entity: &ManagedObjectReference,
         inherited: bool,
     ) -> Request<Vec<Permission>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_ENTITY_PERMISSIONS,
-            &[leaf(entity), leaf(&inherited)],
-        )
+        Request::new(self, &method::RETRIEVE_ENTITY_PERMISSIONS, &[leaf(entity), leaf(&inherited)])
     }
 
     /// `RetrieveAllPermissions`, since 2.0; needs `System.View`.
@@ -99,47 +74,22 @@ impl AuthorizationManager {
     /// `SetEntityPermissions`, since 2.0.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `NotFound`, `UserNotFound`.
-    pub fn set_entity_permissions(
-        &self,
-        entity: &ManagedObjectReference,
-        permission: &[Permission],
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_ENTITY_PERMISSIONS,
-            &[leaf(entity), Value::List(&permission)],
-        )
+    pub fn set_entity_permissions(&self, entity: &ManagedObjectReference, permission: &[Permission]) -> Request<()> {
+        Request::new(self, &method::SET_ENTITY_PERMISSIONS, &[leaf(entity), Value::List(&permission)])
     }
 
     /// `ResetEntityPermissions`, since 2.0.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `NotFound`, `UserNotFound`.
-    pub fn reset_entity_permissions(
-        &self,
-        entity: &ManagedObjectReference,
-        permission: &[Permission],
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::RESET_ENTITY_PERMISSIONS,
-            &[leaf(entity), Value::List(&permission)],
-        )
+    pub fn reset_entity_permissions(&self, entity: &ManagedObjectReference, permission: &[Permission]) -> Request<()> {
+        Request::new(self, &method::RESET_ENTITY_PERMISSIONS, &[leaf(entity), Value::List(&permission)])
     }
 
     /// `RemoveEntityPermission`, since 2.0.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `NotFound`.
-    pub fn remove_entity_permission(
-        &self,
-        entity: &ManagedObjectReference,
-        user: &str,
-        is_group: bool,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_ENTITY_PERMISSION,
-            &[leaf(entity), Value::String(user), leaf(&is_group)],
-        )
+    pub fn remove_entity_permission(&self, entity: &ManagedObjectReference, user: &str, is_group: bool) -> Request<()> {
+        Request::new(self, &method::REMOVE_ENTITY_PERMISSION, &[leaf(entity), Value::String(user), leaf(&is_group)])
     }
 
     /// `HasPrivilegeOnEntity`, since 5.0; needs `System.View`.
@@ -152,11 +102,7 @@ impl AuthorizationManager {
         Request::new(
             self,
             &method::HAS_PRIVILEGE_ON_ENTITY,
-            &[
-                leaf(entity),
-                Value::String(session_id),
-                Value::List(&priv_id),
-            ],
+            &[leaf(entity), Value::String(session_id), Value::List(&priv_id)],
         )
     }
 
@@ -170,11 +116,7 @@ impl AuthorizationManager {
         Request::new(
             self,
             &method::HAS_PRIVILEGE_ON_ENTITIES,
-            &[
-                Value::List(&entity),
-                Value::String(session_id),
-                Value::List(&priv_id),
-            ],
+            &[Value::List(&entity), Value::String(session_id), Value::List(&priv_id)],
         )
     }
 
@@ -188,11 +130,7 @@ impl AuthorizationManager {
         Request::new(
             self,
             &method::HAS_USER_PRIVILEGE_ON_ENTITIES,
-            &[
-                Value::List(&entities),
-                Value::String(user_name),
-                Value::List(&priv_id),
-            ],
+            &[Value::List(&entities), Value::String(user_name), Value::List(&priv_id)],
         )
     }
 
@@ -211,14 +149,11 @@ impl AuthorizationManager {
 }
 
 /// The property `privilegeList`; needs `System.View`.
-pub const PRIVILEGE_LIST: Property<AuthorizationManager, Vec<AuthorizationPrivilege>> =
-    Property::new("privilegeList");
+pub const PRIVILEGE_LIST: Property<AuthorizationManager, Vec<AuthorizationPrivilege>> = Property::new("privilegeList");
 /// The property `roleList`; needs `System.View`.
-pub const ROLE_LIST: Property<AuthorizationManager, Vec<AuthorizationRole>> =
-    Property::new("roleList");
+pub const ROLE_LIST: Property<AuthorizationManager, Vec<AuthorizationRole>> = Property::new("roleList");
 /// The property `description`; needs `System.View`.
-pub const DESCRIPTION: Property<AuthorizationManager, AuthorizationDescription> =
-    Property::new("description");
+pub const DESCRIPTION: Property<AuthorizationManager, AuthorizationDescription> = Property::new("description");
 
 /// The methods, described.
 pub mod method {
@@ -228,10 +163,7 @@ pub mod method {
     pub static ADD_AUTHORIZATION_ROLE: Method = Method {
         name: "AddAuthorizationRole",
         owner: "AuthorizationManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::list("privIds", Type::String),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::list("privIds", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Int)),
         privilege: Some("Authorization.ModifyRoles"),
     };
@@ -240,10 +172,7 @@ pub mod method {
     pub static REMOVE_AUTHORIZATION_ROLE: Method = Method {
         name: "RemoveAuthorizationRole",
         owner: "AuthorizationManager",
-        params: &[
-            FieldInfo::req("roleId", Type::Int),
-            FieldInfo::req("failIfUsed", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("roleId", Type::Int), FieldInfo::req("failIfUsed", Type::Boolean)],
         result: None,
         privilege: Some("Authorization.ModifyRoles"),
     };
@@ -265,10 +194,7 @@ pub mod method {
     pub static MERGE_PERMISSIONS: Method = Method {
         name: "MergePermissions",
         owner: "AuthorizationManager",
-        params: &[
-            FieldInfo::req("srcRoleId", Type::Int),
-            FieldInfo::req("dstRoleId", Type::Int),
-        ],
+        params: &[FieldInfo::req("srcRoleId", Type::Int), FieldInfo::req("dstRoleId", Type::Int)],
         result: None,
         privilege: Some("Authorization.ReassignRolePermissions"),
     };
@@ -286,10 +212,7 @@ pub mod method {
     pub static RETRIEVE_ENTITY_PERMISSIONS: Method = Method {
         name: "RetrieveEntityPermissions",
         owner: "AuthorizationManager",
-        params: &[
-            FieldInfo::req("entity", Type::Ref),
-            FieldInfo::req("inherited", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("inherited", Type::Boolean)],
         result: Some(FieldInfo::list("returnval", Type::Data(Permission::INFO))),
         privilege: None,
     };
@@ -307,10 +230,7 @@ pub mod method {
     pub static SET_ENTITY_PERMISSIONS: Method = Method {
         name: "SetEntityPermissions",
         owner: "AuthorizationManager",
-        params: &[
-            FieldInfo::req("entity", Type::Ref),
-            FieldInfo::list("permission", Type::Data(Permission::INFO)),
-        ],
+        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::list("permission", Type::Data(Permission::INFO))],
         result: None,
         privilege: None,
     };
@@ -319,10 +239,7 @@ pub mod method {
     pub static RESET_ENTITY_PERMISSIONS: Method = Method {
         name: "ResetEntityPermissions",
         owner: "AuthorizationManager",
-        params: &[
-            FieldInfo::req("entity", Type::Ref),
-            FieldInfo::list("permission", Type::Data(Permission::INFO)),
-        ],
+        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::list("permission", Type::Data(Permission::INFO))],
         result: None,
         privilege: None,
     };
@@ -362,10 +279,7 @@ pub mod method {
             FieldInfo::req("sessionId", Type::String),
             FieldInfo::list("privId", Type::String),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(EntityPrivilege::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(EntityPrivilege::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -378,10 +292,7 @@ pub mod method {
             FieldInfo::req("userName", Type::String),
             FieldInfo::list("privId", Type::String),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(EntityPrivilege::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(EntityPrivilege::INFO))),
         privilege: None,
     };
 
@@ -389,14 +300,8 @@ pub mod method {
     pub static FETCH_USER_PRIVILEGE_ON_ENTITIES: Method = Method {
         name: "FetchUserPrivilegeOnEntities",
         owner: "AuthorizationManager",
-        params: &[
-            FieldInfo::list_req("entities", Type::Ref),
-            FieldInfo::req("userName", Type::String),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(UserPrivilegeResult::INFO),
-        )),
+        params: &[FieldInfo::list_req("entities", Type::Ref), FieldInfo::req("userName", Type::String)],
+        result: Some(FieldInfo::list("returnval", Type::Data(UserPrivilegeResult::INFO))),
         privilege: None,
     };
 }

@@ -19,11 +19,7 @@ impl CertificateManager {
         &self,
         host: &[ManagedObjectReference],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CERT_MGR_REFRESH_CA_CERTIFICATES_AND_CRLS_TASK,
-            &[Value::List(&host)],
-        )
+        Request::new(self, &method::CERT_MGR_REFRESH_CA_CERTIFICATES_AND_CRLS_TASK, &[Value::List(&host)])
     }
 
     /// `CertMgrRefreshCertificates_Task`, since 6.0; needs `Certificate.Manage`.
@@ -31,11 +27,7 @@ impl CertificateManager {
         &self,
         host: &[ManagedObjectReference],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CERT_MGR_REFRESH_CERTIFICATES_TASK,
-            &[Value::List(&host)],
-        )
+        Request::new(self, &method::CERT_MGR_REFRESH_CERTIFICATES_TASK, &[Value::List(&host)])
     }
 
     /// `CertMgrRevokeCertificates_Task`, since 6.0; needs `Certificate.Manage`.
@@ -43,11 +35,7 @@ impl CertificateManager {
         &self,
         host: &[ManagedObjectReference],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CERT_MGR_REVOKE_CERTIFICATES_TASK,
-            &[Value::List(&host)],
-        )
+        Request::new(self, &method::CERT_MGR_REVOKE_CERTIFICATES_TASK, &[Value::List(&host)])
     }
 }
 

@@ -24,11 +24,7 @@ pub struct ClusterComputeResource {
     base: ComputeResource,
 }
 
-managed_object!(
-    ClusterComputeResource,
-    ComputeResource,
-    "ClusterComputeResource"
-);
+managed_object!(ClusterComputeResource, ComputeResource, "ClusterComputeResource");
 
 impl ClusterComputeResource {
     /// `ConfigureHCI_Task`, since 6.7.1.
@@ -39,11 +35,7 @@ impl ClusterComputeResource {
         cluster_spec: &ClusterComputeResourceHCIConfigSpec,
         host_inputs: &[ClusterComputeResourceHostConfigurationInput],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CONFIGURE_HCI_TASK,
-            &[leaf(cluster_spec), Value::List(&host_inputs)],
-        )
+        Request::new(self, &method::CONFIGURE_HCI_TASK, &[leaf(cluster_spec), Value::List(&host_inputs)])
     }
 
     /// `ExtendHCI_Task`, since 6.7.1.
@@ -57,10 +49,7 @@ impl ClusterComputeResource {
         Request::new(
             self,
             &method::EXTEND_HCI_TASK,
-            &[
-                Value::List(&host_inputs),
-                v_san_config_spec.map_or(Value::Unset, leaf),
-            ],
+            &[Value::List(&host_inputs), v_san_config_spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -82,24 +71,13 @@ impl ClusterComputeResource {
         Request::new(
             self,
             &method::VALIDATE_HCI_CONFIGURATION,
-            &[
-                hci_config_spec.map_or(Value::Unset, leaf),
-                Value::List(&hosts),
-            ],
+            &[hci_config_spec.map_or(Value::Unset, leaf), Value::List(&hosts)],
         )
     }
 
     /// `ReconfigureCluster_Task`, since 2.0; needs `Host.Inventory.EditCluster`.
-    pub fn reconfigure_cluster_task(
-        &self,
-        spec: &ClusterConfigSpec,
-        modify: bool,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RECONFIGURE_CLUSTER_TASK,
-            &[leaf(spec), leaf(&modify)],
-        )
+    pub fn reconfigure_cluster_task(&self, spec: &ClusterConfigSpec, modify: bool) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::RECONFIGURE_CLUSTER_TASK, &[leaf(spec), leaf(&modify)])
     }
 
     /// `ApplyRecommendation`, since 2.0.
@@ -118,11 +96,7 @@ impl ClusterComputeResource {
         vm: &ManagedObjectReference,
         pool: Option<&ManagedObjectReference>,
     ) -> Request<Vec<ClusterHostRecommendation>> {
-        Request::new(
-            self,
-            &method::RECOMMEND_HOSTS_FOR_VM,
-            &[leaf(vm), pool.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::RECOMMEND_HOSTS_FOR_VM, &[leaf(vm), pool.map_or(Value::Unset, leaf)])
     }
 
     /// `AddHost_Task`, since 2.0; needs `Host.Inventory.AddHostToCluster`.
@@ -152,10 +126,7 @@ impl ClusterComputeResource {
     /// `MoveInto_Task`, since 2.0; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `DuplicateName`, `InvalidState`, `TooManyHosts`.
-    pub fn move_into_task(
-        &self,
-        host: &[ManagedObjectReference],
-    ) -> Request<ManagedObjectReference> {
+    pub fn move_into_task(&self, host: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MOVE_INTO_TASK, &[Value::List(&host)])
     }
 
@@ -167,11 +138,7 @@ impl ClusterComputeResource {
         host: &ManagedObjectReference,
         resource_pool: Option<&ManagedObjectReference>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::MOVE_HOST_INTO_TASK,
-            &[leaf(host), resource_pool.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::MOVE_HOST_INTO_TASK, &[leaf(host), resource_pool.map_or(Value::Unset, leaf)])
     }
 
     /// `RefreshRecommendation`, since 2.5; needs `Host.Inventory.EditCluster`.
@@ -185,9 +152,7 @@ impl ClusterComputeResource {
     }
 
     /// `RetrieveDasAdvancedRuntimeInfo`, since 4.0; needs `System.Read`.
-    pub fn retrieve_das_advanced_runtime_info(
-        &self,
-    ) -> Request<Option<Poly<ClusterDasAdvancedRuntimeInfo>>> {
+    pub fn retrieve_das_advanced_runtime_info(&self) -> Request<Option<Poly<ClusterDasAdvancedRuntimeInfo>>> {
         Request::new(self, &method::RETRIEVE_DAS_ADVANCED_RUNTIME_INFO, &[])
     }
 
@@ -201,11 +166,7 @@ impl ClusterComputeResource {
         Request::new(
             self,
             &method::CLUSTER_ENTER_MAINTENANCE_MODE,
-            &[
-                Value::List(&host),
-                Value::List(&option),
-                info.map_or(Value::Unset, leaf),
-            ],
+            &[Value::List(&host), Value::List(&option), info.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -217,10 +178,7 @@ impl ClusterComputeResource {
     }
 
     /// `FindRulesForVm`, since 6.0; needs `System.View`.
-    pub fn find_rules_for_vm(
-        &self,
-        vm: &ManagedObjectReference,
-    ) -> Request<Vec<Poly<ClusterRuleInfo>>> {
+    pub fn find_rules_for_vm(&self, vm: &ManagedObjectReference) -> Request<Vec<Poly<ClusterRuleInfo>>> {
         Request::new(self, &method::FIND_RULES_FOR_VM, &[leaf(vm)])
     }
 
@@ -242,14 +200,7 @@ impl ClusterComputeResource {
         crypto_mode: &str,
         policy: Option<&ClusterComputeResourceCryptoModePolicy>,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_CRYPTO_MODE,
-            &[
-                Value::String(crypto_mode),
-                policy.map_or(Value::Unset, leaf),
-            ],
-        )
+        Request::new(self, &method::SET_CRYPTO_MODE, &[Value::String(crypto_mode), policy.map_or(Value::Unset, leaf)])
     }
 
     /// `GetSystemVMsRestrictedDatastores`, since 7.0.3.0; needs `System.View`.
@@ -259,8 +210,7 @@ impl ClusterComputeResource {
 }
 
 /// The property `configuration`.
-pub const CONFIGURATION: Property<ClusterComputeResource, ClusterConfigInfo> =
-    Property::new("configuration");
+pub const CONFIGURATION: Property<ClusterComputeResource, ClusterConfigInfo> = Property::new("configuration");
 /// The property `recommendation`, since 2.5; needs `System.Read`.
 pub const RECOMMENDATION: Property<ClusterComputeResource, Vec<ClusterRecommendation>> =
     Property::new("recommendation");
@@ -271,34 +221,26 @@ pub const DRS_RECOMMENDATION: Property<ClusterComputeResource, Vec<ClusterDrsRec
 pub const SUMMARY_EX: Property<ClusterComputeResource, Option<ClusterComputeResourceSummary>> =
     Property::new("summaryEx");
 /// The property `hciConfig`, since 6.7.1.
-pub const HCI_CONFIG: Property<
-    ClusterComputeResource,
-    Option<ClusterComputeResourceHCIConfigInfo>,
-> = Property::new("hciConfig");
+pub const HCI_CONFIG: Property<ClusterComputeResource, Option<ClusterComputeResourceHCIConfigInfo>> =
+    Property::new("hciConfig");
 /// The property `migrationHistory`.
 pub const MIGRATION_HISTORY: Property<ClusterComputeResource, Vec<ClusterDrsMigration>> =
     Property::new("migrationHistory");
 /// The property `actionHistory`, since 2.5.
-pub const ACTION_HISTORY: Property<ClusterComputeResource, Vec<ClusterActionHistory>> =
-    Property::new("actionHistory");
+pub const ACTION_HISTORY: Property<ClusterComputeResource, Vec<ClusterActionHistory>> = Property::new("actionHistory");
 /// The property `drsFault`, since 4.0; needs `System.Read`.
-pub const DRS_FAULT: Property<ClusterComputeResource, Vec<ClusterDrsFaults>> =
-    Property::new("drsFault");
+pub const DRS_FAULT: Property<ClusterComputeResource, Vec<ClusterDrsFaults>> = Property::new("drsFault");
 /// The property `resourcePool` of `ComputeResource`; needs `System.View`.
 pub const RESOURCE_POOL: Property<ClusterComputeResource, Option<ManagedObjectReference>> =
     Property::new("resourcePool");
 /// The property `host` of `ComputeResource`; needs `System.View`.
-pub const HOST: Property<ClusterComputeResource, Vec<ManagedObjectReference>> =
-    Property::new("host");
+pub const HOST: Property<ClusterComputeResource, Vec<ManagedObjectReference>> = Property::new("host");
 /// The property `datastore` of `ComputeResource`; needs `System.View`.
-pub const DATASTORE: Property<ClusterComputeResource, Vec<ManagedObjectReference>> =
-    Property::new("datastore");
+pub const DATASTORE: Property<ClusterComputeResource, Vec<ManagedObjectReference>> = Property::new("datastore");
 /// The property `network` of `ComputeResource`; needs `System.View`.
-pub const NETWORK: Property<ClusterComputeResource, Vec<ManagedObjectReference>> =
-    Property::new("network");
+pub const NETWORK: Property<ClusterComputeResource, Vec<ManagedObjectReference>> = Property::new("network");
 /// The property `summary` of `ComputeResource`.
-pub const SUMMARY: Property<ClusterComputeResource, Poly<ComputeResourceSummary>> =
-    Property::new("summary");
+pub const SUMMARY: Property<ClusterComputeResource, Poly<ComputeResourceSummary>> = Property::new("summary");
 /// The property `environmentBrowser` of `ComputeResource`; needs `System.View`.
 pub const ENVIRONMENT_BROWSER: Property<ClusterComputeResource, Option<ManagedObjectReference>> =
     Property::new("environmentBrowser");
@@ -306,66 +248,49 @@ pub const ENVIRONMENT_BROWSER: Property<ClusterComputeResource, Option<ManagedOb
 pub const CONFIGURATION_EX: Property<ClusterComputeResource, Poly<ComputeResourceConfigInfo>> =
     Property::new("configurationEx");
 /// The property `lifecycleManaged` of `ComputeResource`, since 6.9.1; needs `System.View`.
-pub const LIFECYCLE_MANAGED: Property<ClusterComputeResource, Option<bool>> =
-    Property::new("lifecycleManaged");
+pub const LIFECYCLE_MANAGED: Property<ClusterComputeResource, Option<bool>> = Property::new("lifecycleManaged");
 /// The property `configManagerEnabled` of `ComputeResource`, since 8.0.0.0; needs `System.View`.
 pub const CONFIG_MANAGER_ENABLED: Property<ClusterComputeResource, Option<bool>> =
     Property::new("configManagerEnabled");
 /// The property `networkBootMode` of `ComputeResource`, since 9.0.0.0; needs `System.View`.
-pub const NETWORK_BOOT_MODE: Property<ClusterComputeResource, Option<String>> =
-    Property::new("networkBootMode");
+pub const NETWORK_BOOT_MODE: Property<ClusterComputeResource, Option<String>> = Property::new("networkBootMode");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
-pub const PARENT: Property<ClusterComputeResource, Option<ManagedObjectReference>> =
-    Property::new("parent");
+pub const PARENT: Property<ClusterComputeResource, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<ClusterComputeResource, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<ClusterComputeResource, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<ClusterComputeResource, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<ClusterComputeResource, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
-pub const CONFIG_STATUS: Property<ClusterComputeResource, ManagedEntityStatus> =
-    Property::new("configStatus");
+pub const CONFIG_STATUS: Property<ClusterComputeResource, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
-pub const CONFIG_ISSUE: Property<ClusterComputeResource, Vec<Poly<Event>>> =
-    Property::new("configIssue");
+pub const CONFIG_ISSUE: Property<ClusterComputeResource, Vec<Poly<Event>>> = Property::new("configIssue");
 /// The property `effectiveRole` of `ManagedEntity`; needs `System.View`.
-pub const EFFECTIVE_ROLE: Property<ClusterComputeResource, Vec<i32>> =
-    Property::new("effectiveRole");
+pub const EFFECTIVE_ROLE: Property<ClusterComputeResource, Vec<i32>> = Property::new("effectiveRole");
 /// The property `permission` of `ManagedEntity`.
-pub const PERMISSION: Property<ClusterComputeResource, Vec<Permission>> =
-    Property::new("permission");
+pub const PERMISSION: Property<ClusterComputeResource, Vec<Permission>> = Property::new("permission");
 /// The property `name` of `ManagedEntity`; needs `System.View`.
 pub const NAME: Property<ClusterComputeResource, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
-pub const DISABLED_METHOD: Property<ClusterComputeResource, Vec<String>> =
-    Property::new("disabledMethod");
+pub const DISABLED_METHOD: Property<ClusterComputeResource, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<ClusterComputeResource, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<ClusterComputeResource, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<ClusterComputeResource, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<ClusterComputeResource, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
 pub const TRIGGERED_ALARM_STATE: Property<ClusterComputeResource, Vec<AlarmState>> =
     Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<ClusterComputeResource, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<ClusterComputeResource, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<ClusterComputeResource, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const VALUE: Property<ClusterComputeResource, Vec<Poly<CustomFieldValue>>> =
-    Property::new("value");
+pub const VALUE: Property<ClusterComputeResource, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<ClusterComputeResource, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<ClusterComputeResource, Vec<CustomFieldDef>> = Property::new("availableField");
 /// The property path `configuration.drsConfig`.
-pub const DRS_CONFIG: Property<ClusterComputeResource, ClusterDrsConfigInfo> =
-    Property::new("configuration.drsConfig");
+pub const DRS_CONFIG: Property<ClusterComputeResource, ClusterDrsConfigInfo> = Property::new("configuration.drsConfig");
 /// The property path `configuration.dasConfig`.
-pub const DAS_CONFIG: Property<ClusterComputeResource, ClusterDasConfigInfo> =
-    Property::new("configuration.dasConfig");
+pub const DAS_CONFIG: Property<ClusterComputeResource, ClusterDasConfigInfo> = Property::new("configuration.dasConfig");
 
 /// The methods, described.
 pub mod method {
@@ -376,14 +301,8 @@ pub mod method {
         name: "ConfigureHCI_Task",
         owner: "ClusterComputeResource",
         params: &[
-            FieldInfo::req(
-                "clusterSpec",
-                Type::Data(ClusterComputeResourceHCIConfigSpec::INFO),
-            ),
-            FieldInfo::list(
-                "hostInputs",
-                Type::Data(ClusterComputeResourceHostConfigurationInput::INFO),
-            ),
+            FieldInfo::req("clusterSpec", Type::Data(ClusterComputeResourceHCIConfigSpec::INFO)),
+            FieldInfo::list("hostInputs", Type::Data(ClusterComputeResourceHostConfigurationInput::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -394,10 +313,7 @@ pub mod method {
         name: "ExtendHCI_Task",
         owner: "ClusterComputeResource",
         params: &[
-            FieldInfo::list(
-                "hostInputs",
-                Type::Data(ClusterComputeResourceHostConfigurationInput::INFO),
-            ),
+            FieldInfo::list("hostInputs", Type::Data(ClusterComputeResourceHostConfigurationInput::INFO)),
             FieldInfo::opt("vSanConfigSpec", Type::Data(SDDCBase::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -418,16 +334,10 @@ pub mod method {
         name: "ValidateHCIConfiguration",
         owner: "ClusterComputeResource",
         params: &[
-            FieldInfo::opt(
-                "hciConfigSpec",
-                Type::Data(ClusterComputeResourceHCIConfigSpec::INFO),
-            ),
+            FieldInfo::opt("hciConfigSpec", Type::Data(ClusterComputeResourceHCIConfigSpec::INFO)),
             FieldInfo::list("hosts", Type::Ref),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ClusterComputeResourceValidationResultBase::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(ClusterComputeResourceValidationResultBase::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -435,10 +345,7 @@ pub mod method {
     pub static RECONFIGURE_CLUSTER_TASK: Method = Method {
         name: "ReconfigureCluster_Task",
         owner: "ClusterComputeResource",
-        params: &[
-            FieldInfo::req("spec", Type::Data(ClusterConfigSpec::INFO)),
-            FieldInfo::req("modify", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("spec", Type::Data(ClusterConfigSpec::INFO)), FieldInfo::req("modify", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
     };
@@ -465,14 +372,8 @@ pub mod method {
     pub static RECOMMEND_HOSTS_FOR_VM: Method = Method {
         name: "RecommendHostsForVm",
         owner: "ClusterComputeResource",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::opt("pool", Type::Ref),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ClusterHostRecommendation::INFO),
-        )),
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::opt("pool", Type::Ref)],
+        result: Some(FieldInfo::list("returnval", Type::Data(ClusterHostRecommendation::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -503,10 +404,7 @@ pub mod method {
     pub static MOVE_HOST_INTO_TASK: Method = Method {
         name: "MoveHostInto_Task",
         owner: "ClusterComputeResource",
-        params: &[
-            FieldInfo::req("host", Type::Ref),
-            FieldInfo::opt("resourcePool", Type::Ref),
-        ],
+        params: &[FieldInfo::req("host", Type::Ref), FieldInfo::opt("resourcePool", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
     };
@@ -534,10 +432,7 @@ pub mod method {
         name: "RetrieveDasAdvancedRuntimeInfo",
         owner: "ClusterComputeResource",
         params: &[],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(ClusterDasAdvancedRuntimeInfo::INFO),
-        )),
+        result: Some(FieldInfo::opt("returnval", Type::Data(ClusterDasAdvancedRuntimeInfo::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -548,15 +443,9 @@ pub mod method {
         params: &[
             FieldInfo::list_req("host", Type::Ref),
             FieldInfo::list("option", Type::Data(OptionValue::INFO)),
-            FieldInfo::opt(
-                "info",
-                Type::Data(ClusterComputeResourceMaintenanceInfo::INFO),
-            ),
+            FieldInfo::opt("info", Type::Data(ClusterComputeResourceMaintenanceInfo::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(ClusterEnterMaintenanceResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(ClusterEnterMaintenanceResult::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -564,14 +453,8 @@ pub mod method {
     pub static PLACE_VM: Method = Method {
         name: "PlaceVm",
         owner: "ClusterComputeResource",
-        params: &[FieldInfo::req(
-            "placementSpec",
-            Type::Data(PlacementSpec::INFO),
-        )],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(PlacementResult::INFO),
-        )),
+        params: &[FieldInfo::req("placementSpec", Type::Data(PlacementSpec::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(PlacementResult::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -580,10 +463,7 @@ pub mod method {
         name: "FindRulesForVm",
         owner: "ClusterComputeResource",
         params: &[FieldInfo::req("vm", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ClusterRuleInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(ClusterRuleInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -601,10 +481,7 @@ pub mod method {
         name: "GetResourceUsage",
         owner: "ClusterComputeResource",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(ClusterResourceUsageSummary::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(ClusterResourceUsageSummary::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -614,10 +491,7 @@ pub mod method {
         owner: "ClusterComputeResource",
         params: &[
             FieldInfo::req("cryptoMode", Type::String),
-            FieldInfo::opt(
-                "policy",
-                Type::Data(ClusterComputeResourceCryptoModePolicy::INFO),
-            ),
+            FieldInfo::opt("policy", Type::Data(ClusterComputeResourceCryptoModePolicy::INFO)),
         ],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),

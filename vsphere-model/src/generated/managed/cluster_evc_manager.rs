@@ -13,11 +13,7 @@ pub struct ClusterEVCManager {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    ClusterEVCManager,
-    ExtensibleManagedObject,
-    "ClusterEVCManager"
-);
+managed_object!(ClusterEVCManager, ExtensibleManagedObject, "ClusterEVCManager");
 
 impl ClusterEVCManager {
     /// `ConfigureEvcMode_Task`, since 6.0; needs `Host.Inventory.EditCluster`.
@@ -31,10 +27,7 @@ impl ClusterEVCManager {
         Request::new(
             self,
             &method::CONFIGURE_EVC_MODE_TASK,
-            &[
-                Value::String(evc_mode_key),
-                evc_graphics_mode_key.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(evc_mode_key), evc_graphics_mode_key.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -54,10 +47,7 @@ impl ClusterEVCManager {
         Request::new(
             self,
             &method::CHECK_CONFIGURE_EVC_MODE_TASK,
-            &[
-                Value::String(evc_mode_key),
-                evc_graphics_mode_key.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(evc_mode_key), evc_graphics_mode_key.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -66,25 +56,19 @@ impl ClusterEVCManager {
     /// The task yields a `Vec<ClusterEVCManagerCheckResult>`.
     ///
     /// Faults: `HostConnectFault`, `InvalidLogin`.
-    pub fn check_add_host_evc_task(
-        &self,
-        cnx_spec: &HostConnectSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn check_add_host_evc_task(&self, cnx_spec: &HostConnectSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CHECK_ADD_HOST_EVC_TASK, &[leaf(cnx_spec)])
     }
 }
 
 /// The property `managedCluster`.
-pub const MANAGED_CLUSTER: Property<ClusterEVCManager, ManagedObjectReference> =
-    Property::new("managedCluster");
+pub const MANAGED_CLUSTER: Property<ClusterEVCManager, ManagedObjectReference> = Property::new("managedCluster");
 /// The property `evcState`.
-pub const EVC_STATE: Property<ClusterEVCManager, ClusterEVCManagerEVCState> =
-    Property::new("evcState");
+pub const EVC_STATE: Property<ClusterEVCManager, ClusterEVCManagerEVCState> = Property::new("evcState");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<ClusterEVCManager, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<ClusterEVCManager, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<ClusterEVCManager, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -94,10 +78,7 @@ pub mod method {
     pub static CONFIGURE_EVC_MODE_TASK: Method = Method {
         name: "ConfigureEvcMode_Task",
         owner: "ClusterEVCManager",
-        params: &[
-            FieldInfo::req("evcModeKey", Type::String),
-            FieldInfo::opt("evcGraphicsModeKey", Type::String),
-        ],
+        params: &[FieldInfo::req("evcModeKey", Type::String), FieldInfo::opt("evcGraphicsModeKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
     };
@@ -115,10 +96,7 @@ pub mod method {
     pub static CHECK_CONFIGURE_EVC_MODE_TASK: Method = Method {
         name: "CheckConfigureEvcMode_Task",
         owner: "ClusterEVCManager",
-        params: &[
-            FieldInfo::req("evcModeKey", Type::String),
-            FieldInfo::opt("evcGraphicsModeKey", Type::String),
-        ],
+        params: &[FieldInfo::req("evcModeKey", Type::String), FieldInfo::opt("evcGraphicsModeKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };

@@ -27,8 +27,7 @@ impl ClusterProfile {
 /// The property `config` of `Profile`; needs `Profile.Edit`.
 pub const CONFIG: Property<ClusterProfile, Poly<ProfileConfigInfo>> = Property::new("config");
 /// The property `description` of `Profile`.
-pub const DESCRIPTION: Property<ClusterProfile, Option<ProfileDescription>> =
-    Property::new("description");
+pub const DESCRIPTION: Property<ClusterProfile, Option<ProfileDescription>> = Property::new("description");
 /// The property `name` of `Profile`.
 pub const NAME: Property<ClusterProfile, String> = Property::new("name");
 /// The property `createdTime` of `Profile`.
@@ -48,10 +47,7 @@ pub mod method {
     pub static UPDATE_CLUSTER_PROFILE: Method = Method {
         name: "UpdateClusterProfile",
         owner: "ClusterProfile",
-        params: &[FieldInfo::req(
-            "config",
-            Type::Data(ClusterProfileConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::req("config", Type::Data(ClusterProfileConfigSpec::INFO))],
         result: None,
         privilege: Some("Profile.Edit"),
     };

@@ -20,15 +20,8 @@ managed_object!(ComputeResource, ManagedEntity, "ComputeResource");
 
 impl ComputeResource {
     /// `EnableNetworkBoot_Task`, since 9.0.0.0; needs `Host.Inventory.EditCluster`.
-    pub fn enable_network_boot_task(
-        &self,
-        network_boot_mode: &str,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::ENABLE_NETWORK_BOOT_TASK,
-            &[Value::String(network_boot_mode)],
-        )
+    pub fn enable_network_boot_task(&self, network_boot_mode: &str) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::ENABLE_NETWORK_BOOT_TASK, &[Value::String(network_boot_mode)])
     }
 
     /// `DisableNetworkBoot_Task`, since 9.0.0.0; needs `Host.Inventory.EditCluster`.
@@ -42,28 +35,20 @@ impl ComputeResource {
         spec: &Poly<ComputeResourceConfigSpec>,
         modify: bool,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RECONFIGURE_COMPUTE_RESOURCE_TASK,
-            &[leaf(spec), leaf(&modify)],
-        )
+        Request::new(self, &method::RECONFIGURE_COMPUTE_RESOURCE_TASK, &[leaf(spec), leaf(&modify)])
     }
 }
 
 /// The property `resourcePool`; needs `System.View`.
-pub const RESOURCE_POOL: Property<ComputeResource, Option<ManagedObjectReference>> =
-    Property::new("resourcePool");
+pub const RESOURCE_POOL: Property<ComputeResource, Option<ManagedObjectReference>> = Property::new("resourcePool");
 /// The property `host`; needs `System.View`.
 pub const HOST: Property<ComputeResource, Vec<ManagedObjectReference>> = Property::new("host");
 /// The property `datastore`; needs `System.View`.
-pub const DATASTORE: Property<ComputeResource, Vec<ManagedObjectReference>> =
-    Property::new("datastore");
+pub const DATASTORE: Property<ComputeResource, Vec<ManagedObjectReference>> = Property::new("datastore");
 /// The property `network`; needs `System.View`.
-pub const NETWORK: Property<ComputeResource, Vec<ManagedObjectReference>> =
-    Property::new("network");
+pub const NETWORK: Property<ComputeResource, Vec<ManagedObjectReference>> = Property::new("network");
 /// The property `summary`.
-pub const SUMMARY: Property<ComputeResource, Poly<ComputeResourceSummary>> =
-    Property::new("summary");
+pub const SUMMARY: Property<ComputeResource, Poly<ComputeResourceSummary>> = Property::new("summary");
 /// The property `environmentBrowser`; needs `System.View`.
 pub const ENVIRONMENT_BROWSER: Property<ComputeResource, Option<ManagedObjectReference>> =
     Property::new("environmentBrowser");
@@ -71,26 +56,19 @@ pub const ENVIRONMENT_BROWSER: Property<ComputeResource, Option<ManagedObjectRef
 pub const CONFIGURATION_EX: Property<ComputeResource, Poly<ComputeResourceConfigInfo>> =
     Property::new("configurationEx");
 /// The property `lifecycleManaged`, since 6.9.1; needs `System.View`.
-pub const LIFECYCLE_MANAGED: Property<ComputeResource, Option<bool>> =
-    Property::new("lifecycleManaged");
+pub const LIFECYCLE_MANAGED: Property<ComputeResource, Option<bool>> = Property::new("lifecycleManaged");
 /// The property `configManagerEnabled`, since 8.0.0.0; needs `System.View`.
-pub const CONFIG_MANAGER_ENABLED: Property<ComputeResource, Option<bool>> =
-    Property::new("configManagerEnabled");
+pub const CONFIG_MANAGER_ENABLED: Property<ComputeResource, Option<bool>> = Property::new("configManagerEnabled");
 /// The property `networkBootMode`, since 9.0.0.0; needs `System.View`.
-pub const NETWORK_BOOT_MODE: Property<ComputeResource, Option<String>> =
-    Property::new("networkBootMode");
+pub const NETWORK_BOOT_MODE: Property<ComputeResource, Option<String>> = Property::new("networkBootMode");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
-pub const PARENT: Property<ComputeResource, Option<ManagedObjectReference>> =
-    Property::new("parent");
+pub const PARENT: Property<ComputeResource, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<ComputeResource, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<ComputeResource, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<ComputeResource, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<ComputeResource, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
-pub const CONFIG_STATUS: Property<ComputeResource, ManagedEntityStatus> =
-    Property::new("configStatus");
+pub const CONFIG_STATUS: Property<ComputeResource, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
 pub const CONFIG_ISSUE: Property<ComputeResource, Vec<Poly<Event>>> = Property::new("configIssue");
 /// The property `effectiveRole` of `ManagedEntity`; needs `System.View`.
@@ -102,24 +80,19 @@ pub const NAME: Property<ComputeResource, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
 pub const DISABLED_METHOD: Property<ComputeResource, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<ComputeResource, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<ComputeResource, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<ComputeResource, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<ComputeResource, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<ComputeResource, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<ComputeResource, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<ComputeResource, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<ComputeResource, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<ComputeResource, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<ComputeResource, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<ComputeResource, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<ComputeResource, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {

@@ -38,11 +38,7 @@ impl CryptoManager {
 
     /// `RemoveKeys`, since 6.5; needs `Cryptographer.ManageKeys`.
     pub fn remove_keys(&self, keys: &[CryptoKeyId], force: bool) -> Request<Vec<CryptoKeyResult>> {
-        Request::new(
-            self,
-            &method::REMOVE_KEYS,
-            &[Value::List(&keys), leaf(&force)],
-        )
+        Request::new(self, &method::REMOVE_KEYS, &[Value::List(&keys), leaf(&force)])
     }
 
     /// `ListKeys`, since 6.5; needs `Cryptographer.ManageKeys`.
@@ -72,10 +68,7 @@ pub mod method {
         name: "AddKeys",
         owner: "CryptoManager",
         params: &[FieldInfo::list("keys", Type::Data(CryptoKeyPlain::INFO))],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(CryptoKeyResult::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(CryptoKeyResult::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 
@@ -83,10 +76,7 @@ pub mod method {
     pub static REMOVE_KEY: Method = Method {
         name: "RemoveKey",
         owner: "CryptoManager",
-        params: &[
-            FieldInfo::req("key", Type::Data(CryptoKeyId::INFO)),
-            FieldInfo::req("force", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("key", Type::Data(CryptoKeyId::INFO)), FieldInfo::req("force", Type::Boolean)],
         result: None,
         privilege: Some("Cryptographer.ManageKeys"),
     };
@@ -95,14 +85,8 @@ pub mod method {
     pub static REMOVE_KEYS: Method = Method {
         name: "RemoveKeys",
         owner: "CryptoManager",
-        params: &[
-            FieldInfo::list("keys", Type::Data(CryptoKeyId::INFO)),
-            FieldInfo::req("force", Type::Boolean),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(CryptoKeyResult::INFO),
-        )),
+        params: &[FieldInfo::list("keys", Type::Data(CryptoKeyId::INFO)), FieldInfo::req("force", Type::Boolean)],
+        result: Some(FieldInfo::list("returnval", Type::Data(CryptoKeyResult::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 

@@ -27,11 +27,7 @@ impl CryptoManagerHost {
     ///
     /// Faults: `AlreadyExists`, `InvalidState`.
     pub fn crypto_manager_host_enable(&self, initial_key: &CryptoKeyPlain) -> Request<()> {
-        Request::new(
-            self,
-            &method::CRYPTO_MANAGER_HOST_ENABLE,
-            &[leaf(initial_key)],
-        )
+        Request::new(self, &method::CRYPTO_MANAGER_HOST_ENABLE, &[leaf(initial_key)])
     }
 
     /// `ChangeKey_Task`, since 6.7; needs `Cryptographer.RegisterHost`.
@@ -49,10 +45,7 @@ impl CryptoManagerHost {
     }
 
     /// `GetCryptoKeyStatus`, since 8.0.1.0; needs `Cryptographer.ManageKeys`.
-    pub fn get_crypto_key_status(
-        &self,
-        keys: &[CryptoKeyId],
-    ) -> Request<Vec<CryptoManagerHostKeyStatus>> {
+    pub fn get_crypto_key_status(&self, keys: &[CryptoKeyId]) -> Request<Vec<CryptoManagerHostKeyStatus>> {
         Request::new(self, &method::GET_CRYPTO_KEY_STATUS, &[Value::List(&keys)])
     }
 }
@@ -77,10 +70,7 @@ pub mod method {
     pub static CRYPTO_MANAGER_HOST_ENABLE: Method = Method {
         name: "CryptoManagerHostEnable",
         owner: "CryptoManagerHost",
-        params: &[FieldInfo::req(
-            "initialKey",
-            Type::Data(CryptoKeyPlain::INFO),
-        )],
+        params: &[FieldInfo::req("initialKey", Type::Data(CryptoKeyPlain::INFO))],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
     };
@@ -108,10 +98,7 @@ pub mod method {
         name: "GetCryptoKeyStatus",
         owner: "CryptoManagerHost",
         params: &[FieldInfo::list("keys", Type::Data(CryptoKeyId::INFO))],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(CryptoManagerHostKeyStatus::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(CryptoManagerHostKeyStatus::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 }

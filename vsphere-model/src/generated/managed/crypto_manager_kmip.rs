@@ -38,11 +38,7 @@ impl CryptoManagerKmip {
 
     /// `RemoveKmipServer`, since 6.5; needs `Cryptographer.ManageKeyServers`.
     pub fn remove_kmip_server(&self, cluster_id: &KeyProviderId, server_name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_KMIP_SERVER,
-            &[leaf(cluster_id), Value::String(server_name)],
-        )
+        Request::new(self, &method::REMOVE_KMIP_SERVER, &[leaf(cluster_id), Value::String(server_name)])
     }
 
     /// `ListKmipServers`, since 6.5; needs `Cryptographer.ManageKeyServers`.
@@ -53,15 +49,8 @@ impl CryptoManagerKmip {
     /// `RetrieveKmipServersStatus_Task`, since 6.5; needs `Cryptographer.ManageKeyServers`.
     ///
     /// The task yields a `Vec<CryptoManagerKmipClusterStatus>`.
-    pub fn retrieve_kmip_servers_status_task(
-        &self,
-        clusters: &[KmipClusterInfo],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RETRIEVE_KMIP_SERVERS_STATUS_TASK,
-            &[Value::List(&clusters)],
-        )
+    pub fn retrieve_kmip_servers_status_task(&self, clusters: &[KmipClusterInfo]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::RETRIEVE_KMIP_SERVERS_STATUS_TASK, &[Value::List(&clusters)])
     }
 
     /// `GenerateKey`, since 6.5; needs `Cryptographer.ManageKeys`.
@@ -88,24 +77,12 @@ impl CryptoManagerKmip {
         key_provider: &KeyProviderId,
         server: &KmipServerInfo,
     ) -> Request<CryptoManagerKmipServerCertInfo> {
-        Request::new(
-            self,
-            &method::RETRIEVE_KMIP_SERVER_CERT,
-            &[leaf(key_provider), leaf(server)],
-        )
+        Request::new(self, &method::RETRIEVE_KMIP_SERVER_CERT, &[leaf(key_provider), leaf(server)])
     }
 
     /// `UploadKmipServerCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
-    pub fn upload_kmip_server_cert(
-        &self,
-        cluster: &KeyProviderId,
-        certificate: &str,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPLOAD_KMIP_SERVER_CERT,
-            &[leaf(cluster), Value::String(certificate)],
-        )
+    pub fn upload_kmip_server_cert(&self, cluster: &KeyProviderId, certificate: &str) -> Request<()> {
+        Request::new(self, &method::UPLOAD_KMIP_SERVER_CERT, &[leaf(cluster), Value::String(certificate)])
     }
 
     /// `GenerateSelfSignedClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
@@ -127,20 +104,12 @@ impl CryptoManagerKmip {
         cluster: &KeyProviderId,
         request: Option<&CryptoManagerKmipCertSignRequest>,
     ) -> Request<String> {
-        Request::new(
-            self,
-            &method::GENERATE_CLIENT_CSR,
-            &[leaf(cluster), request.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::GENERATE_CLIENT_CSR, &[leaf(cluster), request.map_or(Value::Unset, leaf)])
     }
 
     /// `RetrieveSelfSignedClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
     pub fn retrieve_self_signed_client_cert(&self, cluster: &KeyProviderId) -> Request<String> {
-        Request::new(
-            self,
-            &method::RETRIEVE_SELF_SIGNED_CLIENT_CERT,
-            &[leaf(cluster)],
-        )
+        Request::new(self, &method::RETRIEVE_SELF_SIGNED_CLIENT_CERT, &[leaf(cluster)])
     }
 
     /// `RetrieveClientCsr`, since 6.5; needs `Cryptographer.ManageKeyServers`.
@@ -154,46 +123,21 @@ impl CryptoManagerKmip {
     }
 
     /// `UpdateSelfSignedClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
-    pub fn update_self_signed_client_cert(
-        &self,
-        cluster: &KeyProviderId,
-        certificate: &str,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_SELF_SIGNED_CLIENT_CERT,
-            &[leaf(cluster), Value::String(certificate)],
-        )
+    pub fn update_self_signed_client_cert(&self, cluster: &KeyProviderId, certificate: &str) -> Request<()> {
+        Request::new(self, &method::UPDATE_SELF_SIGNED_CLIENT_CERT, &[leaf(cluster), Value::String(certificate)])
     }
 
     /// `UpdateKmsSignedCsrClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
-    pub fn update_kms_signed_csr_client_cert(
-        &self,
-        cluster: &KeyProviderId,
-        certificate: &str,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_KMS_SIGNED_CSR_CLIENT_CERT,
-            &[leaf(cluster), Value::String(certificate)],
-        )
+    pub fn update_kms_signed_csr_client_cert(&self, cluster: &KeyProviderId, certificate: &str) -> Request<()> {
+        Request::new(self, &method::UPDATE_KMS_SIGNED_CSR_CLIENT_CERT, &[leaf(cluster), Value::String(certificate)])
     }
 
     /// `UploadClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
-    pub fn upload_client_cert(
-        &self,
-        cluster: &KeyProviderId,
-        certificate: &str,
-        private_key: &str,
-    ) -> Request<()> {
+    pub fn upload_client_cert(&self, cluster: &KeyProviderId, certificate: &str, private_key: &str) -> Request<()> {
         Request::new(
             self,
             &method::UPLOAD_CLIENT_CERT,
-            &[
-                leaf(cluster),
-                Value::String(certificate),
-                Value::String(private_key),
-            ],
+            &[leaf(cluster), Value::String(certificate), Value::String(private_key)],
         )
     }
 
@@ -201,11 +145,7 @@ impl CryptoManagerKmip {
     ///
     /// Faults: `InvalidArgument`.
     pub fn is_kms_cluster_active(&self, cluster: Option<&KeyProviderId>) -> Request<bool> {
-        Request::new(
-            self,
-            &method::IS_KMS_CLUSTER_ACTIVE,
-            &[cluster.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::IS_KMS_CLUSTER_ACTIVE, &[cluster.map_or(Value::Unset, leaf)])
     }
 
     /// `SetDefaultKmsCluster`, since 7.0.0.0; needs `Cryptographer.ManageKeyServers`.
@@ -217,10 +157,7 @@ impl CryptoManagerKmip {
         Request::new(
             self,
             &method::SET_DEFAULT_KMS_CLUSTER,
-            &[
-                entity.map_or(Value::Unset, leaf),
-                cluster_id.map_or(Value::Unset, leaf),
-            ],
+            &[entity.map_or(Value::Unset, leaf), cluster_id.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -233,10 +170,7 @@ impl CryptoManagerKmip {
         Request::new(
             self,
             &method::GET_DEFAULT_KMS_CLUSTER,
-            &[
-                entity.map_or(Value::Unset, leaf),
-                optional(&defaults_to_parent),
-            ],
+            &[entity.map_or(Value::Unset, leaf), optional(&defaults_to_parent)],
         )
     }
 
@@ -246,26 +180,15 @@ impl CryptoManagerKmip {
         key_ids: &[CryptoKeyId],
         check_key_bit_map: i32,
     ) -> Request<Vec<CryptoManagerKmipCryptoKeyStatus>> {
-        Request::new(
-            self,
-            &method::QUERY_CRYPTO_KEY_STATUS,
-            &[Value::List(&key_ids), leaf(&check_key_bit_map)],
-        )
+        Request::new(self, &method::QUERY_CRYPTO_KEY_STATUS, &[Value::List(&key_ids), leaf(&check_key_bit_map)])
     }
 
     /// `RegisterKmsCluster`, since 7.0.0.0; needs `Cryptographer.ManageKeyServers`.
-    pub fn register_kms_cluster(
-        &self,
-        cluster_id: &KeyProviderId,
-        management_type: Option<&str>,
-    ) -> Request<()> {
+    pub fn register_kms_cluster(&self, cluster_id: &KeyProviderId, management_type: Option<&str>) -> Request<()> {
         Request::new(
             self,
             &method::REGISTER_KMS_CLUSTER,
-            &[
-                leaf(cluster_id),
-                management_type.map_or(Value::Unset, Value::String),
-            ],
+            &[leaf(cluster_id), management_type.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -284,11 +207,7 @@ impl CryptoManagerKmip {
         Request::new(
             self,
             &method::LIST_KMS_CLUSTERS,
-            &[
-                optional(&include_kms_servers),
-                optional(&management_type_filter),
-                optional(&status_filter),
-            ],
+            &[optional(&include_kms_servers), optional(&management_type_filter), optional(&status_filter)],
         )
     }
 
@@ -298,17 +217,12 @@ impl CryptoManagerKmip {
         key_id: &CryptoKeyId,
         spec: &CryptoManagerKmipCustomAttributeSpec,
     ) -> Request<CryptoKeyResult> {
-        Request::new(
-            self,
-            &method::SET_KEY_CUSTOM_ATTRIBUTES,
-            &[leaf(key_id), leaf(spec)],
-        )
+        Request::new(self, &method::SET_KEY_CUSTOM_ATTRIBUTES, &[leaf(key_id), leaf(spec)])
     }
 }
 
 /// The property `kmipServers`.
-pub const KMIP_SERVERS: Property<CryptoManagerKmip, Vec<KmipClusterInfo>> =
-    Property::new("kmipServers");
+pub const KMIP_SERVERS: Property<CryptoManagerKmip, Vec<KmipClusterInfo>> = Property::new("kmipServers");
 /// The property `enabled` of `CryptoManager`.
 pub const ENABLED: Property<CryptoManagerKmip, bool> = Property::new("enabled");
 
@@ -360,10 +274,7 @@ pub mod method {
         name: "ListKmipServers",
         owner: "CryptoManagerKmip",
         params: &[FieldInfo::opt("limit", Type::Int)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(KmipClusterInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(KmipClusterInfo::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
 
@@ -371,10 +282,7 @@ pub mod method {
     pub static RETRIEVE_KMIP_SERVERS_STATUS_TASK: Method = Method {
         name: "RetrieveKmipServersStatus_Task",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::list(
-            "clusters",
-            Type::Data(KmipClusterInfo::INFO),
-        )],
+        params: &[FieldInfo::list("clusters", Type::Data(KmipClusterInfo::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -385,19 +293,10 @@ pub mod method {
         owner: "CryptoManagerKmip",
         params: &[
             FieldInfo::opt("keyProvider", Type::Data(KeyProviderId::INFO)),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(CryptoManagerKmipCustomAttributeSpec::INFO),
-            ),
-            FieldInfo::opt(
-                "keySpec",
-                Type::Data(CryptoManagerKmipGenerateKeySpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(CryptoManagerKmipCustomAttributeSpec::INFO)),
+            FieldInfo::opt("keySpec", Type::Data(CryptoManagerKmipGenerateKeySpec::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(CryptoKeyResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(CryptoKeyResult::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 
@@ -409,10 +308,7 @@ pub mod method {
             FieldInfo::req("keyProvider", Type::Data(KeyProviderId::INFO)),
             FieldInfo::req("server", Type::Data(KmipServerInfo::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(CryptoManagerKmipServerCertInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(CryptoManagerKmipServerCertInfo::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
 
@@ -434,10 +330,7 @@ pub mod method {
         owner: "CryptoManagerKmip",
         params: &[
             FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO)),
-            FieldInfo::opt(
-                "request",
-                Type::Data(CryptoManagerKmipCertSignRequest::INFO),
-            ),
+            FieldInfo::opt("request", Type::Data(CryptoManagerKmipCertSignRequest::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
@@ -449,10 +342,7 @@ pub mod method {
         owner: "CryptoManagerKmip",
         params: &[
             FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO)),
-            FieldInfo::opt(
-                "request",
-                Type::Data(CryptoManagerKmipCertSignRequest::INFO),
-            ),
+            FieldInfo::opt("request", Type::Data(CryptoManagerKmipCertSignRequest::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
@@ -535,10 +425,7 @@ pub mod method {
     pub static SET_DEFAULT_KMS_CLUSTER: Method = Method {
         name: "SetDefaultKmsCluster",
         owner: "CryptoManagerKmip",
-        params: &[
-            FieldInfo::opt("entity", Type::Ref),
-            FieldInfo::opt("clusterId", Type::Data(KeyProviderId::INFO)),
-        ],
+        params: &[FieldInfo::opt("entity", Type::Ref), FieldInfo::opt("clusterId", Type::Data(KeyProviderId::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -547,10 +434,7 @@ pub mod method {
     pub static GET_DEFAULT_KMS_CLUSTER: Method = Method {
         name: "GetDefaultKmsCluster",
         owner: "CryptoManagerKmip",
-        params: &[
-            FieldInfo::opt("entity", Type::Ref),
-            FieldInfo::opt("defaultsToParent", Type::Boolean),
-        ],
+        params: &[FieldInfo::opt("entity", Type::Ref), FieldInfo::opt("defaultsToParent", Type::Boolean)],
         result: Some(FieldInfo::opt("returnval", Type::Data(KeyProviderId::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -563,10 +447,7 @@ pub mod method {
             FieldInfo::list("keyIds", Type::Data(CryptoKeyId::INFO)),
             FieldInfo::req("checkKeyBitMap", Type::Int),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(CryptoManagerKmipCryptoKeyStatus::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(CryptoManagerKmipCryptoKeyStatus::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 
@@ -600,10 +481,7 @@ pub mod method {
             FieldInfo::opt("managementTypeFilter", Type::Int),
             FieldInfo::opt("statusFilter", Type::Int),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(KmipClusterInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(KmipClusterInfo::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
 
@@ -613,15 +491,9 @@ pub mod method {
         owner: "CryptoManagerKmip",
         params: &[
             FieldInfo::req("keyId", Type::Data(CryptoKeyId::INFO)),
-            FieldInfo::req(
-                "spec",
-                Type::Data(CryptoManagerKmipCustomAttributeSpec::INFO),
-            ),
+            FieldInfo::req("spec", Type::Data(CryptoManagerKmipCustomAttributeSpec::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(CryptoKeyResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(CryptoKeyResult::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 }

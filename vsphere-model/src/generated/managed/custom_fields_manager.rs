@@ -46,20 +46,12 @@ impl CustomFieldsManager {
     ///
     /// Faults: `DuplicateName`.
     pub fn rename_custom_field_def(&self, key: i32, name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::RENAME_CUSTOM_FIELD_DEF,
-            &[leaf(&key), Value::String(name)],
-        )
+        Request::new(self, &method::RENAME_CUSTOM_FIELD_DEF, &[leaf(&key), Value::String(name)])
     }
 
     /// `SetField`, since 2.0.
     pub fn set_field(&self, entity: &ManagedObjectReference, key: i32, value: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_FIELD,
-            &[leaf(entity), leaf(&key), Value::String(value)],
-        )
+        Request::new(self, &method::SET_FIELD, &[leaf(entity), leaf(&key), Value::String(value)])
     }
 }
 
@@ -80,10 +72,7 @@ pub mod method {
             FieldInfo::opt("fieldDefPolicy", Type::Data(PrivilegePolicyDef::INFO)),
             FieldInfo::opt("fieldPolicy", Type::Data(PrivilegePolicyDef::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(CustomFieldDef::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(CustomFieldDef::INFO))),
         privilege: Some("Global.ManageCustomFields"),
     };
 
@@ -100,10 +89,7 @@ pub mod method {
     pub static RENAME_CUSTOM_FIELD_DEF: Method = Method {
         name: "RenameCustomFieldDef",
         owner: "CustomFieldsManager",
-        params: &[
-            FieldInfo::req("key", Type::Int),
-            FieldInfo::req("name", Type::String),
-        ],
+        params: &[FieldInfo::req("key", Type::Int), FieldInfo::req("name", Type::String)],
         result: None,
         privilege: Some("Global.ManageCustomFields"),
     };

@@ -17,22 +17,14 @@ managed_object!(CustomizationSpecManager, Handle, "CustomizationSpecManager");
 impl CustomizationSpecManager {
     /// `DoesCustomizationSpecExist`, since 2.0; needs `VirtualMachine.Provisioning.ReadCustSpecs`.
     pub fn does_customization_spec_exist(&self, name: &str) -> Request<bool> {
-        Request::new(
-            self,
-            &method::DOES_CUSTOMIZATION_SPEC_EXIST,
-            &[Value::String(name)],
-        )
+        Request::new(self, &method::DOES_CUSTOMIZATION_SPEC_EXIST, &[Value::String(name)])
     }
 
     /// `GetCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.ReadCustSpecs`.
     ///
     /// Faults: `NotFound`.
     pub fn get_customization_spec(&self, name: &str) -> Request<CustomizationSpecItem> {
-        Request::new(
-            self,
-            &method::GET_CUSTOMIZATION_SPEC,
-            &[Value::String(name)],
-        )
+        Request::new(self, &method::GET_CUSTOMIZATION_SPEC, &[Value::String(name)])
     }
 
     /// `CreateCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.ModifyCustSpecs`.
@@ -53,33 +45,21 @@ impl CustomizationSpecManager {
     ///
     /// Faults: `NotFound`.
     pub fn delete_customization_spec(&self, name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::DELETE_CUSTOMIZATION_SPEC,
-            &[Value::String(name)],
-        )
+        Request::new(self, &method::DELETE_CUSTOMIZATION_SPEC, &[Value::String(name)])
     }
 
     /// `DuplicateCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.ModifyCustSpecs`.
     ///
     /// Faults: `AlreadyExists`, `NotFound`.
     pub fn duplicate_customization_spec(&self, name: &str, new_name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::DUPLICATE_CUSTOMIZATION_SPEC,
-            &[Value::String(name), Value::String(new_name)],
-        )
+        Request::new(self, &method::DUPLICATE_CUSTOMIZATION_SPEC, &[Value::String(name), Value::String(new_name)])
     }
 
     /// `RenameCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.ModifyCustSpecs`.
     ///
     /// Faults: `AlreadyExists`, `NotFound`.
     pub fn rename_customization_spec(&self, name: &str, new_name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::RENAME_CUSTOMIZATION_SPEC,
-            &[Value::String(name), Value::String(new_name)],
-        )
+        Request::new(self, &method::RENAME_CUSTOMIZATION_SPEC, &[Value::String(name), Value::String(new_name)])
     }
 
     /// `CustomizationSpecItemToXml`, since 2.0; needs `System.View`.
@@ -90,44 +70,27 @@ impl CustomizationSpecManager {
     /// `XmlToCustomizationSpecItem`, since 2.0; needs `System.View`.
     ///
     /// Faults: `CustomizationFault`.
-    pub fn xml_to_customization_spec_item(
-        &self,
-        spec_item_xml: &str,
-    ) -> Request<CustomizationSpecItem> {
-        Request::new(
-            self,
-            &method::XML_TO_CUSTOMIZATION_SPEC_ITEM,
-            &[Value::String(spec_item_xml)],
-        )
+    pub fn xml_to_customization_spec_item(&self, spec_item_xml: &str) -> Request<CustomizationSpecItem> {
+        Request::new(self, &method::XML_TO_CUSTOMIZATION_SPEC_ITEM, &[Value::String(spec_item_xml)])
     }
 
     /// `CheckCustomizationResources`, since 2.0; needs `System.View`.
     ///
     /// Faults: `CustomizationFault`.
     pub fn check_customization_resources(&self, guest_os: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::CHECK_CUSTOMIZATION_RESOURCES,
-            &[Value::String(guest_os)],
-        )
+        Request::new(self, &method::CHECK_CUSTOMIZATION_RESOURCES, &[Value::String(guest_os)])
     }
 
     /// `IsGuestOsCustomizable`, since 9.0.0.0; needs `System.View`.
     pub fn is_guest_os_customizable(&self, guest_id: &str) -> Request<bool> {
-        Request::new(
-            self,
-            &method::IS_GUEST_OS_CUSTOMIZABLE,
-            &[Value::String(guest_id)],
-        )
+        Request::new(self, &method::IS_GUEST_OS_CUSTOMIZABLE, &[Value::String(guest_id)])
     }
 }
 
 /// The property `info`; needs `VirtualMachine.Provisioning.ReadCustSpecs`.
-pub const INFO: Property<CustomizationSpecManager, Vec<CustomizationSpecInfo>> =
-    Property::new("info");
+pub const INFO: Property<CustomizationSpecManager, Vec<CustomizationSpecInfo>> = Property::new("info");
 /// The property `encryptionKey`; needs `System.View`.
-pub const ENCRYPTION_KEY: Property<CustomizationSpecManager, Vec<i8>> =
-    Property::new("encryptionKey");
+pub const ENCRYPTION_KEY: Property<CustomizationSpecManager, Vec<i8>> = Property::new("encryptionKey");
 
 /// The methods, described.
 pub mod method {
@@ -147,10 +110,7 @@ pub mod method {
         name: "GetCustomizationSpec",
         owner: "CustomizationSpecManager",
         params: &[FieldInfo::req("name", Type::String)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(CustomizationSpecItem::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(CustomizationSpecItem::INFO))),
         privilege: Some("VirtualMachine.Provisioning.ReadCustSpecs"),
     };
 
@@ -158,10 +118,7 @@ pub mod method {
     pub static CREATE_CUSTOMIZATION_SPEC: Method = Method {
         name: "CreateCustomizationSpec",
         owner: "CustomizationSpecManager",
-        params: &[FieldInfo::req(
-            "item",
-            Type::Data(CustomizationSpecItem::INFO),
-        )],
+        params: &[FieldInfo::req("item", Type::Data(CustomizationSpecItem::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
     };
@@ -170,10 +127,7 @@ pub mod method {
     pub static OVERWRITE_CUSTOMIZATION_SPEC: Method = Method {
         name: "OverwriteCustomizationSpec",
         owner: "CustomizationSpecManager",
-        params: &[FieldInfo::req(
-            "item",
-            Type::Data(CustomizationSpecItem::INFO),
-        )],
+        params: &[FieldInfo::req("item", Type::Data(CustomizationSpecItem::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
     };
@@ -191,10 +145,7 @@ pub mod method {
     pub static DUPLICATE_CUSTOMIZATION_SPEC: Method = Method {
         name: "DuplicateCustomizationSpec",
         owner: "CustomizationSpecManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::req("newName", Type::String),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::req("newName", Type::String)],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
     };
@@ -203,10 +154,7 @@ pub mod method {
     pub static RENAME_CUSTOMIZATION_SPEC: Method = Method {
         name: "RenameCustomizationSpec",
         owner: "CustomizationSpecManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::req("newName", Type::String),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::req("newName", Type::String)],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
     };
@@ -215,10 +163,7 @@ pub mod method {
     pub static CUSTOMIZATION_SPEC_ITEM_TO_XML: Method = Method {
         name: "CustomizationSpecItemToXml",
         owner: "CustomizationSpecManager",
-        params: &[FieldInfo::req(
-            "item",
-            Type::Data(CustomizationSpecItem::INFO),
-        )],
+        params: &[FieldInfo::req("item", Type::Data(CustomizationSpecItem::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
     };
@@ -228,10 +173,7 @@ pub mod method {
         name: "XmlToCustomizationSpecItem",
         owner: "CustomizationSpecManager",
         params: &[FieldInfo::req("specItemXml", Type::String)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(CustomizationSpecItem::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(CustomizationSpecItem::INFO))),
         privilege: Some("System.View"),
     };
 

@@ -21,15 +21,8 @@ managed_object!(Datacenter, ManagedEntity, "Datacenter");
 
 impl Datacenter {
     /// `BatchQueryConnectInfo`, since 6.7.1; needs `System.View`.
-    pub fn batch_query_connect_info(
-        &self,
-        host_specs: &[HostConnectSpec],
-    ) -> Request<Vec<DatacenterBasicConnectInfo>> {
-        Request::new(
-            self,
-            &method::BATCH_QUERY_CONNECT_INFO,
-            &[Value::List(&host_specs)],
-        )
+    pub fn batch_query_connect_info(&self, host_specs: &[HostConnectSpec]) -> Request<Vec<DatacenterBasicConnectInfo>> {
+        Request::new(self, &method::BATCH_QUERY_CONNECT_INFO, &[Value::List(&host_specs)])
     }
 
     /// `QueryConnectionInfo`, since 2.0; needs `System.View`.
@@ -61,10 +54,7 @@ impl Datacenter {
     /// `QueryConnectionInfoViaSpec`, since 6.0; needs `System.View`.
     ///
     /// Faults: `HostConnectFault`, `InvalidLogin`.
-    pub fn query_connection_info_via_spec(
-        &self,
-        spec: &HostConnectSpec,
-    ) -> Request<HostConnectInfo> {
+    pub fn query_connection_info_via_spec(&self, spec: &HostConnectSpec) -> Request<HostConnectInfo> {
         Request::new(self, &method::QUERY_CONNECTION_INFO_VIA_SPEC, &[leaf(spec)])
     }
 
@@ -76,22 +66,12 @@ impl Datacenter {
         vm: &[ManagedObjectReference],
         option: &[Poly<OptionValue>],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::POWER_ON_MULTI_VM_TASK,
-            &[Value::List(&vm), Value::List(&option)],
-        )
+        Request::new(self, &method::POWER_ON_MULTI_VM_TASK, &[Value::List(&vm), Value::List(&option)])
     }
 
     /// `queryDatacenterConfigOptionDescriptor`, since 5.1; needs `System.View`.
-    pub fn query_datacenter_config_option_descriptor(
-        &self,
-    ) -> Request<Vec<VirtualMachineConfigOptionDescriptor>> {
-        Request::new(
-            self,
-            &method::QUERY_DATACENTER_CONFIG_OPTION_DESCRIPTOR,
-            &[],
-        )
+    pub fn query_datacenter_config_option_descriptor(&self) -> Request<Vec<VirtualMachineConfigOptionDescriptor>> {
+        Request::new(self, &method::QUERY_DATACENTER_CONFIG_OPTION_DESCRIPTOR, &[])
     }
 
     /// `ReconfigureDatacenter_Task`, since 5.1; needs `Datacenter.Reconfigure`.
@@ -100,11 +80,7 @@ impl Datacenter {
         spec: &DatacenterConfigSpec,
         modify: bool,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RECONFIGURE_DATACENTER_TASK,
-            &[leaf(spec), leaf(&modify)],
-        )
+        Request::new(self, &method::RECONFIGURE_DATACENTER_TASK, &[leaf(spec), leaf(&modify)])
     }
 }
 
@@ -113,26 +89,21 @@ pub const VM_FOLDER: Property<Datacenter, ManagedObjectReference> = Property::ne
 /// The property `hostFolder`; needs `System.View`.
 pub const HOST_FOLDER: Property<Datacenter, ManagedObjectReference> = Property::new("hostFolder");
 /// The property `datastoreFolder`, since 4.0; needs `System.View`.
-pub const DATASTORE_FOLDER: Property<Datacenter, Option<ManagedObjectReference>> =
-    Property::new("datastoreFolder");
+pub const DATASTORE_FOLDER: Property<Datacenter, Option<ManagedObjectReference>> = Property::new("datastoreFolder");
 /// The property `networkFolder`, since 4.0; needs `System.View`.
-pub const NETWORK_FOLDER: Property<Datacenter, Option<ManagedObjectReference>> =
-    Property::new("networkFolder");
+pub const NETWORK_FOLDER: Property<Datacenter, Option<ManagedObjectReference>> = Property::new("networkFolder");
 /// The property `datastore`.
 pub const DATASTORE: Property<Datacenter, Vec<ManagedObjectReference>> = Property::new("datastore");
 /// The property `network`.
 pub const NETWORK: Property<Datacenter, Vec<ManagedObjectReference>> = Property::new("network");
 /// The property `configuration`, since 5.1; needs `System.View`.
-pub const CONFIGURATION: Property<Datacenter, Option<DatacenterConfigInfo>> =
-    Property::new("configuration");
+pub const CONFIGURATION: Property<Datacenter, Option<DatacenterConfigInfo>> = Property::new("configuration");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
 pub const PARENT: Property<Datacenter, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<Datacenter, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<Datacenter, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<Datacenter, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<Datacenter, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
 pub const CONFIG_STATUS: Property<Datacenter, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
@@ -146,24 +117,19 @@ pub const NAME: Property<Datacenter, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
 pub const DISABLED_METHOD: Property<Datacenter, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<Datacenter, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<Datacenter, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<Datacenter, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<Datacenter, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<Datacenter, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<Datacenter, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<Datacenter, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<Datacenter, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<Datacenter, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<Datacenter, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<Datacenter, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<Datacenter, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -173,14 +139,8 @@ pub mod method {
     pub static BATCH_QUERY_CONNECT_INFO: Method = Method {
         name: "BatchQueryConnectInfo",
         owner: "Datacenter",
-        params: &[FieldInfo::list(
-            "hostSpecs",
-            Type::Data(HostConnectSpec::INFO),
-        )],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(DatacenterBasicConnectInfo::INFO),
-        )),
+        params: &[FieldInfo::list("hostSpecs", Type::Data(HostConnectSpec::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(DatacenterBasicConnectInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -196,10 +156,7 @@ pub mod method {
             FieldInfo::opt("sslThumbprint", Type::String),
             FieldInfo::opt("sslCertificate", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostConnectInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(HostConnectInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -208,10 +165,7 @@ pub mod method {
         name: "QueryConnectionInfoViaSpec",
         owner: "Datacenter",
         params: &[FieldInfo::req("spec", Type::Data(HostConnectSpec::INFO))],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostConnectInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(HostConnectInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -219,10 +173,7 @@ pub mod method {
     pub static POWER_ON_MULTI_VM_TASK: Method = Method {
         name: "PowerOnMultiVM_Task",
         owner: "Datacenter",
-        params: &[
-            FieldInfo::list_req("vm", Type::Ref),
-            FieldInfo::list("option", Type::Data(OptionValue::INFO)),
-        ],
+        params: &[FieldInfo::list_req("vm", Type::Ref), FieldInfo::list("option", Type::Data(OptionValue::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -232,10 +183,7 @@ pub mod method {
         name: "queryDatacenterConfigOptionDescriptor",
         owner: "Datacenter",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VirtualMachineConfigOptionDescriptor::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineConfigOptionDescriptor::INFO))),
         privilege: Some("System.View"),
     };
 

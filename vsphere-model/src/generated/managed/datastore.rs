@@ -42,11 +42,7 @@ impl Datastore {
         &self,
         mount_path_datastore_mapping: &[DatastoreMountPathDatastorePair],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UPDATE_VIRTUAL_MACHINE_FILES_TASK,
-            &[Value::List(&mount_path_datastore_mapping)],
-        )
+        Request::new(self, &method::UPDATE_VIRTUAL_MACHINE_FILES_TASK, &[Value::List(&mount_path_datastore_mapping)])
     }
 
     /// `RenameDatastore`, since 2.0; needs `Datastore.Rename`.
@@ -93,11 +89,7 @@ impl Datastore {
         &self,
         failover_pair: &[DatastoreVVolContainerFailoverPair],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UPDATE_V_VOL_VIRTUAL_MACHINE_FILES_TASK,
-            &[Value::List(&failover_pair)],
-        )
+        Request::new(self, &method::UPDATE_V_VOL_VIRTUAL_MACHINE_FILES_TASK, &[Value::List(&failover_pair)])
     }
 }
 
@@ -114,13 +106,11 @@ pub const BROWSER: Property<Datastore, ManagedObjectReference> = Property::new("
 /// The property `capability`.
 pub const CAPABILITY: Property<Datastore, DatastoreCapability> = Property::new("capability");
 /// The property `iormConfiguration`, since 4.1.
-pub const IORM_CONFIGURATION: Property<Datastore, Option<StorageIORMInfo>> =
-    Property::new("iormConfiguration");
+pub const IORM_CONFIGURATION: Property<Datastore, Option<StorageIORMInfo>> = Property::new("iormConfiguration");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
 pub const PARENT: Property<Datastore, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<Datastore, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<Datastore, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
 pub const OVERALL_STATUS: Property<Datastore, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
@@ -136,24 +126,19 @@ pub const NAME: Property<Datastore, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
 pub const DISABLED_METHOD: Property<Datastore, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<Datastore, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<Datastore, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<Datastore, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<Datastore, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<Datastore, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<Datastore, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<Datastore, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<Datastore, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<Datastore, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<Datastore, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<Datastore, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<Datastore, Vec<CustomFieldDef>> = Property::new("availableField");
 /// The property path `summary.capacity`.
 pub const CAPACITY: Property<Datastore, i64> = Property::new("summary.capacity");
 /// The property path `summary.freeSpace`.
@@ -163,8 +148,7 @@ pub const UNCOMMITTED: Property<Datastore, Option<i64>> = Property::new("summary
 /// The property path `summary.accessible`.
 pub const ACCESSIBLE: Property<Datastore, bool> = Property::new("summary.accessible");
 /// The property path `summary.maintenanceMode`.
-pub const MAINTENANCE_MODE: Property<Datastore, Option<String>> =
-    Property::new("summary.maintenanceMode");
+pub const MAINTENANCE_MODE: Property<Datastore, Option<String>> = Property::new("summary.maintenanceMode");
 /// The property path `summary.type`.
 pub const DATASTORE_TYPE: Property<Datastore, String> = Property::new("summary.type");
 /// The property path `summary.url`.
@@ -196,10 +180,7 @@ pub mod method {
     pub static UPDATE_VIRTUAL_MACHINE_FILES_TASK: Method = Method {
         name: "UpdateVirtualMachineFiles_Task",
         owner: "Datastore",
-        params: &[FieldInfo::list_req(
-            "mountPathDatastoreMapping",
-            Type::Data(DatastoreMountPathDatastorePair::INFO),
-        )],
+        params: &[FieldInfo::list_req("mountPathDatastoreMapping", Type::Data(DatastoreMountPathDatastorePair::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Datastore.UpdateVirtualMachineFiles"),
     };
@@ -227,10 +208,7 @@ pub mod method {
         name: "DatastoreEnterMaintenanceMode",
         owner: "Datastore",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(StoragePlacementResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(StoragePlacementResult::INFO))),
         privilege: Some("Datastore.Config"),
     };
 
@@ -256,10 +234,7 @@ pub mod method {
     pub static UPDATE_V_VOL_VIRTUAL_MACHINE_FILES_TASK: Method = Method {
         name: "UpdateVVolVirtualMachineFiles_Task",
         owner: "Datastore",
-        params: &[FieldInfo::list(
-            "failoverPair",
-            Type::Data(DatastoreVVolContainerFailoverPair::INFO),
-        )],
+        params: &[FieldInfo::list("failoverPair", Type::Data(DatastoreVVolContainerFailoverPair::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Datastore.UpdateVirtualMachineFiles"),
     };

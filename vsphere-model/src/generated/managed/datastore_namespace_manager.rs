@@ -12,11 +12,7 @@ pub struct DatastoreNamespaceManager {
     base: Handle,
 }
 
-managed_object!(
-    DatastoreNamespaceManager,
-    Handle,
-    "DatastoreNamespaceManager"
-);
+managed_object!(DatastoreNamespaceManager, Handle, "DatastoreNamespaceManager");
 
 impl DatastoreNamespaceManager {
     /// `CreateDirectory`, since 5.5.
@@ -44,18 +40,11 @@ impl DatastoreNamespaceManager {
     /// `DeleteDirectory`, since 5.5.
     ///
     /// Faults: `FileFault`, `FileNotFound`, `InvalidDatastore`, `InvalidDatastorePath`.
-    pub fn delete_directory(
-        &self,
-        datacenter: Option<&ManagedObjectReference>,
-        datastore_path: &str,
-    ) -> Request<()> {
+    pub fn delete_directory(&self, datacenter: Option<&ManagedObjectReference>, datastore_path: &str) -> Request<()> {
         Request::new(
             self,
             &method::DELETE_DIRECTORY,
-            &[
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(datastore_path),
-            ],
+            &[datacenter.map_or(Value::Unset, leaf), Value::String(datastore_path)],
         )
     }
 
@@ -70,10 +59,7 @@ impl DatastoreNamespaceManager {
         Request::new(
             self,
             &method::CONVERT_NAMESPACE_PATH_TO_UUID_PATH,
-            &[
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(namespace_url),
-            ],
+            &[datacenter.map_or(Value::Unset, leaf), Value::String(namespace_url)],
         )
     }
 
@@ -89,11 +75,7 @@ impl DatastoreNamespaceManager {
         Request::new(
             self,
             &method::INCREASE_DIRECTORY_SIZE,
-            &[
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(stable_name),
-                leaf(&size),
-            ],
+            &[datacenter.map_or(Value::Unset, leaf), Value::String(stable_name), leaf(&size)],
         )
     }
 
@@ -108,10 +90,7 @@ impl DatastoreNamespaceManager {
         Request::new(
             self,
             &method::QUERY_DIRECTORY_INFO,
-            &[
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(stable_name),
-            ],
+            &[datacenter.map_or(Value::Unset, leaf), Value::String(stable_name)],
         )
     }
 }
@@ -138,10 +117,7 @@ pub mod method {
     pub static DELETE_DIRECTORY: Method = Method {
         name: "DeleteDirectory",
         owner: "DatastoreNamespaceManager",
-        params: &[
-            FieldInfo::opt("datacenter", Type::Ref),
-            FieldInfo::req("datastorePath", Type::String),
-        ],
+        params: &[FieldInfo::opt("datacenter", Type::Ref), FieldInfo::req("datastorePath", Type::String)],
         result: None,
         privilege: None,
     };
@@ -150,10 +126,7 @@ pub mod method {
     pub static CONVERT_NAMESPACE_PATH_TO_UUID_PATH: Method = Method {
         name: "ConvertNamespacePathToUuidPath",
         owner: "DatastoreNamespaceManager",
-        params: &[
-            FieldInfo::opt("datacenter", Type::Ref),
-            FieldInfo::req("namespaceUrl", Type::String),
-        ],
+        params: &[FieldInfo::opt("datacenter", Type::Ref), FieldInfo::req("namespaceUrl", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
     };
@@ -175,14 +148,8 @@ pub mod method {
     pub static QUERY_DIRECTORY_INFO: Method = Method {
         name: "QueryDirectoryInfo",
         owner: "DatastoreNamespaceManager",
-        params: &[
-            FieldInfo::opt("datacenter", Type::Ref),
-            FieldInfo::req("stableName", Type::String),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(DatastoreNamespaceManagerDirectoryInfo::INFO),
-        )),
+        params: &[FieldInfo::opt("datacenter", Type::Ref), FieldInfo::req("stableName", Type::String)],
+        result: Some(FieldInfo::req("returnval", Type::Data(DatastoreNamespaceManagerDirectoryInfo::INFO))),
         privilege: Some("System.View"),
     };
 }

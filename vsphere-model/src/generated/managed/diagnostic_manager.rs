@@ -22,11 +22,7 @@ impl DiagnosticManager {
         &self,
         host: Option<&ManagedObjectReference>,
     ) -> Request<Vec<DiagnosticManagerLogDescriptor>> {
-        Request::new(
-            self,
-            &method::QUERY_DESCRIPTIONS,
-            &[host.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_DESCRIPTIONS, &[host.map_or(Value::Unset, leaf)])
     }
 
     /// `BrowseDiagnosticLog`, since 2.0; needs `Global.Diagnostics`.
@@ -42,12 +38,7 @@ impl DiagnosticManager {
         Request::new(
             self,
             &method::BROWSE_DIAGNOSTIC_LOG,
-            &[
-                host.map_or(Value::Unset, leaf),
-                Value::String(key),
-                optional(&start),
-                optional(&lines),
-            ],
+            &[host.map_or(Value::Unset, leaf), Value::String(key), optional(&start), optional(&lines)],
         )
     }
 
@@ -61,25 +52,14 @@ impl DiagnosticManager {
         include_default: bool,
         host: &[ManagedObjectReference],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::GENERATE_LOG_BUNDLES_TASK,
-            &[leaf(&include_default), Value::List(&host)],
-        )
+        Request::new(self, &method::GENERATE_LOG_BUNDLES_TASK, &[leaf(&include_default), Value::List(&host)])
     }
 
     /// `FetchAuditRecords`, since 7.0.3.0; needs `Global.Diagnostics`.
     ///
     /// Faults: `InvalidState`, `SystemError`.
-    pub fn fetch_audit_records(
-        &self,
-        token: Option<&str>,
-    ) -> Request<DiagnosticManagerAuditRecordResult> {
-        Request::new(
-            self,
-            &method::FETCH_AUDIT_RECORDS,
-            &[token.map_or(Value::Unset, Value::String)],
-        )
+    pub fn fetch_audit_records(&self, token: Option<&str>) -> Request<DiagnosticManagerAuditRecordResult> {
+        Request::new(self, &method::FETCH_AUDIT_RECORDS, &[token.map_or(Value::Unset, Value::String)])
     }
 
     /// `EmitSyslogMark`, since 8.0.0.2; needs `Global.Diagnostics`.
@@ -97,10 +77,7 @@ pub mod method {
         name: "QueryDescriptions",
         owner: "DiagnosticManager",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(DiagnosticManagerLogDescriptor::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(DiagnosticManagerLogDescriptor::INFO))),
         privilege: Some("Global.Diagnostics"),
     };
 
@@ -114,10 +91,7 @@ pub mod method {
             FieldInfo::opt("start", Type::Int),
             FieldInfo::opt("lines", Type::Int),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(DiagnosticManagerLogHeader::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(DiagnosticManagerLogHeader::INFO))),
         privilege: Some("Global.Diagnostics"),
     };
 
@@ -125,10 +99,7 @@ pub mod method {
     pub static GENERATE_LOG_BUNDLES_TASK: Method = Method {
         name: "GenerateLogBundles_Task",
         owner: "DiagnosticManager",
-        params: &[
-            FieldInfo::req("includeDefault", Type::Boolean),
-            FieldInfo::list("host", Type::Ref),
-        ],
+        params: &[FieldInfo::req("includeDefault", Type::Boolean), FieldInfo::list("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.Diagnostics"),
     };
@@ -138,10 +109,7 @@ pub mod method {
         name: "FetchAuditRecords",
         owner: "DiagnosticManager",
         params: &[FieldInfo::opt("token", Type::String)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(DiagnosticManagerAuditRecordResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(DiagnosticManagerAuditRecordResult::INFO))),
         privilege: Some("Global.Diagnostics"),
     };
 

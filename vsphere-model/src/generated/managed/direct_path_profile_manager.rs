@@ -23,15 +23,8 @@ impl DirectPathProfileManager {
     /// `DirectPathProfileManagerCreate`, since 9.0.0.0; needs `DirectPathProfileManager.Manage`.
     ///
     /// Faults: `AlreadyExists`, `InvalidArgument`.
-    pub fn direct_path_profile_manager_create(
-        &self,
-        spec: &DirectPathProfileManagerCreateSpec,
-    ) -> Request<String> {
-        Request::new(
-            self,
-            &method::DIRECT_PATH_PROFILE_MANAGER_CREATE,
-            &[leaf(spec)],
-        )
+    pub fn direct_path_profile_manager_create(&self, spec: &DirectPathProfileManagerCreateSpec) -> Request<String> {
+        Request::new(self, &method::DIRECT_PATH_PROFILE_MANAGER_CREATE, &[leaf(spec)])
     }
 
     /// `DirectPathProfileManagerUpdate`, since 9.0.0.0; needs `DirectPathProfileManager.Manage`.
@@ -42,22 +35,14 @@ impl DirectPathProfileManager {
         id: &str,
         spec: &DirectPathProfileManagerUpdateSpec,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::DIRECT_PATH_PROFILE_MANAGER_UPDATE,
-            &[Value::String(id), leaf(spec)],
-        )
+        Request::new(self, &method::DIRECT_PATH_PROFILE_MANAGER_UPDATE, &[Value::String(id), leaf(spec)])
     }
 
     /// `DirectPathProfileManagerDelete`, since 9.0.0.0; needs `DirectPathProfileManager.Manage`.
     ///
     /// Faults: `NotFound`, `ResourceInUse`.
     pub fn direct_path_profile_manager_delete(&self, id: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::DIRECT_PATH_PROFILE_MANAGER_DELETE,
-            &[Value::String(id)],
-        )
+        Request::new(self, &method::DIRECT_PATH_PROFILE_MANAGER_DELETE, &[Value::String(id)])
     }
 
     /// `DirectPathProfileManagerList`, since 9.0.0.0; needs `System.View`.
@@ -65,11 +50,7 @@ impl DirectPathProfileManager {
         &self,
         filter_spec: &DirectPathProfileManagerFilterSpec,
     ) -> Request<Vec<DirectPathProfileInfo>> {
-        Request::new(
-            self,
-            &method::DIRECT_PATH_PROFILE_MANAGER_LIST,
-            &[leaf(filter_spec)],
-        )
+        Request::new(self, &method::DIRECT_PATH_PROFILE_MANAGER_LIST, &[leaf(filter_spec)])
     }
 
     /// `DirectPathProfileManagerQueryCapacity`, since 9.0.0.0.
@@ -96,10 +77,7 @@ pub mod method {
     pub static DIRECT_PATH_PROFILE_MANAGER_CREATE: Method = Method {
         name: "DirectPathProfileManagerCreate",
         owner: "DirectPathProfileManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(DirectPathProfileManagerCreateSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(DirectPathProfileManagerCreateSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("DirectPathProfileManager.Manage"),
     };
@@ -129,14 +107,8 @@ pub mod method {
     pub static DIRECT_PATH_PROFILE_MANAGER_LIST: Method = Method {
         name: "DirectPathProfileManagerList",
         owner: "DirectPathProfileManager",
-        params: &[FieldInfo::req(
-            "filterSpec",
-            Type::Data(DirectPathProfileManagerFilterSpec::INFO),
-        )],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(DirectPathProfileInfo::INFO),
-        )),
+        params: &[FieldInfo::req("filterSpec", Type::Data(DirectPathProfileManagerFilterSpec::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(DirectPathProfileInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -145,19 +117,10 @@ pub mod method {
         name: "DirectPathProfileManagerQueryCapacity",
         owner: "DirectPathProfileManager",
         params: &[
-            FieldInfo::req(
-                "target",
-                Type::Data(DirectPathProfileManagerTargetEntity::INFO),
-            ),
-            FieldInfo::list(
-                "querySpec",
-                Type::Data(DirectPathProfileManagerCapacityQuerySpec::INFO),
-            ),
+            FieldInfo::req("target", Type::Data(DirectPathProfileManagerTargetEntity::INFO)),
+            FieldInfo::list("querySpec", Type::Data(DirectPathProfileManagerCapacityQuerySpec::INFO)),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(DirectPathProfileManagerCapacityResult::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(DirectPathProfileManagerCapacityResult::INFO))),
         privilege: None,
     };
 }

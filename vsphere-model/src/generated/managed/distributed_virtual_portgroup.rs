@@ -16,20 +16,13 @@ pub struct DistributedVirtualPortgroup {
     base: Network,
 }
 
-managed_object!(
-    DistributedVirtualPortgroup,
-    Network,
-    "DistributedVirtualPortgroup"
-);
+managed_object!(DistributedVirtualPortgroup, Network, "DistributedVirtualPortgroup");
 
 impl DistributedVirtualPortgroup {
     /// `ReconfigureDVPortgroup_Task`, since 4.0.
     ///
     /// Faults: `ConcurrentAccess`, `DuplicateName`, `DvsFault`, `InvalidName`.
-    pub fn reconfigure_dv_portgroup_task(
-        &self,
-        spec: &DVPortgroupConfigSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn reconfigure_dv_portgroup_task(&self, spec: &DVPortgroupConfigSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECONFIGURE_DV_PORTGROUP_TASK, &[leaf(spec)])
     }
 
@@ -42,59 +35,43 @@ impl DistributedVirtualPortgroup {
         &self,
         entity_backup: Option<&EntityBackupConfig>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DV_PORTGROUP_ROLLBACK_TASK,
-            &[entity_backup.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::DV_PORTGROUP_ROLLBACK_TASK, &[entity_backup.map_or(Value::Unset, leaf)])
     }
 }
 
 /// The property `key`.
 pub const KEY: Property<DistributedVirtualPortgroup, String> = Property::new("key");
 /// The property `config`.
-pub const CONFIG: Property<DistributedVirtualPortgroup, DVPortgroupConfigInfo> =
-    Property::new("config");
+pub const CONFIG: Property<DistributedVirtualPortgroup, DVPortgroupConfigInfo> = Property::new("config");
 /// The property `portKeys`.
 pub const PORT_KEYS: Property<DistributedVirtualPortgroup, Vec<String>> = Property::new("portKeys");
 /// The property `summary` of `Network`.
-pub const SUMMARY: Property<DistributedVirtualPortgroup, Poly<NetworkSummary>> =
-    Property::new("summary");
+pub const SUMMARY: Property<DistributedVirtualPortgroup, Poly<NetworkSummary>> = Property::new("summary");
 /// The property `host` of `Network`.
-pub const HOST: Property<DistributedVirtualPortgroup, Vec<ManagedObjectReference>> =
-    Property::new("host");
+pub const HOST: Property<DistributedVirtualPortgroup, Vec<ManagedObjectReference>> = Property::new("host");
 /// The property `vm` of `Network`.
-pub const VM: Property<DistributedVirtualPortgroup, Vec<ManagedObjectReference>> =
-    Property::new("vm");
+pub const VM: Property<DistributedVirtualPortgroup, Vec<ManagedObjectReference>> = Property::new("vm");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
-pub const PARENT: Property<DistributedVirtualPortgroup, Option<ManagedObjectReference>> =
-    Property::new("parent");
+pub const PARENT: Property<DistributedVirtualPortgroup, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
 pub const CUSTOM_VALUE: Property<DistributedVirtualPortgroup, Vec<Poly<CustomFieldValue>>> =
     Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<DistributedVirtualPortgroup, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<DistributedVirtualPortgroup, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
-pub const CONFIG_STATUS: Property<DistributedVirtualPortgroup, ManagedEntityStatus> =
-    Property::new("configStatus");
+pub const CONFIG_STATUS: Property<DistributedVirtualPortgroup, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
-pub const CONFIG_ISSUE: Property<DistributedVirtualPortgroup, Vec<Poly<Event>>> =
-    Property::new("configIssue");
+pub const CONFIG_ISSUE: Property<DistributedVirtualPortgroup, Vec<Poly<Event>>> = Property::new("configIssue");
 /// The property `effectiveRole` of `ManagedEntity`; needs `System.View`.
-pub const EFFECTIVE_ROLE: Property<DistributedVirtualPortgroup, Vec<i32>> =
-    Property::new("effectiveRole");
+pub const EFFECTIVE_ROLE: Property<DistributedVirtualPortgroup, Vec<i32>> = Property::new("effectiveRole");
 /// The property `permission` of `ManagedEntity`.
-pub const PERMISSION: Property<DistributedVirtualPortgroup, Vec<Permission>> =
-    Property::new("permission");
+pub const PERMISSION: Property<DistributedVirtualPortgroup, Vec<Permission>> = Property::new("permission");
 /// The property `name` of `ManagedEntity`; needs `System.View`.
 pub const NAME: Property<DistributedVirtualPortgroup, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
-pub const DISABLED_METHOD: Property<DistributedVirtualPortgroup, Vec<String>> =
-    Property::new("disabledMethod");
+pub const DISABLED_METHOD: Property<DistributedVirtualPortgroup, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<DistributedVirtualPortgroup, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<DistributedVirtualPortgroup, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
 pub const DECLARED_ALARM_STATE: Property<DistributedVirtualPortgroup, Vec<AlarmState>> =
     Property::new("declaredAlarmState");
@@ -107,11 +84,9 @@ pub const ALARM_ACTIONS_ENABLED: Property<DistributedVirtualPortgroup, Option<bo
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<DistributedVirtualPortgroup, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const VALUE: Property<DistributedVirtualPortgroup, Vec<Poly<CustomFieldValue>>> =
-    Property::new("value");
+pub const VALUE: Property<DistributedVirtualPortgroup, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<DistributedVirtualPortgroup, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<DistributedVirtualPortgroup, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -121,10 +96,7 @@ pub mod method {
     pub static RECONFIGURE_DV_PORTGROUP_TASK: Method = Method {
         name: "ReconfigureDVPortgroup_Task",
         owner: "DistributedVirtualPortgroup",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(DVPortgroupConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(DVPortgroupConfigSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -133,10 +105,7 @@ pub mod method {
     pub static DV_PORTGROUP_ROLLBACK_TASK: Method = Method {
         name: "DVPortgroupRollback_Task",
         owner: "DistributedVirtualPortgroup",
-        params: &[FieldInfo::opt(
-            "entityBackup",
-            Type::Data(EntityBackupConfig::INFO),
-        )],
+        params: &[FieldInfo::opt("entityBackup", Type::Data(EntityBackupConfig::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };

@@ -20,23 +20,12 @@ pub struct DistributedVirtualSwitch {
     base: ManagedEntity,
 }
 
-managed_object!(
-    DistributedVirtualSwitch,
-    ManagedEntity,
-    "DistributedVirtualSwitch"
-);
+managed_object!(DistributedVirtualSwitch, ManagedEntity, "DistributedVirtualSwitch");
 
 impl DistributedVirtualSwitch {
     /// `FetchDVPortKeys`, since 4.0; needs `System.Read`.
-    pub fn fetch_dv_port_keys(
-        &self,
-        criteria: Option<&DistributedVirtualSwitchPortCriteria>,
-    ) -> Request<Vec<String>> {
-        Request::new(
-            self,
-            &method::FETCH_DV_PORT_KEYS,
-            &[criteria.map_or(Value::Unset, leaf)],
-        )
+    pub fn fetch_dv_port_keys(&self, criteria: Option<&DistributedVirtualSwitchPortCriteria>) -> Request<Vec<String>> {
+        Request::new(self, &method::FETCH_DV_PORT_KEYS, &[criteria.map_or(Value::Unset, leaf)])
     }
 
     /// `FetchDVPorts`, since 4.0; needs `System.Read`.
@@ -44,11 +33,7 @@ impl DistributedVirtualSwitch {
         &self,
         criteria: Option<&DistributedVirtualSwitchPortCriteria>,
     ) -> Request<Vec<DistributedVirtualPort>> {
-        Request::new(
-            self,
-            &method::FETCH_DV_PORTS,
-            &[criteria.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::FETCH_DV_PORTS, &[criteria.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryUsedVlanIdInDvs`, since 4.0; needs `System.Read`.
@@ -59,10 +44,7 @@ impl DistributedVirtualSwitch {
     /// `ReconfigureDvs_Task`, since 4.0.
     ///
     /// Faults: `AlreadyExists`, `ConcurrentAccess`, `DuplicateName`, `DvsFault`, `DvsNotAuthorized`, `InvalidName`, `InvalidState`, `LimitExceeded`, `NotFound`, `ResourceInUse`, `ResourceNotAvailable`.
-    pub fn reconfigure_dvs_task(
-        &self,
-        spec: &Poly<DVSConfigSpec>,
-    ) -> Request<ManagedObjectReference> {
+    pub fn reconfigure_dvs_task(&self, spec: &Poly<DVSConfigSpec>) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECONFIGURE_DVS_TASK, &[leaf(spec)])
     }
 
@@ -77,10 +59,7 @@ impl DistributedVirtualSwitch {
         Request::new(
             self,
             &method::PERFORM_DVS_PRODUCT_SPEC_OPERATION_TASK,
-            &[
-                Value::String(operation),
-                product_spec.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(operation), product_spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -94,10 +73,7 @@ impl DistributedVirtualSwitch {
     /// `AddDVPortgroup_Task`, since 4.0; needs `DVPortgroup.Create`.
     ///
     /// Faults: `DuplicateName`, `DvsFault`, `InvalidName`.
-    pub fn add_dv_portgroup_task(
-        &self,
-        spec: &[DVPortgroupConfigSpec],
-    ) -> Request<ManagedObjectReference> {
+    pub fn add_dv_portgroup_task(&self, spec: &[DVPortgroupConfigSpec]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::ADD_DV_PORTGROUP_TASK, &[Value::List(&spec)])
     }
 
@@ -112,10 +88,7 @@ impl DistributedVirtualSwitch {
         Request::new(
             self,
             &method::MOVE_DV_PORT_TASK,
-            &[
-                Value::List(&port_key),
-                destination_portgroup_key.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::List(&port_key), destination_portgroup_key.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -129,75 +102,43 @@ impl DistributedVirtualSwitch {
     /// `ReconfigureDVPort_Task`, since 4.0; needs `DVSwitch.PortConfig`.
     ///
     /// Faults: `ConcurrentAccess`, `DvsFault`, `NotFound`, `ResourceInUse`.
-    pub fn reconfigure_dv_port_task(
-        &self,
-        port: &[DVPortConfigSpec],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RECONFIGURE_DV_PORT_TASK,
-            &[Value::List(&port)],
-        )
+    pub fn reconfigure_dv_port_task(&self, port: &[DVPortConfigSpec]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::RECONFIGURE_DV_PORT_TASK, &[Value::List(&port)])
     }
 
     /// `RefreshDVPortState`, since 4.0; needs `System.Read`.
     ///
     /// Faults: `DvsFault`, `NotFound`.
     pub fn refresh_dv_port_state(&self, port_keys: &[String]) -> Request<()> {
-        Request::new(
-            self,
-            &method::REFRESH_DV_PORT_STATE,
-            &[Value::List(&port_keys)],
-        )
+        Request::new(self, &method::REFRESH_DV_PORT_STATE, &[Value::List(&port_keys)])
     }
 
     /// `RectifyDvsHost_Task`, since 4.0; needs `System.Read`.
     ///
     /// Faults: `DvsFault`, `NotFound`.
-    pub fn rectify_dvs_host_task(
-        &self,
-        hosts: &[ManagedObjectReference],
-    ) -> Request<ManagedObjectReference> {
+    pub fn rectify_dvs_host_task(&self, hosts: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECTIFY_DVS_HOST_TASK, &[Value::List(&hosts)])
     }
 
     /// `UpdateNetworkResourcePool`, since 4.1; needs `DVSwitch.ResourceManagement`.
     ///
     /// Faults: `ConcurrentAccess`, `DvsFault`, `InvalidName`, `NotFound`.
-    pub fn update_network_resource_pool(
-        &self,
-        config_spec: &[DVSNetworkResourcePoolConfigSpec],
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_NETWORK_RESOURCE_POOL,
-            &[Value::List(&config_spec)],
-        )
+    pub fn update_network_resource_pool(&self, config_spec: &[DVSNetworkResourcePoolConfigSpec]) -> Request<()> {
+        Request::new(self, &method::UPDATE_NETWORK_RESOURCE_POOL, &[Value::List(&config_spec)])
     }
 
     /// `AddNetworkResourcePool`, since 5.0; needs `DVSwitch.ResourceManagement`.
     ///
     /// Faults: `DvsFault`, `InvalidName`.
-    pub fn add_network_resource_pool(
-        &self,
-        config_spec: &[DVSNetworkResourcePoolConfigSpec],
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::ADD_NETWORK_RESOURCE_POOL,
-            &[Value::List(&config_spec)],
-        )
+    pub fn add_network_resource_pool(&self, config_spec: &[DVSNetworkResourcePoolConfigSpec]) -> Request<()> {
+        Request::new(self, &method::ADD_NETWORK_RESOURCE_POOL, &[Value::List(&config_spec)])
     }
 
     /// `RemoveNetworkResourcePool`, since 5.0; needs `DVSwitch.ResourceManagement`.
     ///
     /// Faults: `DvsFault`, `InvalidName`, `NotFound`, `ResourceInUse`.
     pub fn remove_network_resource_pool(&self, key: &[String]) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_NETWORK_RESOURCE_POOL,
-            &[Value::List(&key)],
-        )
+        Request::new(self, &method::REMOVE_NETWORK_RESOURCE_POOL, &[Value::List(&key)])
     }
 
     /// `DvsReconfigureVmVnicNetworkResourcePool_Task`, since 6.0; needs `DVSwitch.ResourceManagement`.
@@ -207,22 +148,14 @@ impl DistributedVirtualSwitch {
         &self,
         config_spec: &[DvsVmVnicResourcePoolConfigSpec],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DVS_RECONFIGURE_VM_VNIC_NETWORK_RESOURCE_POOL_TASK,
-            &[Value::List(&config_spec)],
-        )
+        Request::new(self, &method::DVS_RECONFIGURE_VM_VNIC_NETWORK_RESOURCE_POOL_TASK, &[Value::List(&config_spec)])
     }
 
     /// `EnableNetworkResourceManagement`, since 4.1; needs `DVSwitch.ResourceManagement`.
     ///
     /// Faults: `DvsFault`.
     pub fn enable_network_resource_management(&self, enable: bool) -> Request<()> {
-        Request::new(
-            self,
-            &method::ENABLE_NETWORK_RESOURCE_MANAGEMENT,
-            &[leaf(&enable)],
-        )
+        Request::new(self, &method::ENABLE_NETWORK_RESOURCE_MANAGEMENT, &[leaf(&enable)])
     }
 
     /// `DVSRollback_Task`, since 5.1.
@@ -230,15 +163,8 @@ impl DistributedVirtualSwitch {
     /// The task yields a `Option<Poly<DVSConfigSpec>>`.
     ///
     /// Faults: `DvsFault`, `RollbackFailure`.
-    pub fn dvs_rollback_task(
-        &self,
-        entity_backup: Option<&EntityBackupConfig>,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DVS_ROLLBACK_TASK,
-            &[entity_backup.map_or(Value::Unset, leaf)],
-        )
+    pub fn dvs_rollback_task(&self, entity_backup: Option<&EntityBackupConfig>) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::DVS_ROLLBACK_TASK, &[entity_backup.map_or(Value::Unset, leaf)])
     }
 
     /// `CreateDVPortgroup_Task`, since 5.1; needs `DVPortgroup.Create`.
@@ -246,10 +172,7 @@ impl DistributedVirtualSwitch {
     /// The task yields a reference to a `DistributedVirtualPortgroup`.
     ///
     /// Faults: `DuplicateName`, `DvsFault`, `InvalidName`.
-    pub fn create_dv_portgroup_task(
-        &self,
-        spec: &DVPortgroupConfigSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn create_dv_portgroup_task(&self, spec: &DVPortgroupConfigSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_DV_PORTGROUP_TASK, &[leaf(spec)])
     }
 
@@ -260,33 +183,21 @@ impl DistributedVirtualSwitch {
         &self,
         health_check_config: &[Poly<DVSHealthCheckConfig>],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UPDATE_DVS_HEALTH_CHECK_CONFIG_TASK,
-            &[Value::List(&health_check_config)],
-        )
+        Request::new(self, &method::UPDATE_DVS_HEALTH_CHECK_CONFIG_TASK, &[Value::List(&health_check_config)])
     }
 
     /// `LookupDvPortGroup`, since 5.1; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
-    pub fn lookup_dv_port_group(
-        &self,
-        portgroup_key: &str,
-    ) -> Request<Option<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::LOOKUP_DV_PORT_GROUP,
-            &[Value::String(portgroup_key)],
-        )
+    pub fn lookup_dv_port_group(&self, portgroup_key: &str) -> Request<Option<ManagedObjectReference>> {
+        Request::new(self, &method::LOOKUP_DV_PORT_GROUP, &[Value::String(portgroup_key)])
     }
 }
 
 /// The property `uuid`.
 pub const UUID: Property<DistributedVirtualSwitch, String> = Property::new("uuid");
 /// The property `capability`.
-pub const CAPABILITY: Property<DistributedVirtualSwitch, DVSCapability> =
-    Property::new("capability");
+pub const CAPABILITY: Property<DistributedVirtualSwitch, DVSCapability> = Property::new("capability");
 /// The property `summary`.
 pub const SUMMARY: Property<DistributedVirtualSwitch, DVSSummary> = Property::new("summary");
 /// The property `config`.
@@ -295,40 +206,29 @@ pub const CONFIG: Property<DistributedVirtualSwitch, Poly<DVSConfigInfo>> = Prop
 pub const NETWORK_RESOURCE_POOL: Property<DistributedVirtualSwitch, Vec<DVSNetworkResourcePool>> =
     Property::new("networkResourcePool");
 /// The property `portgroup`.
-pub const PORTGROUP: Property<DistributedVirtualSwitch, Vec<ManagedObjectReference>> =
-    Property::new("portgroup");
+pub const PORTGROUP: Property<DistributedVirtualSwitch, Vec<ManagedObjectReference>> = Property::new("portgroup");
 /// The property `runtime`, since 5.1.
-pub const RUNTIME: Property<DistributedVirtualSwitch, Option<DVSRuntimeInfo>> =
-    Property::new("runtime");
+pub const RUNTIME: Property<DistributedVirtualSwitch, Option<DVSRuntimeInfo>> = Property::new("runtime");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
-pub const PARENT: Property<DistributedVirtualSwitch, Option<ManagedObjectReference>> =
-    Property::new("parent");
+pub const PARENT: Property<DistributedVirtualSwitch, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<DistributedVirtualSwitch, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<DistributedVirtualSwitch, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<DistributedVirtualSwitch, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<DistributedVirtualSwitch, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
-pub const CONFIG_STATUS: Property<DistributedVirtualSwitch, ManagedEntityStatus> =
-    Property::new("configStatus");
+pub const CONFIG_STATUS: Property<DistributedVirtualSwitch, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
-pub const CONFIG_ISSUE: Property<DistributedVirtualSwitch, Vec<Poly<Event>>> =
-    Property::new("configIssue");
+pub const CONFIG_ISSUE: Property<DistributedVirtualSwitch, Vec<Poly<Event>>> = Property::new("configIssue");
 /// The property `effectiveRole` of `ManagedEntity`; needs `System.View`.
-pub const EFFECTIVE_ROLE: Property<DistributedVirtualSwitch, Vec<i32>> =
-    Property::new("effectiveRole");
+pub const EFFECTIVE_ROLE: Property<DistributedVirtualSwitch, Vec<i32>> = Property::new("effectiveRole");
 /// The property `permission` of `ManagedEntity`.
-pub const PERMISSION: Property<DistributedVirtualSwitch, Vec<Permission>> =
-    Property::new("permission");
+pub const PERMISSION: Property<DistributedVirtualSwitch, Vec<Permission>> = Property::new("permission");
 /// The property `name` of `ManagedEntity`; needs `System.View`.
 pub const NAME: Property<DistributedVirtualSwitch, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
-pub const DISABLED_METHOD: Property<DistributedVirtualSwitch, Vec<String>> =
-    Property::new("disabledMethod");
+pub const DISABLED_METHOD: Property<DistributedVirtualSwitch, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<DistributedVirtualSwitch, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<DistributedVirtualSwitch, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
 pub const DECLARED_ALARM_STATE: Property<DistributedVirtualSwitch, Vec<AlarmState>> =
     Property::new("declaredAlarmState");
@@ -341,11 +241,9 @@ pub const ALARM_ACTIONS_ENABLED: Property<DistributedVirtualSwitch, Option<bool>
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<DistributedVirtualSwitch, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const VALUE: Property<DistributedVirtualSwitch, Vec<Poly<CustomFieldValue>>> =
-    Property::new("value");
+pub const VALUE: Property<DistributedVirtualSwitch, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<DistributedVirtualSwitch, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<DistributedVirtualSwitch, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -355,10 +253,7 @@ pub mod method {
     pub static FETCH_DV_PORT_KEYS: Method = Method {
         name: "FetchDVPortKeys",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::opt(
-            "criteria",
-            Type::Data(DistributedVirtualSwitchPortCriteria::INFO),
-        )],
+        params: &[FieldInfo::opt("criteria", Type::Data(DistributedVirtualSwitchPortCriteria::INFO))],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("System.Read"),
     };
@@ -367,14 +262,8 @@ pub mod method {
     pub static FETCH_DV_PORTS: Method = Method {
         name: "FetchDVPorts",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::opt(
-            "criteria",
-            Type::Data(DistributedVirtualSwitchPortCriteria::INFO),
-        )],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(DistributedVirtualPort::INFO),
-        )),
+        params: &[FieldInfo::opt("criteria", Type::Data(DistributedVirtualSwitchPortCriteria::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(DistributedVirtualPort::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -402,10 +291,7 @@ pub mod method {
         owner: "DistributedVirtualSwitch",
         params: &[
             FieldInfo::req("operation", Type::String),
-            FieldInfo::opt(
-                "productSpec",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            ),
+            FieldInfo::opt("productSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
@@ -424,10 +310,7 @@ pub mod method {
     pub static ADD_DV_PORTGROUP_TASK: Method = Method {
         name: "AddDVPortgroup_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req(
-            "spec",
-            Type::Data(DVPortgroupConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::list_req("spec", Type::Data(DVPortgroupConfigSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVPortgroup.Create"),
     };
@@ -448,10 +331,7 @@ pub mod method {
     pub static UPDATE_DVS_CAPABILITY: Method = Method {
         name: "UpdateDvsCapability",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::req(
-            "capability",
-            Type::Data(DVSCapability::INFO),
-        )],
+        params: &[FieldInfo::req("capability", Type::Data(DVSCapability::INFO))],
         result: None,
         privilege: Some("DVSwitch.Modify"),
     };
@@ -460,10 +340,7 @@ pub mod method {
     pub static RECONFIGURE_DV_PORT_TASK: Method = Method {
         name: "ReconfigureDVPort_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req(
-            "port",
-            Type::Data(DVPortConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::list_req("port", Type::Data(DVPortConfigSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.PortConfig"),
     };
@@ -490,10 +367,7 @@ pub mod method {
     pub static UPDATE_NETWORK_RESOURCE_POOL: Method = Method {
         name: "UpdateNetworkResourcePool",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req(
-            "configSpec",
-            Type::Data(DVSNetworkResourcePoolConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::list_req("configSpec", Type::Data(DVSNetworkResourcePoolConfigSpec::INFO))],
         result: None,
         privilege: Some("DVSwitch.ResourceManagement"),
     };
@@ -502,10 +376,7 @@ pub mod method {
     pub static ADD_NETWORK_RESOURCE_POOL: Method = Method {
         name: "AddNetworkResourcePool",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req(
-            "configSpec",
-            Type::Data(DVSNetworkResourcePoolConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::list_req("configSpec", Type::Data(DVSNetworkResourcePoolConfigSpec::INFO))],
         result: None,
         privilege: Some("DVSwitch.ResourceManagement"),
     };
@@ -523,10 +394,7 @@ pub mod method {
     pub static DVS_RECONFIGURE_VM_VNIC_NETWORK_RESOURCE_POOL_TASK: Method = Method {
         name: "DvsReconfigureVmVnicNetworkResourcePool_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req(
-            "configSpec",
-            Type::Data(DvsVmVnicResourcePoolConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::list_req("configSpec", Type::Data(DvsVmVnicResourcePoolConfigSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.ResourceManagement"),
     };
@@ -544,10 +412,7 @@ pub mod method {
     pub static DVS_ROLLBACK_TASK: Method = Method {
         name: "DVSRollback_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::opt(
-            "entityBackup",
-            Type::Data(EntityBackupConfig::INFO),
-        )],
+        params: &[FieldInfo::opt("entityBackup", Type::Data(EntityBackupConfig::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -556,10 +421,7 @@ pub mod method {
     pub static CREATE_DV_PORTGROUP_TASK: Method = Method {
         name: "CreateDVPortgroup_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(DVPortgroupConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(DVPortgroupConfigSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVPortgroup.Create"),
     };
@@ -568,10 +430,7 @@ pub mod method {
     pub static UPDATE_DVS_HEALTH_CHECK_CONFIG_TASK: Method = Method {
         name: "UpdateDVSHealthCheckConfig_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req(
-            "healthCheckConfig",
-            Type::Data(DVSHealthCheckConfig::INFO),
-        )],
+        params: &[FieldInfo::list_req("healthCheckConfig", Type::Data(DVSHealthCheckConfig::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
     };

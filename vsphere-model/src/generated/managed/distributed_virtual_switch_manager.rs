@@ -19,11 +19,7 @@ pub struct DistributedVirtualSwitchManager {
     base: Handle,
 }
 
-managed_object!(
-    DistributedVirtualSwitchManager,
-    Handle,
-    "DistributedVirtualSwitchManager"
-);
+managed_object!(DistributedVirtualSwitchManager, Handle, "DistributedVirtualSwitchManager");
 
 impl DistributedVirtualSwitchManager {
     /// `QueryAvailableDvsSpec`, since 4.0; needs `System.View`.
@@ -31,11 +27,7 @@ impl DistributedVirtualSwitchManager {
         &self,
         recommended: Option<bool>,
     ) -> Request<Vec<DistributedVirtualSwitchProductSpec>> {
-        Request::new(
-            self,
-            &method::QUERY_AVAILABLE_DVS_SPEC,
-            &[optional(&recommended)],
-        )
+        Request::new(self, &method::QUERY_AVAILABLE_DVS_SPEC, &[optional(&recommended)])
     }
 
     /// `QuerySupportedNetworkOffloadSpec`, since 8.0.0.1; needs `System.View`.
@@ -43,11 +35,7 @@ impl DistributedVirtualSwitchManager {
         &self,
         switch_product_spec: &DistributedVirtualSwitchProductSpec,
     ) -> Request<Vec<DistributedVirtualSwitchNetworkOffloadSpec>> {
-        Request::new(
-            self,
-            &method::QUERY_SUPPORTED_NETWORK_OFFLOAD_SPEC,
-            &[leaf(switch_product_spec)],
-        )
+        Request::new(self, &method::QUERY_SUPPORTED_NETWORK_OFFLOAD_SPEC, &[leaf(switch_product_spec)])
     }
 
     /// `QueryCompatibleVmnicsFromHosts`, since 8.0.0.1; needs `System.View`.
@@ -56,11 +44,7 @@ impl DistributedVirtualSwitchManager {
         hosts: &[ManagedObjectReference],
         dvs: &ManagedObjectReference,
     ) -> Request<Vec<DVSManagerPhysicalNicsList>> {
-        Request::new(
-            self,
-            &method::QUERY_COMPATIBLE_VMNICS_FROM_HOSTS,
-            &[Value::List(&hosts), leaf(dvs)],
-        )
+        Request::new(self, &method::QUERY_COMPATIBLE_VMNICS_FROM_HOSTS, &[Value::List(&hosts), leaf(dvs)])
     }
 
     /// `QueryCompatibleHostForNewDvs`, since 4.0; needs `System.View`.
@@ -73,11 +57,7 @@ impl DistributedVirtualSwitchManager {
         Request::new(
             self,
             &method::QUERY_COMPATIBLE_HOST_FOR_NEW_DVS,
-            &[
-                leaf(container),
-                leaf(&recursive),
-                switch_product_spec.map_or(Value::Unset, leaf),
-            ],
+            &[leaf(container), leaf(&recursive), switch_product_spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -100,11 +80,7 @@ impl DistributedVirtualSwitchManager {
         &self,
         switch_product_spec: Option<&DistributedVirtualSwitchProductSpec>,
     ) -> Request<Vec<DistributedVirtualSwitchHostProductSpec>> {
-        Request::new(
-            self,
-            &method::QUERY_DVS_COMPATIBLE_HOST_SPEC,
-            &[switch_product_spec.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_DVS_COMPATIBLE_HOST_SPEC, &[switch_product_spec.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryDvsFeatureCapability`, since 4.1; needs `System.View`.
@@ -112,11 +88,7 @@ impl DistributedVirtualSwitchManager {
         &self,
         switch_product_spec: Option<&DistributedVirtualSwitchProductSpec>,
     ) -> Request<Option<Poly<DVSFeatureCapability>>> {
-        Request::new(
-            self,
-            &method::QUERY_DVS_FEATURE_CAPABILITY,
-            &[switch_product_spec.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_DVS_FEATURE_CAPABILITY, &[switch_product_spec.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryDvsByUuid`, since 4.0; needs `System.View`.
@@ -135,10 +107,7 @@ impl DistributedVirtualSwitchManager {
         Request::new(
             self,
             &method::QUERY_DVS_CONFIG_TARGET,
-            &[
-                host.map_or(Value::Unset, leaf),
-                dvs.map_or(Value::Unset, leaf),
-            ],
+            &[host.map_or(Value::Unset, leaf), dvs.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -152,26 +121,15 @@ impl DistributedVirtualSwitchManager {
         Request::new(
             self,
             &method::QUERY_DVS_CHECK_COMPATIBILITY,
-            &[
-                leaf(host_container),
-                dvs_product_spec.map_or(Value::Unset, leaf),
-                Value::List(&host_filter_spec),
-            ],
+            &[leaf(host_container), dvs_product_spec.map_or(Value::Unset, leaf), Value::List(&host_filter_spec)],
         )
     }
 
     /// `RectifyDvsOnHost_Task`, since 5.0; needs `System.Read`.
     ///
     /// Faults: `DvsFault`.
-    pub fn rectify_dvs_on_host_task(
-        &self,
-        hosts: &[ManagedObjectReference],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RECTIFY_DVS_ON_HOST_TASK,
-            &[Value::List(&hosts)],
-        )
+    pub fn rectify_dvs_on_host_task(&self, hosts: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::RECTIFY_DVS_ON_HOST_TASK, &[Value::List(&hosts)])
     }
 
     /// `DVSManagerExportEntity_Task`, since 5.1.
@@ -183,11 +141,7 @@ impl DistributedVirtualSwitchManager {
         &self,
         selection_set: &[Poly<SelectionSet>],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DVS_MANAGER_EXPORT_ENTITY_TASK,
-            &[Value::List(&selection_set)],
-        )
+        Request::new(self, &method::DVS_MANAGER_EXPORT_ENTITY_TASK, &[Value::List(&selection_set)])
     }
 
     /// `DVSManagerImportEntity_Task`, since 5.1.
@@ -225,15 +179,8 @@ impl DistributedVirtualSwitchManager {
     /// `GetVpcNetworkSpan`, since 9.1.0.0; needs `System.View`.
     ///
     /// Faults: `NotFound`.
-    pub fn get_vpc_network_span(
-        &self,
-        span_id: Option<&str>,
-    ) -> Request<Vec<DistributedVirtualSwitchManagerSpanInfo>> {
-        Request::new(
-            self,
-            &method::GET_VPC_NETWORK_SPAN,
-            &[span_id.map_or(Value::Unset, Value::String)],
-        )
+    pub fn get_vpc_network_span(&self, span_id: Option<&str>) -> Request<Vec<DistributedVirtualSwitchManagerSpanInfo>> {
+        Request::new(self, &method::GET_VPC_NETWORK_SPAN, &[span_id.map_or(Value::Unset, Value::String)])
     }
 }
 
@@ -246,10 +193,7 @@ pub mod method {
         name: "QueryAvailableDvsSpec",
         owner: "DistributedVirtualSwitchManager",
         params: &[FieldInfo::opt("recommended", Type::Boolean)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(DistributedVirtualSwitchProductSpec::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -257,14 +201,8 @@ pub mod method {
     pub static QUERY_SUPPORTED_NETWORK_OFFLOAD_SPEC: Method = Method {
         name: "QuerySupportedNetworkOffloadSpec",
         owner: "DistributedVirtualSwitchManager",
-        params: &[FieldInfo::req(
-            "switchProductSpec",
-            Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-        )],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(DistributedVirtualSwitchNetworkOffloadSpec::INFO),
-        )),
+        params: &[FieldInfo::req("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(DistributedVirtualSwitchNetworkOffloadSpec::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -272,14 +210,8 @@ pub mod method {
     pub static QUERY_COMPATIBLE_VMNICS_FROM_HOSTS: Method = Method {
         name: "QueryCompatibleVmnicsFromHosts",
         owner: "DistributedVirtualSwitchManager",
-        params: &[
-            FieldInfo::list("hosts", Type::Ref),
-            FieldInfo::req("dvs", Type::Ref),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(DVSManagerPhysicalNicsList::INFO),
-        )),
+        params: &[FieldInfo::list("hosts", Type::Ref), FieldInfo::req("dvs", Type::Ref)],
+        result: Some(FieldInfo::list("returnval", Type::Data(DVSManagerPhysicalNicsList::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -290,10 +222,7 @@ pub mod method {
         params: &[
             FieldInfo::req("container", Type::Ref),
             FieldInfo::req("recursive", Type::Boolean),
-            FieldInfo::opt(
-                "switchProductSpec",
-                Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-            ),
+            FieldInfo::opt("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
         ],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -316,14 +245,8 @@ pub mod method {
     pub static QUERY_DVS_COMPATIBLE_HOST_SPEC: Method = Method {
         name: "QueryDvsCompatibleHostSpec",
         owner: "DistributedVirtualSwitchManager",
-        params: &[FieldInfo::opt(
-            "switchProductSpec",
-            Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-        )],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(DistributedVirtualSwitchHostProductSpec::INFO),
-        )),
+        params: &[FieldInfo::opt("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(DistributedVirtualSwitchHostProductSpec::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -331,14 +254,8 @@ pub mod method {
     pub static QUERY_DVS_FEATURE_CAPABILITY: Method = Method {
         name: "QueryDvsFeatureCapability",
         owner: "DistributedVirtualSwitchManager",
-        params: &[FieldInfo::opt(
-            "switchProductSpec",
-            Type::Data(DistributedVirtualSwitchProductSpec::INFO),
-        )],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(DVSFeatureCapability::INFO),
-        )),
+        params: &[FieldInfo::opt("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
+        result: Some(FieldInfo::opt("returnval", Type::Data(DVSFeatureCapability::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -355,14 +272,8 @@ pub mod method {
     pub static QUERY_DVS_CONFIG_TARGET: Method = Method {
         name: "QueryDvsConfigTarget",
         owner: "DistributedVirtualSwitchManager",
-        params: &[
-            FieldInfo::opt("host", Type::Ref),
-            FieldInfo::opt("dvs", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(DVSManagerDvsConfigTarget::INFO),
-        )),
+        params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("dvs", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(DVSManagerDvsConfigTarget::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -371,18 +282,9 @@ pub mod method {
         name: "QueryDvsCheckCompatibility",
         owner: "DistributedVirtualSwitchManager",
         params: &[
-            FieldInfo::req(
-                "hostContainer",
-                Type::Data(DistributedVirtualSwitchManagerHostContainer::INFO),
-            ),
-            FieldInfo::opt(
-                "dvsProductSpec",
-                Type::Data(DistributedVirtualSwitchManagerDvsProductSpec::INFO),
-            ),
-            FieldInfo::list(
-                "hostFilterSpec",
-                Type::Data(DistributedVirtualSwitchManagerHostDvsFilterSpec::INFO),
-            ),
+            FieldInfo::req("hostContainer", Type::Data(DistributedVirtualSwitchManagerHostContainer::INFO)),
+            FieldInfo::opt("dvsProductSpec", Type::Data(DistributedVirtualSwitchManagerDvsProductSpec::INFO)),
+            FieldInfo::list("hostFilterSpec", Type::Data(DistributedVirtualSwitchManagerHostDvsFilterSpec::INFO)),
         ],
         result: Some(FieldInfo::list(
             "returnval",
@@ -404,10 +306,7 @@ pub mod method {
     pub static DVS_MANAGER_EXPORT_ENTITY_TASK: Method = Method {
         name: "DVSManagerExportEntity_Task",
         owner: "DistributedVirtualSwitchManager",
-        params: &[FieldInfo::list_req(
-            "selectionSet",
-            Type::Data(SelectionSet::INFO),
-        )],
+        params: &[FieldInfo::list_req("selectionSet", Type::Data(SelectionSet::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -428,10 +327,7 @@ pub mod method {
     pub static DVS_MANAGER_LOOKUP_DV_PORT_GROUP: Method = Method {
         name: "DVSManagerLookupDvPortGroup",
         owner: "DistributedVirtualSwitchManager",
-        params: &[
-            FieldInfo::req("switchUuid", Type::String),
-            FieldInfo::req("portgroupKey", Type::String),
-        ],
+        params: &[FieldInfo::req("switchUuid", Type::String), FieldInfo::req("portgroupKey", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -441,10 +337,7 @@ pub mod method {
         name: "GetVpcNetworkSpan",
         owner: "DistributedVirtualSwitchManager",
         params: &[FieldInfo::opt("spanId", Type::String)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(DistributedVirtualSwitchManagerSpanInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(DistributedVirtualSwitchManagerSpanInfo::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -19,9 +19,7 @@ managed_object!(EnvironmentBrowser, Handle, "EnvironmentBrowser");
 
 impl EnvironmentBrowser {
     /// `QueryConfigOptionDescriptor`, since 2.0; needs `System.View`.
-    pub fn query_config_option_descriptor(
-        &self,
-    ) -> Request<Vec<VirtualMachineConfigOptionDescriptor>> {
+    pub fn query_config_option_descriptor(&self) -> Request<Vec<VirtualMachineConfigOptionDescriptor>> {
         Request::new(self, &method::QUERY_CONFIG_OPTION_DESCRIPTOR, &[])
     }
 
@@ -34,10 +32,7 @@ impl EnvironmentBrowser {
         Request::new(
             self,
             &method::QUERY_CONFIG_OPTION,
-            &[
-                key.map_or(Value::Unset, Value::String),
-                host.map_or(Value::Unset, leaf),
-            ],
+            &[key.map_or(Value::Unset, Value::String), host.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -46,35 +41,17 @@ impl EnvironmentBrowser {
         &self,
         spec: Option<&EnvironmentBrowserConfigOptionQuerySpec>,
     ) -> Request<Option<VirtualMachineConfigOption>> {
-        Request::new(
-            self,
-            &method::QUERY_CONFIG_OPTION_EX,
-            &[spec.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_CONFIG_OPTION_EX, &[spec.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryConfigTarget`, since 2.0; needs `System.View`.
-    pub fn query_config_target(
-        &self,
-        host: Option<&ManagedObjectReference>,
-    ) -> Request<Option<ConfigTarget>> {
-        Request::new(
-            self,
-            &method::QUERY_CONFIG_TARGET,
-            &[host.map_or(Value::Unset, leaf)],
-        )
+    pub fn query_config_target(&self, host: Option<&ManagedObjectReference>) -> Request<Option<ConfigTarget>> {
+        Request::new(self, &method::QUERY_CONFIG_TARGET, &[host.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryTargetCapabilities`, since 4.0; needs `System.View`.
-    pub fn query_target_capabilities(
-        &self,
-        host: Option<&ManagedObjectReference>,
-    ) -> Request<Option<HostCapability>> {
-        Request::new(
-            self,
-            &method::QUERY_TARGET_CAPABILITIES,
-            &[host.map_or(Value::Unset, leaf)],
-        )
+    pub fn query_target_capabilities(&self, host: Option<&ManagedObjectReference>) -> Request<Option<HostCapability>> {
+        Request::new(self, &method::QUERY_TARGET_CAPABILITIES, &[host.map_or(Value::Unset, leaf)])
     }
 }
 
@@ -91,10 +68,7 @@ pub mod method {
         name: "QueryConfigOptionDescriptor",
         owner: "EnvironmentBrowser",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VirtualMachineConfigOptionDescriptor::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineConfigOptionDescriptor::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -102,14 +76,8 @@ pub mod method {
     pub static QUERY_CONFIG_OPTION: Method = Method {
         name: "QueryConfigOption",
         owner: "EnvironmentBrowser",
-        params: &[
-            FieldInfo::opt("key", Type::String),
-            FieldInfo::opt("host", Type::Ref),
-        ],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(VirtualMachineConfigOption::INFO),
-        )),
+        params: &[FieldInfo::opt("key", Type::String), FieldInfo::opt("host", Type::Ref)],
+        result: Some(FieldInfo::opt("returnval", Type::Data(VirtualMachineConfigOption::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -117,14 +85,8 @@ pub mod method {
     pub static QUERY_CONFIG_OPTION_EX: Method = Method {
         name: "QueryConfigOptionEx",
         owner: "EnvironmentBrowser",
-        params: &[FieldInfo::opt(
-            "spec",
-            Type::Data(EnvironmentBrowserConfigOptionQuerySpec::INFO),
-        )],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(VirtualMachineConfigOption::INFO),
-        )),
+        params: &[FieldInfo::opt("spec", Type::Data(EnvironmentBrowserConfigOptionQuerySpec::INFO))],
+        result: Some(FieldInfo::opt("returnval", Type::Data(VirtualMachineConfigOption::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -142,10 +104,7 @@ pub mod method {
         name: "QueryTargetCapabilities",
         owner: "EnvironmentBrowser",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(HostCapability::INFO),
-        )),
+        result: Some(FieldInfo::opt("returnval", Type::Data(HostCapability::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -13,11 +13,7 @@ pub struct EventHistoryCollector {
     base: HistoryCollector,
 }
 
-managed_object!(
-    EventHistoryCollector,
-    HistoryCollector,
-    "EventHistoryCollector"
-);
+managed_object!(EventHistoryCollector, HistoryCollector, "EventHistoryCollector");
 
 impl EventHistoryCollector {
     /// `ReadNextEvents`, since 2.0.
@@ -32,8 +28,7 @@ impl EventHistoryCollector {
 }
 
 /// The property `latestPage`.
-pub const LATEST_PAGE: Property<EventHistoryCollector, Vec<Poly<Event>>> =
-    Property::new("latestPage");
+pub const LATEST_PAGE: Property<EventHistoryCollector, Vec<Poly<Event>>> = Property::new("latestPage");
 /// The property `initialized`, since 8.0.3.0.
 pub const INITIALIZED: Property<EventHistoryCollector, Option<bool>> = Property::new("initialized");
 /// The property `filter` of `HistoryCollector`.

@@ -19,30 +19,19 @@ managed_object!(EventManager, Handle, "EventManager");
 impl EventManager {
     /// `RetrieveArgumentDescription`, since 4.0; needs `System.View`.
     pub fn retrieve_argument_description(&self, event_type_id: &str) -> Request<Vec<EventArgDesc>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_ARGUMENT_DESCRIPTION,
-            &[Value::String(event_type_id)],
-        )
+        Request::new(self, &method::RETRIEVE_ARGUMENT_DESCRIPTION, &[Value::String(event_type_id)])
     }
 
     /// `CreateCollectorForEvents`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidState`.
-    pub fn create_collector_for_events(
-        &self,
-        filter: &EventFilterSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn create_collector_for_events(&self, filter: &EventFilterSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_COLLECTOR_FOR_EVENTS, &[leaf(filter)])
     }
 
     /// `LogUserEvent`, since 2.0.
     pub fn log_user_event(&self, entity: &ManagedObjectReference, msg: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::LOG_USER_EVENT,
-            &[leaf(entity), Value::String(msg)],
-        )
+        Request::new(self, &method::LOG_USER_EVENT, &[leaf(entity), Value::String(msg)])
     }
 
     /// `QueryEvents`, since 2.0; needs `System.View`.
@@ -51,26 +40,14 @@ impl EventManager {
         filter: &EventFilterSpec,
         event_view_spec: Option<&Poly<EventManagerEventViewSpec>>,
     ) -> Request<Vec<Poly<Event>>> {
-        Request::new(
-            self,
-            &method::QUERY_EVENTS,
-            &[leaf(filter), event_view_spec.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_EVENTS, &[leaf(filter), event_view_spec.map_or(Value::Unset, leaf)])
     }
 
     /// `PostEvent`, since 2.5; needs `Global.LogEvent`.
     ///
     /// Faults: `InvalidEvent`.
-    pub fn post_event(
-        &self,
-        event_to_post: &Poly<Event>,
-        task_info: Option<&TaskInfo>,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::POST_EVENT,
-            &[leaf(event_to_post), task_info.map_or(Value::Unset, leaf)],
-        )
+    pub fn post_event(&self, event_to_post: &Poly<Event>, task_info: Option<&TaskInfo>) -> Request<()> {
+        Request::new(self, &method::POST_EVENT, &[leaf(event_to_post), task_info.map_or(Value::Unset, leaf)])
     }
 }
 
@@ -107,10 +84,7 @@ pub mod method {
     pub static LOG_USER_EVENT: Method = Method {
         name: "LogUserEvent",
         owner: "EventManager",
-        params: &[
-            FieldInfo::req("entity", Type::Ref),
-            FieldInfo::req("msg", Type::String),
-        ],
+        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("msg", Type::String)],
         result: None,
         privilege: None,
     };

@@ -17,20 +17,14 @@ managed_object!(ExtensibleManagedObject, Handle, "ExtensibleManagedObject");
 impl ExtensibleManagedObject {
     /// `setCustomValue`, since 2.5.
     pub fn set_custom_value(&self, key: &str, value: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_CUSTOM_VALUE,
-            &[Value::String(key), Value::String(value)],
-        )
+        Request::new(self, &method::SET_CUSTOM_VALUE, &[Value::String(key), Value::String(value)])
     }
 }
 
 /// The property `value`, since 2.5; needs `System.View`.
-pub const VALUE: Property<ExtensibleManagedObject, Vec<Poly<CustomFieldValue>>> =
-    Property::new("value");
+pub const VALUE: Property<ExtensibleManagedObject, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<ExtensibleManagedObject, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<ExtensibleManagedObject, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -40,10 +34,7 @@ pub mod method {
     pub static SET_CUSTOM_VALUE: Method = Method {
         name: "setCustomValue",
         owner: "ExtensibleManagedObject",
-        params: &[
-            FieldInfo::req("key", Type::String),
-            FieldInfo::req("value", Type::String),
-        ],
+        params: &[FieldInfo::req("key", Type::String), FieldInfo::req("value", Type::String)],
         result: None,
         privilege: None,
     };

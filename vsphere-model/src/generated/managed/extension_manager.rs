@@ -19,20 +19,12 @@ impl ExtensionManager {
     ///
     /// Faults: `NotFound`.
     pub fn unregister_extension(&self, extension_key: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::UNREGISTER_EXTENSION,
-            &[Value::String(extension_key)],
-        )
+        Request::new(self, &method::UNREGISTER_EXTENSION, &[Value::String(extension_key)])
     }
 
     /// `FindExtension`, since 2.5; needs `System.View`.
     pub fn find_extension(&self, extension_key: &str) -> Request<Option<Extension>> {
-        Request::new(
-            self,
-            &method::FIND_EXTENSION,
-            &[Value::String(extension_key)],
-        )
+        Request::new(self, &method::FIND_EXTENSION, &[Value::String(extension_key)])
     }
 
     /// `RegisterExtension`, since 2.5; needs `Extension.Register`.
@@ -54,28 +46,17 @@ impl ExtensionManager {
 
     /// `SetPublicKey`, since 2.5; needs `Extension.Update`.
     pub fn set_public_key(&self, extension_key: &str, public_key: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_PUBLIC_KEY,
-            &[Value::String(extension_key), Value::String(public_key)],
-        )
+        Request::new(self, &method::SET_PUBLIC_KEY, &[Value::String(extension_key), Value::String(public_key)])
     }
 
     /// `SetExtensionCertificate`, since 4.0; needs `Extension.Update`.
     ///
     /// Faults: `NoClientCertificate`, `NotFound`.
-    pub fn set_extension_certificate(
-        &self,
-        extension_key: &str,
-        certificate_pem: Option<&str>,
-    ) -> Request<()> {
+    pub fn set_extension_certificate(&self, extension_key: &str, certificate_pem: Option<&str>) -> Request<()> {
         Request::new(
             self,
             &method::SET_EXTENSION_CERTIFICATE,
-            &[
-                Value::String(extension_key),
-                certificate_pem.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(extension_key), certificate_pem.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -92,11 +73,7 @@ impl ExtensionManager {
 
     /// `QueryManagedBy`, since 5.0; needs `System.View`.
     pub fn query_managed_by(&self, extension_key: &str) -> Request<Vec<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::QUERY_MANAGED_BY,
-            &[Value::String(extension_key)],
-        )
+        Request::new(self, &method::QUERY_MANAGED_BY, &[Value::String(extension_key)])
     }
 
     /// `QueryExtensionIpAllocationUsage`, since 5.1; needs `System.View`.
@@ -104,17 +81,12 @@ impl ExtensionManager {
         &self,
         extension_keys: &[String],
     ) -> Request<Vec<ExtensionManagerIpAllocationUsage>> {
-        Request::new(
-            self,
-            &method::QUERY_EXTENSION_IP_ALLOCATION_USAGE,
-            &[Value::List(&extension_keys)],
-        )
+        Request::new(self, &method::QUERY_EXTENSION_IP_ALLOCATION_USAGE, &[Value::List(&extension_keys)])
     }
 }
 
 /// The property `extensionList`; needs `System.View`.
-pub const EXTENSION_LIST: Property<ExtensionManager, Vec<Extension>> =
-    Property::new("extensionList");
+pub const EXTENSION_LIST: Property<ExtensionManager, Vec<Extension>> = Property::new("extensionList");
 
 /// The methods, described.
 pub mod method {
@@ -169,10 +141,7 @@ pub mod method {
     pub static SET_PUBLIC_KEY: Method = Method {
         name: "SetPublicKey",
         owner: "ExtensionManager",
-        params: &[
-            FieldInfo::req("extensionKey", Type::String),
-            FieldInfo::req("publicKey", Type::String),
-        ],
+        params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::req("publicKey", Type::String)],
         result: None,
         privilege: Some("Extension.Update"),
     };
@@ -181,10 +150,7 @@ pub mod method {
     pub static SET_EXTENSION_CERTIFICATE: Method = Method {
         name: "SetExtensionCertificate",
         owner: "ExtensionManager",
-        params: &[
-            FieldInfo::req("extensionKey", Type::String),
-            FieldInfo::opt("certificatePem", Type::String),
-        ],
+        params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::opt("certificatePem", Type::String)],
         result: None,
         privilege: Some("Extension.Update"),
     };
@@ -193,10 +159,7 @@ pub mod method {
     pub static SET_SERVICE_ACCOUNT: Method = Method {
         name: "SetServiceAccount",
         owner: "ExtensionManager",
-        params: &[
-            FieldInfo::req("extensionKey", Type::String),
-            FieldInfo::req("serviceAccount", Type::String),
-        ],
+        params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::req("serviceAccount", Type::String)],
         result: None,
         privilege: Some("Extension.Update"),
     };
@@ -215,10 +178,7 @@ pub mod method {
         name: "QueryExtensionIpAllocationUsage",
         owner: "ExtensionManager",
         params: &[FieldInfo::list("extensionKeys", Type::String)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ExtensionManagerIpAllocationUsage::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(ExtensionManagerIpAllocationUsage::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -15,34 +15,21 @@ pub struct FailoverClusterConfigurator {
     base: Handle,
 }
 
-managed_object!(
-    FailoverClusterConfigurator,
-    Handle,
-    "FailoverClusterConfigurator"
-);
+managed_object!(FailoverClusterConfigurator, Handle, "FailoverClusterConfigurator");
 
 impl FailoverClusterConfigurator {
     /// `prepareVcha_Task`, since 6.5; needs `Global.VCServer`.
-    pub fn prepare_vcha_task(
-        &self,
-        network_spec: &VchaClusterNetworkSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn prepare_vcha_task(&self, network_spec: &VchaClusterNetworkSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::PREPARE_VCHA_TASK, &[leaf(network_spec)])
     }
 
     /// `deployVcha_Task`, since 6.5; needs `Global.VCServer`.
-    pub fn deploy_vcha_task(
-        &self,
-        deployment_spec: &VchaClusterDeploymentSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn deploy_vcha_task(&self, deployment_spec: &VchaClusterDeploymentSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DEPLOY_VCHA_TASK, &[leaf(deployment_spec)])
     }
 
     /// `configureVcha_Task`, since 6.5; needs `Global.VCServer`.
-    pub fn configure_vcha_task(
-        &self,
-        config_spec: &VchaClusterConfigSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn configure_vcha_task(&self, config_spec: &VchaClusterConfigSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CONFIGURE_VCHA_TASK, &[leaf(config_spec)])
     }
 
@@ -52,11 +39,7 @@ impl FailoverClusterConfigurator {
         passive_deployment_spec: &PassiveNodeDeploymentSpec,
         source_vc_spec: &SourceNodeSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_PASSIVE_NODE_TASK,
-            &[leaf(passive_deployment_spec), leaf(source_vc_spec)],
-        )
+        Request::new(self, &method::CREATE_PASSIVE_NODE_TASK, &[leaf(passive_deployment_spec), leaf(source_vc_spec)])
     }
 
     /// `createWitnessNode_Task`, since 6.5; needs `Global.VCServer`.
@@ -65,11 +48,7 @@ impl FailoverClusterConfigurator {
         witness_deployment_spec: &Poly<NodeDeploymentSpec>,
         source_vc_spec: &SourceNodeSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_WITNESS_NODE_TASK,
-            &[leaf(witness_deployment_spec), leaf(source_vc_spec)],
-        )
+        Request::new(self, &method::CREATE_WITNESS_NODE_TASK, &[leaf(witness_deployment_spec), leaf(source_vc_spec)])
     }
 
     /// `getVchaConfig`, since 6.5; needs `System.Read`.
@@ -95,10 +74,7 @@ pub mod method {
     pub static PREPARE_VCHA_TASK: Method = Method {
         name: "prepareVcha_Task",
         owner: "FailoverClusterConfigurator",
-        params: &[FieldInfo::req(
-            "networkSpec",
-            Type::Data(VchaClusterNetworkSpec::INFO),
-        )],
+        params: &[FieldInfo::req("networkSpec", Type::Data(VchaClusterNetworkSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
     };
@@ -107,10 +83,7 @@ pub mod method {
     pub static DEPLOY_VCHA_TASK: Method = Method {
         name: "deployVcha_Task",
         owner: "FailoverClusterConfigurator",
-        params: &[FieldInfo::req(
-            "deploymentSpec",
-            Type::Data(VchaClusterDeploymentSpec::INFO),
-        )],
+        params: &[FieldInfo::req("deploymentSpec", Type::Data(VchaClusterDeploymentSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
     };
@@ -119,10 +92,7 @@ pub mod method {
     pub static CONFIGURE_VCHA_TASK: Method = Method {
         name: "configureVcha_Task",
         owner: "FailoverClusterConfigurator",
-        params: &[FieldInfo::req(
-            "configSpec",
-            Type::Data(VchaClusterConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::req("configSpec", Type::Data(VchaClusterConfigSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
     };
@@ -132,10 +102,7 @@ pub mod method {
         name: "createPassiveNode_Task",
         owner: "FailoverClusterConfigurator",
         params: &[
-            FieldInfo::req(
-                "passiveDeploymentSpec",
-                Type::Data(PassiveNodeDeploymentSpec::INFO),
-            ),
+            FieldInfo::req("passiveDeploymentSpec", Type::Data(PassiveNodeDeploymentSpec::INFO)),
             FieldInfo::req("sourceVcSpec", Type::Data(SourceNodeSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -147,10 +114,7 @@ pub mod method {
         name: "createWitnessNode_Task",
         owner: "FailoverClusterConfigurator",
         params: &[
-            FieldInfo::req(
-                "witnessDeploymentSpec",
-                Type::Data(NodeDeploymentSpec::INFO),
-            ),
+            FieldInfo::req("witnessDeploymentSpec", Type::Data(NodeDeploymentSpec::INFO)),
             FieldInfo::req("sourceVcSpec", Type::Data(SourceNodeSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -162,10 +126,7 @@ pub mod method {
         name: "getVchaConfig",
         owner: "FailoverClusterConfigurator",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VchaClusterConfigInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VchaClusterConfigInfo::INFO))),
         privilege: Some("System.Read"),
     };
 

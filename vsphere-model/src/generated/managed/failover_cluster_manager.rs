@@ -67,10 +67,7 @@ pub mod method {
         name: "GetVchaClusterHealth",
         owner: "FailoverClusterManager",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VchaClusterHealth::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VchaClusterHealth::INFO))),
         privilege: Some("System.Read"),
     };
 

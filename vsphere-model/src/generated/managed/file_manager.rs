@@ -90,31 +90,18 @@ impl FileManager {
         Request::new(
             self,
             &method::MAKE_DIRECTORY,
-            &[
-                Value::String(name),
-                datacenter.map_or(Value::Unset, leaf),
-                optional(&create_parent_directories),
-            ],
+            &[Value::String(name), datacenter.map_or(Value::Unset, leaf), optional(&create_parent_directories)],
         )
     }
 
     /// `ChangeOwner`, since 4.0.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `UserNotFound`.
-    pub fn change_owner(
-        &self,
-        name: &str,
-        datacenter: Option<&ManagedObjectReference>,
-        owner: &str,
-    ) -> Request<()> {
+    pub fn change_owner(&self, name: &str, datacenter: Option<&ManagedObjectReference>, owner: &str) -> Request<()> {
         Request::new(
             self,
             &method::CHANGE_OWNER,
-            &[
-                Value::String(name),
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(owner),
-            ],
+            &[Value::String(name), datacenter.map_or(Value::Unset, leaf), Value::String(owner)],
         )
     }
 
@@ -126,11 +113,7 @@ impl FileManager {
         path: &str,
         host: Option<&ManagedObjectReference>,
     ) -> Request<FileLockInfoResult> {
-        Request::new(
-            self,
-            &method::QUERY_FILE_LOCK_INFO,
-            &[Value::String(path), host.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_FILE_LOCK_INFO, &[Value::String(path), host.map_or(Value::Unset, leaf)])
     }
 }
 
@@ -172,10 +155,7 @@ pub mod method {
     pub static DELETE_DATASTORE_FILE_TASK: Method = Method {
         name: "DeleteDatastoreFile_Task",
         owner: "FileManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -210,14 +190,8 @@ pub mod method {
     pub static QUERY_FILE_LOCK_INFO: Method = Method {
         name: "QueryFileLockInfo",
         owner: "FileManager",
-        params: &[
-            FieldInfo::req("path", Type::String),
-            FieldInfo::opt("host", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(FileLockInfoResult::INFO),
-        )),
+        params: &[FieldInfo::req("path", Type::String), FieldInfo::opt("host", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(FileLockInfoResult::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -30,10 +30,7 @@ impl Folder {
     /// `MoveIntoFolder_Task`, since 2.0.
     ///
     /// Faults: `DuplicateName`, `InvalidFolder`, `InvalidState`.
-    pub fn move_into_folder_task(
-        &self,
-        list: &[ManagedObjectReference],
-    ) -> Request<ManagedObjectReference> {
+    pub fn move_into_folder_task(&self, list: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MOVE_INTO_FOLDER_TASK, &[Value::List(&list)])
     }
 
@@ -48,11 +45,7 @@ impl Folder {
         pool: &ManagedObjectReference,
         host: Option<&ManagedObjectReference>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_VM_TASK,
-            &[leaf(config), leaf(pool), host.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::CREATE_VM_TASK, &[leaf(config), leaf(pool), host.map_or(Value::Unset, leaf)])
     }
 
     /// `RegisterVM_Task`, since 2.0; needs `VirtualMachine.Inventory.Register`.
@@ -84,31 +77,15 @@ impl Folder {
     /// `CreateCluster`, since 2.0; needs `Host.Inventory.CreateCluster`.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
-    pub fn create_cluster(
-        &self,
-        name: &str,
-        spec: &ClusterConfigSpec,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_CLUSTER,
-            &[Value::String(name), leaf(spec)],
-        )
+    pub fn create_cluster(&self, name: &str, spec: &ClusterConfigSpec) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::CREATE_CLUSTER, &[Value::String(name), leaf(spec)])
     }
 
     /// `CreateClusterEx`, since 2.5; needs `Host.Inventory.CreateCluster`.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
-    pub fn create_cluster_ex(
-        &self,
-        name: &str,
-        spec: &ClusterConfigSpecEx,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_CLUSTER_EX,
-            &[Value::String(name), leaf(spec)],
-        )
+    pub fn create_cluster_ex(&self, name: &str, spec: &ClusterConfigSpecEx) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::CREATE_CLUSTER_EX, &[Value::String(name), leaf(spec)])
     }
 
     /// `AddStandaloneHost_Task`, since 2.0; needs `Host.Inventory.AddStandaloneHost`.
@@ -177,11 +154,7 @@ impl Folder {
         Request::new(
             self,
             &method::BATCH_ADD_STANDALONE_HOSTS_TASK,
-            &[
-                Value::List(&new_hosts),
-                comp_res_spec.map_or(Value::Unset, leaf),
-                leaf(&add_connected),
-            ],
+            &[Value::List(&new_hosts), comp_res_spec.map_or(Value::Unset, leaf), leaf(&add_connected)],
         )
     }
 
@@ -213,20 +186,16 @@ impl Folder {
 /// The property `childType`; needs `System.View`.
 pub const CHILD_TYPE: Property<Folder, Vec<String>> = Property::new("childType");
 /// The property `childEntity`; needs `System.View`.
-pub const CHILD_ENTITY: Property<Folder, Vec<ManagedObjectReference>> =
-    Property::new("childEntity");
+pub const CHILD_ENTITY: Property<Folder, Vec<ManagedObjectReference>> = Property::new("childEntity");
 /// The property `namespace`, since 7.0.0.0; needs `System.View`.
 pub const NAMESPACE: Property<Folder, Option<String>> = Property::new("namespace");
 /// The property `externallyManagedFolderInfo`, since 9.0.0.0.
-pub const EXTERNALLY_MANAGED_FOLDER_INFO: Property<
-    Folder,
-    Option<FolderExternallyManagedFolderInfo>,
-> = Property::new("externallyManagedFolderInfo");
+pub const EXTERNALLY_MANAGED_FOLDER_INFO: Property<Folder, Option<FolderExternallyManagedFolderInfo>> =
+    Property::new("externallyManagedFolderInfo");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
 pub const PARENT: Property<Folder, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<Folder, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<Folder, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
 pub const OVERALL_STATUS: Property<Folder, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
@@ -244,14 +213,11 @@ pub const DISABLED_METHOD: Property<Folder, Vec<String>> = Property::new("disabl
 /// The property `recentTask` of `ManagedEntity`.
 pub const RECENT_TASK: Property<Folder, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<Folder, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<Folder, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<Folder, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<Folder, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<Folder, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<Folder, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<Folder, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
@@ -313,10 +279,7 @@ pub mod method {
     pub static CREATE_CLUSTER: Method = Method {
         name: "CreateCluster",
         owner: "Folder",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::req("spec", Type::Data(ClusterConfigSpec::INFO)),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::req("spec", Type::Data(ClusterConfigSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.CreateCluster"),
     };
@@ -325,10 +288,7 @@ pub mod method {
     pub static CREATE_CLUSTER_EX: Method = Method {
         name: "CreateClusterEx",
         owner: "Folder",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::req("spec", Type::Data(ClusterConfigSpecEx::INFO)),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::req("spec", Type::Data(ClusterConfigSpecEx::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.CreateCluster"),
     };

@@ -57,13 +57,7 @@ impl GuestAliasManager {
         Request::new(
             self,
             &method::REMOVE_GUEST_ALIAS,
-            &[
-                leaf(vm),
-                leaf(auth),
-                Value::String(username),
-                Value::String(base64_cert),
-                leaf(subject),
-            ],
+            &[leaf(vm), leaf(auth), Value::String(username), Value::String(base64_cert), leaf(subject)],
         )
     }
 
@@ -80,12 +74,7 @@ impl GuestAliasManager {
         Request::new(
             self,
             &method::REMOVE_GUEST_ALIAS_BY_CERT,
-            &[
-                leaf(vm),
-                leaf(auth),
-                Value::String(username),
-                Value::String(base64_cert),
-            ],
+            &[leaf(vm), leaf(auth), Value::String(username), Value::String(base64_cert)],
         )
     }
 
@@ -98,11 +87,7 @@ impl GuestAliasManager {
         auth: &Poly<GuestAuthentication>,
         username: &str,
     ) -> Request<Vec<GuestAliases>> {
-        Request::new(
-            self,
-            &method::LIST_GUEST_ALIASES,
-            &[leaf(vm), leaf(auth), Value::String(username)],
-        )
+        Request::new(self, &method::LIST_GUEST_ALIASES, &[leaf(vm), leaf(auth), Value::String(username)])
     }
 
     /// `ListGuestMappedAliases`, since 6.0.
@@ -113,11 +98,7 @@ impl GuestAliasManager {
         vm: &ManagedObjectReference,
         auth: &Poly<GuestAuthentication>,
     ) -> Request<Vec<GuestMappedAliases>> {
-        Request::new(
-            self,
-            &method::LIST_GUEST_MAPPED_ALIASES,
-            &[leaf(vm), leaf(auth)],
-        )
+        Request::new(self, &method::LIST_GUEST_MAPPED_ALIASES, &[leaf(vm), leaf(auth)])
     }
 }
 
@@ -187,14 +168,8 @@ pub mod method {
     pub static LIST_GUEST_MAPPED_ALIASES: Method = Method {
         name: "ListGuestMappedAliases",
         owner: "GuestAliasManager",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(GuestMappedAliases::INFO),
-        )),
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(GuestMappedAliases::INFO))),
         privilege: None,
     };
 }

@@ -23,11 +23,7 @@ impl GuestAuthManager {
         vm: &ManagedObjectReference,
         auth: &Poly<GuestAuthentication>,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::VALIDATE_CREDENTIALS_IN_GUEST,
-            &[leaf(vm), leaf(auth)],
-        )
+        Request::new(self, &method::VALIDATE_CREDENTIALS_IN_GUEST, &[leaf(vm), leaf(auth)])
     }
 
     /// `AcquireCredentialsInGuest`, since 5.0.
@@ -54,11 +50,7 @@ impl GuestAuthManager {
         vm: &ManagedObjectReference,
         auth: &Poly<GuestAuthentication>,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::RELEASE_CREDENTIALS_IN_GUEST,
-            &[leaf(vm), leaf(auth)],
-        )
+        Request::new(self, &method::RELEASE_CREDENTIALS_IN_GUEST, &[leaf(vm), leaf(auth)])
     }
 }
 
@@ -70,10 +62,7 @@ pub mod method {
     pub static VALIDATE_CREDENTIALS_IN_GUEST: Method = Method {
         name: "ValidateCredentialsInGuest",
         owner: "GuestAuthManager",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-        ],
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
         result: None,
         privilege: None,
     };
@@ -87,10 +76,7 @@ pub mod method {
             FieldInfo::req("requestedAuth", Type::Data(GuestAuthentication::INFO)),
             FieldInfo::opt("sessionID", Type::Long),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(GuestAuthentication::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(GuestAuthentication::INFO))),
         privilege: None,
     };
 
@@ -98,10 +84,7 @@ pub mod method {
     pub static RELEASE_CREDENTIALS_IN_GUEST: Method = Method {
         name: "ReleaseCredentialsInGuest",
         owner: "GuestAuthManager",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-        ],
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
         result: None,
         privilege: None,
     };

@@ -30,12 +30,7 @@ impl GuestFileManager {
         Request::new(
             self,
             &method::MAKE_DIRECTORY_IN_GUEST,
-            &[
-                leaf(vm),
-                leaf(auth),
-                Value::String(directory_path),
-                leaf(&create_parent_directories),
-            ],
+            &[leaf(vm), leaf(auth), Value::String(directory_path), leaf(&create_parent_directories)],
         )
     }
 
@@ -48,11 +43,7 @@ impl GuestFileManager {
         auth: &Poly<GuestAuthentication>,
         file_path: &str,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::DELETE_FILE_IN_GUEST,
-            &[leaf(vm), leaf(auth), Value::String(file_path)],
-        )
+        Request::new(self, &method::DELETE_FILE_IN_GUEST, &[leaf(vm), leaf(auth), Value::String(file_path)])
     }
 
     /// `DeleteDirectoryInGuest`, since 5.0.
@@ -68,12 +59,7 @@ impl GuestFileManager {
         Request::new(
             self,
             &method::DELETE_DIRECTORY_IN_GUEST,
-            &[
-                leaf(vm),
-                leaf(auth),
-                Value::String(directory_path),
-                leaf(&recursive),
-            ],
+            &[leaf(vm), leaf(auth), Value::String(directory_path), leaf(&recursive)],
         )
     }
 
@@ -90,12 +76,7 @@ impl GuestFileManager {
         Request::new(
             self,
             &method::MOVE_DIRECTORY_IN_GUEST,
-            &[
-                leaf(vm),
-                leaf(auth),
-                Value::String(src_directory_path),
-                Value::String(dst_directory_path),
-            ],
+            &[leaf(vm), leaf(auth), Value::String(src_directory_path), Value::String(dst_directory_path)],
         )
     }
 
@@ -113,13 +94,7 @@ impl GuestFileManager {
         Request::new(
             self,
             &method::MOVE_FILE_IN_GUEST,
-            &[
-                leaf(vm),
-                leaf(auth),
-                Value::String(src_file_path),
-                Value::String(dst_file_path),
-                leaf(&overwrite),
-            ],
+            &[leaf(vm), leaf(auth), Value::String(src_file_path), Value::String(dst_file_path), leaf(&overwrite)],
         )
     }
 
@@ -210,12 +185,7 @@ impl GuestFileManager {
         Request::new(
             self,
             &method::CHANGE_FILE_ATTRIBUTES_IN_GUEST,
-            &[
-                leaf(vm),
-                leaf(auth),
-                Value::String(guest_file_path),
-                leaf(file_attributes),
-            ],
+            &[leaf(vm), leaf(auth), Value::String(guest_file_path), leaf(file_attributes)],
         )
     }
 
@@ -378,10 +348,7 @@ pub mod method {
             FieldInfo::opt("maxResults", Type::Int),
             FieldInfo::opt("matchPattern", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(GuestListFileInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(GuestListFileInfo::INFO))),
         privilege: None,
     };
 
@@ -408,10 +375,7 @@ pub mod method {
             FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
             FieldInfo::req("guestFilePath", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(FileTransferInformation::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(FileTransferInformation::INFO))),
         privilege: None,
     };
 

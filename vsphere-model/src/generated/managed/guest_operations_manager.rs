@@ -14,19 +14,15 @@ pub struct GuestOperationsManager {
 managed_object!(GuestOperationsManager, Handle, "GuestOperationsManager");
 
 /// The property `authManager`; needs `System.Anonymous`.
-pub const AUTH_MANAGER: Property<GuestOperationsManager, Option<ManagedObjectReference>> =
-    Property::new("authManager");
+pub const AUTH_MANAGER: Property<GuestOperationsManager, Option<ManagedObjectReference>> = Property::new("authManager");
 /// The property `fileManager`; needs `System.Anonymous`.
-pub const FILE_MANAGER: Property<GuestOperationsManager, Option<ManagedObjectReference>> =
-    Property::new("fileManager");
+pub const FILE_MANAGER: Property<GuestOperationsManager, Option<ManagedObjectReference>> = Property::new("fileManager");
 /// The property `processManager`; needs `System.Anonymous`.
 pub const PROCESS_MANAGER: Property<GuestOperationsManager, Option<ManagedObjectReference>> =
     Property::new("processManager");
 /// The property `guestWindowsRegistryManager`, since 6.0; needs `System.Anonymous`.
-pub const GUEST_WINDOWS_REGISTRY_MANAGER: Property<
-    GuestOperationsManager,
-    Option<ManagedObjectReference>,
-> = Property::new("guestWindowsRegistryManager");
+pub const GUEST_WINDOWS_REGISTRY_MANAGER: Property<GuestOperationsManager, Option<ManagedObjectReference>> =
+    Property::new("guestWindowsRegistryManager");
 /// The property `aliasManager`, since 6.0; needs `System.Anonymous`.
 pub const ALIAS_MANAGER: Property<GuestOperationsManager, Option<ManagedObjectReference>> =
     Property::new("aliasManager");

@@ -24,11 +24,7 @@ impl GuestProcessManager {
         auth: &Poly<GuestAuthentication>,
         spec: &Poly<GuestProgramSpec>,
     ) -> Request<i64> {
-        Request::new(
-            self,
-            &method::START_PROGRAM_IN_GUEST,
-            &[leaf(vm), leaf(auth), leaf(spec)],
-        )
+        Request::new(self, &method::START_PROGRAM_IN_GUEST, &[leaf(vm), leaf(auth), leaf(spec)])
     }
 
     /// `ListProcessesInGuest`, since 5.0.
@@ -40,11 +36,7 @@ impl GuestProcessManager {
         auth: &Poly<GuestAuthentication>,
         pids: &[i64],
     ) -> Request<Vec<GuestProcessInfo>> {
-        Request::new(
-            self,
-            &method::LIST_PROCESSES_IN_GUEST,
-            &[leaf(vm), leaf(auth), Value::List(&pids)],
-        )
+        Request::new(self, &method::LIST_PROCESSES_IN_GUEST, &[leaf(vm), leaf(auth), Value::List(&pids)])
     }
 
     /// `TerminateProcessInGuest`, since 5.0.
@@ -56,11 +48,7 @@ impl GuestProcessManager {
         auth: &Poly<GuestAuthentication>,
         pid: i64,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::TERMINATE_PROCESS_IN_GUEST,
-            &[leaf(vm), leaf(auth), leaf(&pid)],
-        )
+        Request::new(self, &method::TERMINATE_PROCESS_IN_GUEST, &[leaf(vm), leaf(auth), leaf(&pid)])
     }
 
     /// `ReadEnvironmentVariableInGuest`, since 5.0.
@@ -72,11 +60,7 @@ impl GuestProcessManager {
         auth: &Poly<GuestAuthentication>,
         names: &[String],
     ) -> Request<Vec<String>> {
-        Request::new(
-            self,
-            &method::READ_ENVIRONMENT_VARIABLE_IN_GUEST,
-            &[leaf(vm), leaf(auth), Value::List(&names)],
-        )
+        Request::new(self, &method::READ_ENVIRONMENT_VARIABLE_IN_GUEST, &[leaf(vm), leaf(auth), Value::List(&names)])
     }
 }
 
@@ -106,10 +90,7 @@ pub mod method {
             FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
             FieldInfo::list("pids", Type::Long),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(GuestProcessInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(GuestProcessInfo::INFO))),
         privilege: None,
     };
 

@@ -15,11 +15,7 @@ pub struct GuestWindowsRegistryManager {
     base: Handle,
 }
 
-managed_object!(
-    GuestWindowsRegistryManager,
-    Handle,
-    "GuestWindowsRegistryManager"
-);
+managed_object!(GuestWindowsRegistryManager, Handle, "GuestWindowsRegistryManager");
 
 impl GuestWindowsRegistryManager {
     /// `CreateRegistryKeyInGuest`, since 6.0.
@@ -36,13 +32,7 @@ impl GuestWindowsRegistryManager {
         Request::new(
             self,
             &method::CREATE_REGISTRY_KEY_IN_GUEST,
-            &[
-                leaf(vm),
-                leaf(auth),
-                leaf(key_name),
-                leaf(&is_volatile),
-                class_type.map_or(Value::Unset, Value::String),
-            ],
+            &[leaf(vm), leaf(auth), leaf(key_name), leaf(&is_volatile), class_type.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -96,11 +86,7 @@ impl GuestWindowsRegistryManager {
         auth: &Poly<GuestAuthentication>,
         value: &GuestRegValueSpec,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_REGISTRY_VALUE_IN_GUEST,
-            &[leaf(vm), leaf(auth), leaf(value)],
-        )
+        Request::new(self, &method::SET_REGISTRY_VALUE_IN_GUEST, &[leaf(vm), leaf(auth), leaf(value)])
     }
 
     /// `ListRegistryValuesInGuest`, since 6.0.
@@ -136,11 +122,7 @@ impl GuestWindowsRegistryManager {
         auth: &Poly<GuestAuthentication>,
         value_name: &GuestRegValueNameSpec,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::DELETE_REGISTRY_VALUE_IN_GUEST,
-            &[leaf(vm), leaf(auth), leaf(value_name)],
-        )
+        Request::new(self, &method::DELETE_REGISTRY_VALUE_IN_GUEST, &[leaf(vm), leaf(auth), leaf(value_name)])
     }
 }
 
@@ -174,10 +156,7 @@ pub mod method {
             FieldInfo::req("recursive", Type::Boolean),
             FieldInfo::opt("matchPattern", Type::String),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(GuestRegKeyRecordSpec::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(GuestRegKeyRecordSpec::INFO))),
         privilege: None,
     };
 
@@ -219,10 +198,7 @@ pub mod method {
             FieldInfo::req("expandStrings", Type::Boolean),
             FieldInfo::opt("matchPattern", Type::String),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(GuestRegValueSpec::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(GuestRegValueSpec::INFO))),
         privilege: None,
     };
 

@@ -32,11 +32,7 @@ impl HealthUpdateManager {
     ///
     /// Faults: `InvalidState`, `NotFound`.
     pub fn unregister_health_update_provider(&self, provider_id: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::UNREGISTER_HEALTH_UPDATE_PROVIDER,
-            &[Value::String(provider_id)],
-        )
+        Request::new(self, &method::UNREGISTER_HEALTH_UPDATE_PROVIDER, &[Value::String(provider_id)])
     }
 
     /// `QueryProviderList`, since 6.5; needs `System.View`.
@@ -60,70 +56,35 @@ impl HealthUpdateManager {
     ///
     /// Faults: `NotFound`.
     pub fn query_health_update_infos(&self, provider_id: &str) -> Request<Vec<HealthUpdateInfo>> {
-        Request::new(
-            self,
-            &method::QUERY_HEALTH_UPDATE_INFOS,
-            &[Value::String(provider_id)],
-        )
+        Request::new(self, &method::QUERY_HEALTH_UPDATE_INFOS, &[Value::String(provider_id)])
     }
 
     /// `AddMonitoredEntities`, since 6.5; needs `HealthUpdateProvider.Update`.
     ///
     /// Faults: `NotFound`.
-    pub fn add_monitored_entities(
-        &self,
-        provider_id: &str,
-        entities: &[ManagedObjectReference],
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::ADD_MONITORED_ENTITIES,
-            &[Value::String(provider_id), Value::List(&entities)],
-        )
+    pub fn add_monitored_entities(&self, provider_id: &str, entities: &[ManagedObjectReference]) -> Request<()> {
+        Request::new(self, &method::ADD_MONITORED_ENTITIES, &[Value::String(provider_id), Value::List(&entities)])
     }
 
     /// `RemoveMonitoredEntities`, since 6.5; needs `HealthUpdateProvider.Update`.
     ///
     /// Faults: `InvalidState`, `NotFound`.
-    pub fn remove_monitored_entities(
-        &self,
-        provider_id: &str,
-        entities: &[ManagedObjectReference],
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_MONITORED_ENTITIES,
-            &[Value::String(provider_id), Value::List(&entities)],
-        )
+    pub fn remove_monitored_entities(&self, provider_id: &str, entities: &[ManagedObjectReference]) -> Request<()> {
+        Request::new(self, &method::REMOVE_MONITORED_ENTITIES, &[Value::String(provider_id), Value::List(&entities)])
     }
 
     /// `QueryMonitoredEntities`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
-    pub fn query_monitored_entities(
-        &self,
-        provider_id: &str,
-    ) -> Request<Vec<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::QUERY_MONITORED_ENTITIES,
-            &[Value::String(provider_id)],
-        )
+    pub fn query_monitored_entities(&self, provider_id: &str) -> Request<Vec<ManagedObjectReference>> {
+        Request::new(self, &method::QUERY_MONITORED_ENTITIES, &[Value::String(provider_id)])
     }
 
     /// `HasMonitoredEntity`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
-    pub fn has_monitored_entity(
-        &self,
-        provider_id: &str,
-        entity: &ManagedObjectReference,
-    ) -> Request<bool> {
-        Request::new(
-            self,
-            &method::HAS_MONITORED_ENTITY,
-            &[Value::String(provider_id), leaf(entity)],
-        )
+    pub fn has_monitored_entity(&self, provider_id: &str, entity: &ManagedObjectReference) -> Request<bool> {
+        Request::new(self, &method::HAS_MONITORED_ENTITY, &[Value::String(provider_id), leaf(entity)])
     }
 
     /// `QueryUnmonitoredHosts`, since 6.5; needs `System.View`.
@@ -134,52 +95,31 @@ impl HealthUpdateManager {
         provider_id: &str,
         cluster: &ManagedObjectReference,
     ) -> Request<Vec<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::QUERY_UNMONITORED_HOSTS,
-            &[Value::String(provider_id), leaf(cluster)],
-        )
+        Request::new(self, &method::QUERY_UNMONITORED_HOSTS, &[Value::String(provider_id), leaf(cluster)])
     }
 
     /// `PostHealthUpdates`, since 6.5; needs `HealthUpdateProvider.Update`.
     ///
     /// Faults: `NotFound`.
     pub fn post_health_updates(&self, provider_id: &str, updates: &[HealthUpdate]) -> Request<()> {
-        Request::new(
-            self,
-            &method::POST_HEALTH_UPDATES,
-            &[Value::String(provider_id), Value::List(&updates)],
-        )
+        Request::new(self, &method::POST_HEALTH_UPDATES, &[Value::String(provider_id), Value::List(&updates)])
     }
 
     /// `QueryHealthUpdates`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
     pub fn query_health_updates(&self, provider_id: &str) -> Request<Vec<HealthUpdate>> {
-        Request::new(
-            self,
-            &method::QUERY_HEALTH_UPDATES,
-            &[Value::String(provider_id)],
-        )
+        Request::new(self, &method::QUERY_HEALTH_UPDATES, &[Value::String(provider_id)])
     }
 
     /// `AddFilter`, since 6.5; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `NotFound`.
-    pub fn add_filter(
-        &self,
-        provider_id: &str,
-        filter_name: &str,
-        info_ids: &[String],
-    ) -> Request<String> {
+    pub fn add_filter(&self, provider_id: &str, filter_name: &str, info_ids: &[String]) -> Request<String> {
         Request::new(
             self,
             &method::ADD_FILTER,
-            &[
-                Value::String(provider_id),
-                Value::String(filter_name),
-                Value::List(&info_ids),
-            ],
+            &[Value::String(provider_id), Value::String(filter_name), Value::List(&info_ids)],
         )
     }
 
@@ -187,74 +127,42 @@ impl HealthUpdateManager {
     ///
     /// Faults: `NotFound`.
     pub fn query_filter_list(&self, provider_id: &str) -> Request<Vec<String>> {
-        Request::new(
-            self,
-            &method::QUERY_FILTER_LIST,
-            &[Value::String(provider_id)],
-        )
+        Request::new(self, &method::QUERY_FILTER_LIST, &[Value::String(provider_id)])
     }
 
     /// `QueryFilterName`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
     pub fn query_filter_name(&self, filter_id: &str) -> Request<String> {
-        Request::new(
-            self,
-            &method::QUERY_FILTER_NAME,
-            &[Value::String(filter_id)],
-        )
+        Request::new(self, &method::QUERY_FILTER_NAME, &[Value::String(filter_id)])
     }
 
     /// `QueryFilterInfoIds`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
     pub fn query_filter_info_ids(&self, filter_id: &str) -> Request<Vec<String>> {
-        Request::new(
-            self,
-            &method::QUERY_FILTER_INFO_IDS,
-            &[Value::String(filter_id)],
-        )
+        Request::new(self, &method::QUERY_FILTER_INFO_IDS, &[Value::String(filter_id)])
     }
 
     /// `QueryFilterEntities`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
     pub fn query_filter_entities(&self, filter_id: &str) -> Request<Vec<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::QUERY_FILTER_ENTITIES,
-            &[Value::String(filter_id)],
-        )
+        Request::new(self, &method::QUERY_FILTER_ENTITIES, &[Value::String(filter_id)])
     }
 
     /// `AddFilterEntities`, since 6.5; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `NotFound`.
-    pub fn add_filter_entities(
-        &self,
-        filter_id: &str,
-        entities: &[ManagedObjectReference],
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::ADD_FILTER_ENTITIES,
-            &[Value::String(filter_id), Value::List(&entities)],
-        )
+    pub fn add_filter_entities(&self, filter_id: &str, entities: &[ManagedObjectReference]) -> Request<()> {
+        Request::new(self, &method::ADD_FILTER_ENTITIES, &[Value::String(filter_id), Value::List(&entities)])
     }
 
     /// `RemoveFilterEntities`, since 6.5; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `NotFound`.
-    pub fn remove_filter_entities(
-        &self,
-        filter_id: &str,
-        entities: &[ManagedObjectReference],
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_FILTER_ENTITIES,
-            &[Value::String(filter_id), Value::List(&entities)],
-        )
+    pub fn remove_filter_entities(&self, filter_id: &str, entities: &[ManagedObjectReference]) -> Request<()> {
+        Request::new(self, &method::REMOVE_FILTER_ENTITIES, &[Value::String(filter_id), Value::List(&entities)])
     }
 
     /// `RemoveFilter`, since 6.5; needs `Host.Inventory.EditCluster`.
@@ -322,10 +230,7 @@ pub mod method {
         name: "QueryHealthUpdateInfos",
         owner: "HealthUpdateManager",
         params: &[FieldInfo::req("providerId", Type::String)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HealthUpdateInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HealthUpdateInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -333,10 +238,7 @@ pub mod method {
     pub static ADD_MONITORED_ENTITIES: Method = Method {
         name: "AddMonitoredEntities",
         owner: "HealthUpdateManager",
-        params: &[
-            FieldInfo::req("providerId", Type::String),
-            FieldInfo::list("entities", Type::Ref),
-        ],
+        params: &[FieldInfo::req("providerId", Type::String), FieldInfo::list("entities", Type::Ref)],
         result: None,
         privilege: Some("HealthUpdateProvider.Update"),
     };
@@ -345,10 +247,7 @@ pub mod method {
     pub static REMOVE_MONITORED_ENTITIES: Method = Method {
         name: "RemoveMonitoredEntities",
         owner: "HealthUpdateManager",
-        params: &[
-            FieldInfo::req("providerId", Type::String),
-            FieldInfo::list("entities", Type::Ref),
-        ],
+        params: &[FieldInfo::req("providerId", Type::String), FieldInfo::list("entities", Type::Ref)],
         result: None,
         privilege: Some("HealthUpdateProvider.Update"),
     };
@@ -366,10 +265,7 @@ pub mod method {
     pub static HAS_MONITORED_ENTITY: Method = Method {
         name: "HasMonitoredEntity",
         owner: "HealthUpdateManager",
-        params: &[
-            FieldInfo::req("providerId", Type::String),
-            FieldInfo::req("entity", Type::Ref),
-        ],
+        params: &[FieldInfo::req("providerId", Type::String), FieldInfo::req("entity", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("System.View"),
     };
@@ -378,10 +274,7 @@ pub mod method {
     pub static QUERY_UNMONITORED_HOSTS: Method = Method {
         name: "QueryUnmonitoredHosts",
         owner: "HealthUpdateManager",
-        params: &[
-            FieldInfo::req("providerId", Type::String),
-            FieldInfo::req("cluster", Type::Ref),
-        ],
+        params: &[FieldInfo::req("providerId", Type::String), FieldInfo::req("cluster", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -460,10 +353,7 @@ pub mod method {
     pub static ADD_FILTER_ENTITIES: Method = Method {
         name: "AddFilterEntities",
         owner: "HealthUpdateManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::list("entities", Type::Ref),
-        ],
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::list("entities", Type::Ref)],
         result: None,
         privilege: Some("Host.Inventory.EditCluster"),
     };
@@ -472,10 +362,7 @@ pub mod method {
     pub static REMOVE_FILTER_ENTITIES: Method = Method {
         name: "RemoveFilterEntities",
         owner: "HealthUpdateManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::list("entities", Type::Ref),
-        ],
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::list("entities", Type::Ref)],
         result: None,
         privilege: Some("Host.Inventory.EditCluster"),
     };

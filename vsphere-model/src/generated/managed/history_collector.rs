@@ -52,29 +52,14 @@ pub mod method {
     };
 
     /// `RewindCollector`.
-    pub static REWIND_COLLECTOR: Method = Method {
-        name: "RewindCollector",
-        owner: "HistoryCollector",
-        params: &[],
-        result: None,
-        privilege: None,
-    };
+    pub static REWIND_COLLECTOR: Method =
+        Method { name: "RewindCollector", owner: "HistoryCollector", params: &[], result: None, privilege: None };
 
     /// `ResetCollector`.
-    pub static RESET_COLLECTOR: Method = Method {
-        name: "ResetCollector",
-        owner: "HistoryCollector",
-        params: &[],
-        result: None,
-        privilege: None,
-    };
+    pub static RESET_COLLECTOR: Method =
+        Method { name: "ResetCollector", owner: "HistoryCollector", params: &[], result: None, privilege: None };
 
     /// `DestroyCollector`.
-    pub static DESTROY_COLLECTOR: Method = Method {
-        name: "DestroyCollector",
-        owner: "HistoryCollector",
-        params: &[],
-        result: None,
-        privilege: None,
-    };
+    pub static DESTROY_COLLECTOR: Method =
+        Method { name: "DestroyCollector", owner: "HistoryCollector", params: &[], result: None, privilege: None };
 }

@@ -23,17 +23,8 @@ impl HostAccessManager {
     /// `ChangeAccessMode`, since 6.0; needs `Global.Settings`.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `UserNotFound`.
-    pub fn change_access_mode(
-        &self,
-        principal: &str,
-        is_group: bool,
-        access_mode: &HostAccessMode,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::CHANGE_ACCESS_MODE,
-            &[Value::String(principal), leaf(&is_group), leaf(access_mode)],
-        )
+    pub fn change_access_mode(&self, principal: &str, is_group: bool, access_mode: &HostAccessMode) -> Request<()> {
+        Request::new(self, &method::CHANGE_ACCESS_MODE, &[Value::String(principal), leaf(&is_group), leaf(access_mode)])
     }
 
     /// `QuerySystemUsers`, since 6.0; needs `System.View`.
@@ -57,11 +48,7 @@ impl HostAccessManager {
     ///
     /// Faults: `AuthMinimumAdminPermission`, `UserNotFound`.
     pub fn update_lockdown_exceptions(&self, users: &[String]) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_LOCKDOWN_EXCEPTIONS,
-            &[Value::List(&users)],
-        )
+        Request::new(self, &method::UPDATE_LOCKDOWN_EXCEPTIONS, &[Value::List(&users)])
     }
 
     /// `ChangeLockdownMode`, since 6.0; needs `Host.Config.Settings`.
@@ -73,8 +60,7 @@ impl HostAccessManager {
 }
 
 /// The property `lockdownMode`; needs `System.View`.
-pub const LOCKDOWN_MODE: Property<HostAccessManager, HostLockdownMode> =
-    Property::new("lockdownMode");
+pub const LOCKDOWN_MODE: Property<HostAccessManager, HostLockdownMode> = Property::new("lockdownMode");
 
 /// The methods, described.
 pub mod method {
@@ -85,10 +71,7 @@ pub mod method {
         name: "RetrieveHostAccessControlEntries",
         owner: "HostAccessManager",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostAccessControlEntry::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HostAccessControlEntry::INFO))),
         privilege: Some("Global.Settings"),
     };
 

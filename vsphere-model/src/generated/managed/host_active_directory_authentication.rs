@@ -13,11 +13,7 @@ pub struct HostActiveDirectoryAuthentication {
     base: HostDirectoryStore,
 }
 
-managed_object!(
-    HostActiveDirectoryAuthentication,
-    HostDirectoryStore,
-    "HostActiveDirectoryAuthentication"
-);
+managed_object!(HostActiveDirectoryAuthentication, HostDirectoryStore, "HostActiveDirectoryAuthentication");
 
 impl HostActiveDirectoryAuthentication {
     /// `JoinDomain_Task`, since 4.1; needs `Host.Config.AuthenticationStore`.
@@ -32,27 +28,15 @@ impl HostActiveDirectoryAuthentication {
         Request::new(
             self,
             &method::JOIN_DOMAIN_TASK,
-            &[
-                Value::String(domain_name),
-                Value::String(user_name),
-                Value::String(password),
-            ],
+            &[Value::String(domain_name), Value::String(user_name), Value::String(password)],
         )
     }
 
     /// `JoinDomainWithCAM_Task`, since 5.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `ActiveDirectoryFault`, `HostConfigFault`, `InvalidState`, `TaskInProgress`.
-    pub fn join_domain_with_cam_task(
-        &self,
-        domain_name: &str,
-        cam_server: &str,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::JOIN_DOMAIN_WITH_CAM_TASK,
-            &[Value::String(domain_name), Value::String(cam_server)],
-        )
+    pub fn join_domain_with_cam_task(&self, domain_name: &str, cam_server: &str) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::JOIN_DOMAIN_WITH_CAM_TASK, &[Value::String(domain_name), Value::String(cam_server)])
     }
 
     /// `ImportCertificateForCAM_Task`, since 5.0; needs `Host.Config.AuthenticationStore`.
@@ -88,41 +72,25 @@ impl HostActiveDirectoryAuthentication {
     ///
     /// Faults: `HostConfigFault`.
     pub fn install_smart_card_trust_anchor(&self, cert: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::INSTALL_SMART_CARD_TRUST_ANCHOR,
-            &[Value::String(cert)],
-        )
+        Request::new(self, &method::INSTALL_SMART_CARD_TRUST_ANCHOR, &[Value::String(cert)])
     }
 
     /// `ReplaceSmartCardTrustAnchors`, since 6.0; needs `Host.Config.AuthenticationStore`.
     pub fn replace_smart_card_trust_anchors(&self, certs: &[String]) -> Request<()> {
-        Request::new(
-            self,
-            &method::REPLACE_SMART_CARD_TRUST_ANCHORS,
-            &[Value::List(&certs)],
-        )
+        Request::new(self, &method::REPLACE_SMART_CARD_TRUST_ANCHORS, &[Value::List(&certs)])
     }
 
     /// `RemoveSmartCardTrustAnchor`, since 6.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `HostConfigFault`.
     pub fn remove_smart_card_trust_anchor(&self, issuer: &str, serial: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_SMART_CARD_TRUST_ANCHOR,
-            &[Value::String(issuer), Value::String(serial)],
-        )
+        Request::new(self, &method::REMOVE_SMART_CARD_TRUST_ANCHOR, &[Value::String(issuer), Value::String(serial)])
     }
 
     /// `RemoveSmartCardTrustAnchorByFingerprint`, since 6.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn remove_smart_card_trust_anchor_by_fingerprint(
-        &self,
-        fingerprint: &str,
-        digest: &str,
-    ) -> Request<()> {
+    pub fn remove_smart_card_trust_anchor_by_fingerprint(&self, fingerprint: &str, digest: &str) -> Request<()> {
         Request::new(
             self,
             &method::REMOVE_SMART_CARD_TRUST_ANCHOR_BY_FINGERPRINT,
@@ -134,11 +102,7 @@ impl HostActiveDirectoryAuthentication {
     ///
     /// Faults: `HostConfigFault`.
     pub fn remove_smart_card_trust_anchor_certificate(&self, certificate: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_SMART_CARD_TRUST_ANCHOR_CERTIFICATE,
-            &[Value::String(certificate)],
-        )
+        Request::new(self, &method::REMOVE_SMART_CARD_TRUST_ANCHOR_CERTIFICATE, &[Value::String(certificate)])
     }
 
     /// `ListSmartCardTrustAnchors`, since 6.0; needs `Host.Config.AuthenticationStore`.
@@ -157,8 +121,7 @@ impl HostActiveDirectoryAuthentication {
 }
 
 /// The property `info` of `HostAuthenticationStore`.
-pub const INFO: Property<HostActiveDirectoryAuthentication, Poly<HostAuthenticationStoreInfo>> =
-    Property::new("info");
+pub const INFO: Property<HostActiveDirectoryAuthentication, Poly<HostAuthenticationStoreInfo>> = Property::new("info");
 
 /// The methods, described.
 pub mod method {
@@ -181,10 +144,7 @@ pub mod method {
     pub static JOIN_DOMAIN_WITH_CAM_TASK: Method = Method {
         name: "JoinDomainWithCAM_Task",
         owner: "HostActiveDirectoryAuthentication",
-        params: &[
-            FieldInfo::req("domainName", Type::String),
-            FieldInfo::req("camServer", Type::String),
-        ],
+        params: &[FieldInfo::req("domainName", Type::String), FieldInfo::req("camServer", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AuthenticationStore"),
     };
@@ -193,10 +153,7 @@ pub mod method {
     pub static IMPORT_CERTIFICATE_FOR_CAM_TASK: Method = Method {
         name: "ImportCertificateForCAM_Task",
         owner: "HostActiveDirectoryAuthentication",
-        params: &[
-            FieldInfo::req("certPath", Type::String),
-            FieldInfo::req("camServer", Type::String),
-        ],
+        params: &[FieldInfo::req("certPath", Type::String), FieldInfo::req("camServer", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AuthenticationStore"),
     };
@@ -241,10 +198,7 @@ pub mod method {
     pub static REMOVE_SMART_CARD_TRUST_ANCHOR: Method = Method {
         name: "RemoveSmartCardTrustAnchor",
         owner: "HostActiveDirectoryAuthentication",
-        params: &[
-            FieldInfo::req("issuer", Type::String),
-            FieldInfo::req("serial", Type::String),
-        ],
+        params: &[FieldInfo::req("issuer", Type::String), FieldInfo::req("serial", Type::String)],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
     };
@@ -253,10 +207,7 @@ pub mod method {
     pub static REMOVE_SMART_CARD_TRUST_ANCHOR_BY_FINGERPRINT: Method = Method {
         name: "RemoveSmartCardTrustAnchorByFingerprint",
         owner: "HostActiveDirectoryAuthentication",
-        params: &[
-            FieldInfo::req("fingerprint", Type::String),
-            FieldInfo::req("digest", Type::String),
-        ],
+        params: &[FieldInfo::req("fingerprint", Type::String), FieldInfo::req("digest", Type::String)],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
     };

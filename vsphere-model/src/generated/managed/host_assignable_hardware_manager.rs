@@ -15,11 +15,7 @@ pub struct HostAssignableHardwareManager {
     base: Handle,
 }
 
-managed_object!(
-    HostAssignableHardwareManager,
-    Handle,
-    "HostAssignableHardwareManager"
-);
+managed_object!(HostAssignableHardwareManager, Handle, "HostAssignableHardwareManager");
 
 impl HostAssignableHardwareManager {
     /// `DownloadDescriptionTree`, since 7.0.0.0; needs `System.Read`.
@@ -28,31 +24,20 @@ impl HostAssignableHardwareManager {
     }
 
     /// `RetrieveDynamicPassthroughInfo`, since 7.0.0.0; needs `System.Read`.
-    pub fn retrieve_dynamic_passthrough_info(
-        &self,
-    ) -> Request<Vec<VirtualMachineDynamicPassthroughInfo>> {
+    pub fn retrieve_dynamic_passthrough_info(&self) -> Request<Vec<VirtualMachineDynamicPassthroughInfo>> {
         Request::new(self, &method::RETRIEVE_DYNAMIC_PASSTHROUGH_INFO, &[])
     }
 
     /// `RetrieveVendorDeviceGroupInfo`, since 8.0.0.1; needs `System.Read`.
-    pub fn retrieve_vendor_device_group_info(
-        &self,
-    ) -> Request<Vec<VirtualMachineVendorDeviceGroupInfo>> {
+    pub fn retrieve_vendor_device_group_info(&self) -> Request<Vec<VirtualMachineVendorDeviceGroupInfo>> {
         Request::new(self, &method::RETRIEVE_VENDOR_DEVICE_GROUP_INFO, &[])
     }
 
     /// `UpdateAssignableHardwareConfig`, since 7.0.0.0; needs `Host.Config.Settings`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn update_assignable_hardware_config(
-        &self,
-        config: &HostAssignableHardwareConfig,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_ASSIGNABLE_HARDWARE_CONFIG,
-            &[leaf(config)],
-        )
+    pub fn update_assignable_hardware_config(&self, config: &HostAssignableHardwareConfig) -> Request<()> {
+        Request::new(self, &method::UPDATE_ASSIGNABLE_HARDWARE_CONFIG, &[leaf(config)])
     }
 }
 
@@ -60,8 +45,7 @@ impl HostAssignableHardwareManager {
 pub const BINDING: Property<HostAssignableHardwareManager, Vec<HostAssignableHardwareBinding>> =
     Property::new("binding");
 /// The property `config`; needs `System.Read`.
-pub const CONFIG: Property<HostAssignableHardwareManager, HostAssignableHardwareConfig> =
-    Property::new("config");
+pub const CONFIG: Property<HostAssignableHardwareManager, HostAssignableHardwareConfig> = Property::new("config");
 
 /// The methods, described.
 pub mod method {
@@ -81,10 +65,7 @@ pub mod method {
         name: "RetrieveDynamicPassthroughInfo",
         owner: "HostAssignableHardwareManager",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VirtualMachineDynamicPassthroughInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineDynamicPassthroughInfo::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -93,10 +74,7 @@ pub mod method {
         name: "RetrieveVendorDeviceGroupInfo",
         owner: "HostAssignableHardwareManager",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VirtualMachineVendorDeviceGroupInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineVendorDeviceGroupInfo::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -104,10 +82,7 @@ pub mod method {
     pub static UPDATE_ASSIGNABLE_HARDWARE_CONFIG: Method = Method {
         name: "UpdateAssignableHardwareConfig",
         owner: "HostAssignableHardwareManager",
-        params: &[FieldInfo::req(
-            "config",
-            Type::Data(HostAssignableHardwareConfig::INFO),
-        )],
+        params: &[FieldInfo::req("config", Type::Data(HostAssignableHardwareConfig::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };

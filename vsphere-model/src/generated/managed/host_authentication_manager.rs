@@ -12,15 +12,10 @@ pub struct HostAuthenticationManager {
     base: Handle,
 }
 
-managed_object!(
-    HostAuthenticationManager,
-    Handle,
-    "HostAuthenticationManager"
-);
+managed_object!(HostAuthenticationManager, Handle, "HostAuthenticationManager");
 
 /// The property `info`.
-pub const INFO: Property<HostAuthenticationManager, HostAuthenticationManagerInfo> =
-    Property::new("info");
+pub const INFO: Property<HostAuthenticationManager, HostAuthenticationManagerInfo> = Property::new("info");
 /// The property `supportedStore`.
 pub const SUPPORTED_STORE: Property<HostAuthenticationManager, Vec<ManagedObjectReference>> =
     Property::new("supportedStore");

@@ -15,5 +15,4 @@ pub struct HostAuthenticationStore {
 managed_object!(HostAuthenticationStore, Handle, "HostAuthenticationStore");
 
 /// The property `info`.
-pub const INFO: Property<HostAuthenticationStore, Poly<HostAuthenticationStoreInfo>> =
-    Property::new("info");
+pub const INFO: Property<HostAuthenticationStore, Poly<HostAuthenticationStoreInfo>> = Property::new("info");

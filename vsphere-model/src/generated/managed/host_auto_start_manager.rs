@@ -32,8 +32,7 @@ impl HostAutoStartManager {
 }
 
 /// The property `config`.
-pub const CONFIG: Property<HostAutoStartManager, HostAutoStartManagerConfig> =
-    Property::new("config");
+pub const CONFIG: Property<HostAutoStartManager, HostAutoStartManagerConfig> = Property::new("config");
 
 /// The methods, described.
 pub mod method {
@@ -43,10 +42,7 @@ pub mod method {
     pub static RECONFIGURE_AUTOSTART: Method = Method {
         name: "ReconfigureAutostart",
         owner: "HostAutoStartManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(HostAutoStartManagerConfig::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(HostAutoStartManagerConfig::INFO))],
         result: None,
         privilege: Some("Host.Config.AutoStart"),
     };

@@ -35,10 +35,7 @@ pub mod method {
         name: "QueryBootDevices",
         owner: "HostBootDeviceSystem",
         params: &[],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(HostBootDeviceInfo::INFO),
-        )),
+        result: Some(FieldInfo::opt("returnval", Type::Data(HostBootDeviceInfo::INFO))),
         privilege: Some("System.Read"),
     };
 

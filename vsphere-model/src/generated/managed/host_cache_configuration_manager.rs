@@ -12,27 +12,18 @@ pub struct HostCacheConfigurationManager {
     base: Handle,
 }
 
-managed_object!(
-    HostCacheConfigurationManager,
-    Handle,
-    "HostCacheConfigurationManager"
-);
+managed_object!(HostCacheConfigurationManager, Handle, "HostCacheConfigurationManager");
 
 impl HostCacheConfigurationManager {
     /// `ConfigureHostCache_Task`, since 5.0; needs `Host.Config.AdvancedConfig`.
-    pub fn configure_host_cache_task(
-        &self,
-        spec: &HostCacheConfigurationSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn configure_host_cache_task(&self, spec: &HostCacheConfigurationSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CONFIGURE_HOST_CACHE_TASK, &[leaf(spec)])
     }
 }
 
 /// The property `cacheConfigurationInfo`; needs `Host.Config.AdvancedConfig`.
-pub const CACHE_CONFIGURATION_INFO: Property<
-    HostCacheConfigurationManager,
-    Vec<HostCacheConfigurationInfo>,
-> = Property::new("cacheConfigurationInfo");
+pub const CACHE_CONFIGURATION_INFO: Property<HostCacheConfigurationManager, Vec<HostCacheConfigurationInfo>> =
+    Property::new("cacheConfigurationInfo");
 
 /// The methods, described.
 pub mod method {
@@ -42,10 +33,7 @@ pub mod method {
     pub static CONFIGURE_HOST_CACHE_TASK: Method = Method {
         name: "ConfigureHostCache_Task",
         owner: "HostCacheConfigurationManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(HostCacheConfigurationSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(HostCacheConfigurationSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AdvancedConfig"),
     };

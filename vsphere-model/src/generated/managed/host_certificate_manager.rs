@@ -16,9 +16,7 @@ managed_object!(HostCertificateManager, Handle, "HostCertificateManager");
 
 impl HostCertificateManager {
     /// `RetrieveCertificateInfoList`, since 8.0.1.0; needs `Certificate.Manage`.
-    pub fn retrieve_certificate_info_list(
-        &self,
-    ) -> Request<Vec<HostCertificateManagerCertificateInfo>> {
+    pub fn retrieve_certificate_info_list(&self) -> Request<Vec<HostCertificateManagerCertificateInfo>> {
         Request::new(self, &method::RETRIEVE_CERTIFICATE_INFO_LIST, &[])
     }
 
@@ -33,10 +31,7 @@ impl HostCertificateManager {
         Request::new(
             self,
             &method::GENERATE_CERTIFICATE_SIGNING_REQUEST,
-            &[
-                leaf(&use_ip_address_as_common_name),
-                spec.map_or(Value::Unset, leaf),
-            ],
+            &[leaf(&use_ip_address_as_common_name), spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -51,10 +46,7 @@ impl HostCertificateManager {
         Request::new(
             self,
             &method::GENERATE_CERTIFICATE_SIGNING_REQUEST_BY_DN,
-            &[
-                Value::String(distinguished_name),
-                spec.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(distinguished_name), spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -62,46 +54,26 @@ impl HostCertificateManager {
     ///
     /// Faults: `HostConfigFault`.
     pub fn provision_server_private_key(&self, key: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::PROVISION_SERVER_PRIVATE_KEY,
-            &[Value::String(key)],
-        )
+        Request::new(self, &method::PROVISION_SERVER_PRIVATE_KEY, &[Value::String(key)])
     }
 
     /// `InstallServerCertificate`, since 6.0; needs `Certificate.Manage`.
     ///
     /// Faults: `HostConfigFault`.
     pub fn install_server_certificate(&self, cert: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::INSTALL_SERVER_CERTIFICATE,
-            &[Value::String(cert)],
-        )
+        Request::new(self, &method::INSTALL_SERVER_CERTIFICATE, &[Value::String(cert)])
     }
 
     /// `ReplaceCACertificatesAndCRLs`, since 6.0; needs `Certificate.Manage`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn replace_ca_certificates_and_crls(
-        &self,
-        ca_cert: &[String],
-        ca_crl: &[String],
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::REPLACE_CA_CERTIFICATES_AND_CRLS,
-            &[Value::List(&ca_cert), Value::List(&ca_crl)],
-        )
+    pub fn replace_ca_certificates_and_crls(&self, ca_cert: &[String], ca_crl: &[String]) -> Request<()> {
+        Request::new(self, &method::REPLACE_CA_CERTIFICATES_AND_CRLS, &[Value::List(&ca_cert), Value::List(&ca_crl)])
     }
 
     /// `NotifyAffectedServices`, since 6.0; needs `Certificate.Manage`.
     pub fn notify_affected_services(&self, services: &[String]) -> Request<()> {
-        Request::new(
-            self,
-            &method::NOTIFY_AFFECTED_SERVICES,
-            &[Value::List(&services)],
-        )
+        Request::new(self, &method::NOTIFY_AFFECTED_SERVICES, &[Value::List(&services)])
     }
 
     /// `ListCACertificates`, since 6.0; needs `Certificate.Manage`.
@@ -120,10 +92,8 @@ impl HostCertificateManager {
 }
 
 /// The property `certificateInfo`; needs `Certificate.Manage`.
-pub const CERTIFICATE_INFO: Property<
-    HostCertificateManager,
-    HostCertificateManagerCertificateInfo,
-> = Property::new("certificateInfo");
+pub const CERTIFICATE_INFO: Property<HostCertificateManager, HostCertificateManagerCertificateInfo> =
+    Property::new("certificateInfo");
 
 /// The methods, described.
 pub mod method {
@@ -134,10 +104,7 @@ pub mod method {
         name: "RetrieveCertificateInfoList",
         owner: "HostCertificateManager",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostCertificateManagerCertificateInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HostCertificateManagerCertificateInfo::INFO))),
         privilege: Some("Certificate.Manage"),
     };
 
@@ -147,10 +114,7 @@ pub mod method {
         owner: "HostCertificateManager",
         params: &[
             FieldInfo::req("useIpAddressAsCommonName", Type::Boolean),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostCertificateManagerCertificateSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostCertificateManagerCertificateSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Certificate.Manage"),
@@ -162,10 +126,7 @@ pub mod method {
         owner: "HostCertificateManager",
         params: &[
             FieldInfo::req("distinguishedName", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostCertificateManagerCertificateSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostCertificateManagerCertificateSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Certificate.Manage"),
@@ -193,10 +154,7 @@ pub mod method {
     pub static REPLACE_CA_CERTIFICATES_AND_CRLS: Method = Method {
         name: "ReplaceCACertificatesAndCRLs",
         owner: "HostCertificateManager",
-        params: &[
-            FieldInfo::list_req("caCert", Type::String),
-            FieldInfo::list("caCrl", Type::String),
-        ],
+        params: &[FieldInfo::list_req("caCert", Type::String), FieldInfo::list("caCrl", Type::String)],
         result: None,
         privilege: Some("Certificate.Manage"),
     };

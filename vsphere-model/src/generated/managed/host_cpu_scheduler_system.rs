@@ -15,11 +15,7 @@ pub struct HostCpuSchedulerSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    HostCpuSchedulerSystem,
-    ExtensibleManagedObject,
-    "HostCpuSchedulerSystem"
-);
+managed_object!(HostCpuSchedulerSystem, ExtensibleManagedObject, "HostCpuSchedulerSystem");
 
 impl HostCpuSchedulerSystem {
     /// `EnableHyperThreading`, since 2.0; needs `Host.Config.HyperThreading`.
@@ -40,11 +36,9 @@ pub const CPU_SCHEDULER_INFO: Property<HostCpuSchedulerSystem, Option<HostCpuSch
 pub const HYPERTHREAD_INFO: Property<HostCpuSchedulerSystem, Option<HostHyperThreadScheduleInfo>> =
     Property::new("hyperthreadInfo");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const VALUE: Property<HostCpuSchedulerSystem, Vec<Poly<CustomFieldValue>>> =
-    Property::new("value");
+pub const VALUE: Property<HostCpuSchedulerSystem, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostCpuSchedulerSystem, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostCpuSchedulerSystem, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {

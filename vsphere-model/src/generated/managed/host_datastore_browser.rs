@@ -28,10 +28,7 @@ impl HostDatastoreBrowser {
         Request::new(
             self,
             &method::SEARCH_DATASTORE_TASK,
-            &[
-                Value::String(datastore_path),
-                search_spec.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(datastore_path), search_spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -48,10 +45,7 @@ impl HostDatastoreBrowser {
         Request::new(
             self,
             &method::SEARCH_DATASTORE_SUB_FOLDERS_TASK,
-            &[
-                Value::String(datastore_path),
-                search_spec.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(datastore_path), search_spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -64,11 +58,9 @@ impl HostDatastoreBrowser {
 }
 
 /// The property `datastore`; needs `System.View`.
-pub const DATASTORE: Property<HostDatastoreBrowser, Vec<ManagedObjectReference>> =
-    Property::new("datastore");
+pub const DATASTORE: Property<HostDatastoreBrowser, Vec<ManagedObjectReference>> = Property::new("datastore");
 /// The property `supportedType`.
-pub const SUPPORTED_TYPE: Property<HostDatastoreBrowser, Vec<Poly<FileQuery>>> =
-    Property::new("supportedType");
+pub const SUPPORTED_TYPE: Property<HostDatastoreBrowser, Vec<Poly<FileQuery>>> = Property::new("supportedType");
 
 /// The methods, described.
 pub mod method {
@@ -80,10 +72,7 @@ pub mod method {
         owner: "HostDatastoreBrowser",
         params: &[
             FieldInfo::req("datastorePath", Type::String),
-            FieldInfo::opt(
-                "searchSpec",
-                Type::Data(HostDatastoreBrowserSearchSpec::INFO),
-            ),
+            FieldInfo::opt("searchSpec", Type::Data(HostDatastoreBrowserSearchSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -95,10 +84,7 @@ pub mod method {
         owner: "HostDatastoreBrowser",
         params: &[
             FieldInfo::req("datastorePath", Type::String),
-            FieldInfo::opt(
-                "searchSpec",
-                Type::Data(HostDatastoreBrowserSearchSpec::INFO),
-            ),
+            FieldInfo::opt("searchSpec", Type::Data(HostDatastoreBrowserSearchSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,

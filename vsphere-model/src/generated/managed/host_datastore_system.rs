@@ -22,15 +22,8 @@ impl HostDatastoreSystem {
     /// `UpdateLocalSwapDatastore`, since 2.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `DatastoreNotWritableOnHost`, `InaccessibleDatastore`.
-    pub fn update_local_swap_datastore(
-        &self,
-        datastore: Option<&ManagedObjectReference>,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_LOCAL_SWAP_DATASTORE,
-            &[datastore.map_or(Value::Unset, leaf)],
-        )
+    pub fn update_local_swap_datastore(&self, datastore: Option<&ManagedObjectReference>) -> Request<()> {
+        Request::new(self, &method::UPDATE_LOCAL_SWAP_DATASTORE, &[datastore.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryAvailableDisksForVmfs`, since 2.0; needs `Host.Config.Storage`.
@@ -40,11 +33,7 @@ impl HostDatastoreSystem {
         &self,
         datastore: Option<&ManagedObjectReference>,
     ) -> Request<Vec<HostScsiDisk>> {
-        Request::new(
-            self,
-            &method::QUERY_AVAILABLE_DISKS_FOR_VMFS,
-            &[datastore.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_AVAILABLE_DISKS_FOR_VMFS, &[datastore.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryVmfsDatastoreCreateOptions`, since 2.0; needs `Host.Config.Storage`.
@@ -65,10 +54,7 @@ impl HostDatastoreSystem {
     /// `CreateVmfsDatastore`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `DuplicateName`, `HostConfigFault`.
-    pub fn create_vmfs_datastore(
-        &self,
-        spec: &VmfsDatastoreCreateSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn create_vmfs_datastore(&self, spec: &VmfsDatastoreCreateSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_VMFS_DATASTORE, &[leaf(spec)])
     }
 
@@ -84,11 +70,7 @@ impl HostDatastoreSystem {
         Request::new(
             self,
             &method::QUERY_VMFS_DATASTORE_EXTEND_OPTIONS,
-            &[
-                leaf(datastore),
-                Value::String(device_path),
-                optional(&suppress_expand_candidates),
-            ],
+            &[leaf(datastore), Value::String(device_path), optional(&suppress_expand_candidates)],
         )
     }
 
@@ -99,11 +81,7 @@ impl HostDatastoreSystem {
         &self,
         datastore: &ManagedObjectReference,
     ) -> Request<Vec<VmfsDatastoreOption>> {
-        Request::new(
-            self,
-            &method::QUERY_VMFS_DATASTORE_EXPAND_OPTIONS,
-            &[leaf(datastore)],
-        )
+        Request::new(self, &method::QUERY_VMFS_DATASTORE_EXPAND_OPTIONS, &[leaf(datastore)])
     }
 
     /// `ExtendVmfsDatastore`, since 2.0; needs `Host.Config.Storage`.
@@ -114,36 +92,21 @@ impl HostDatastoreSystem {
         datastore: &ManagedObjectReference,
         spec: &VmfsDatastoreExtendSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::EXTEND_VMFS_DATASTORE,
-            &[leaf(datastore), leaf(spec)],
-        )
+        Request::new(self, &method::EXTEND_VMFS_DATASTORE, &[leaf(datastore), leaf(spec)])
     }
 
     /// `EnableClusteredVmdkSupport`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn enable_clustered_vmdk_support(&self, datastore: &ManagedObjectReference) -> Request<()> {
-        Request::new(
-            self,
-            &method::ENABLE_CLUSTERED_VMDK_SUPPORT,
-            &[leaf(datastore)],
-        )
+        Request::new(self, &method::ENABLE_CLUSTERED_VMDK_SUPPORT, &[leaf(datastore)])
     }
 
     /// `DisableClusteredVmdkSupport`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
-    pub fn disable_clustered_vmdk_support(
-        &self,
-        datastore: &ManagedObjectReference,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::DISABLE_CLUSTERED_VMDK_SUPPORT,
-            &[leaf(datastore)],
-        )
+    pub fn disable_clustered_vmdk_support(&self, datastore: &ManagedObjectReference) -> Request<()> {
+        Request::new(self, &method::DISABLE_CLUSTERED_VMDK_SUPPORT, &[leaf(datastore)])
     }
 
     /// `ExpandVmfsDatastore`, since 4.0; needs `Host.Config.Storage`.
@@ -154,36 +117,21 @@ impl HostDatastoreSystem {
         datastore: &ManagedObjectReference,
         spec: &VmfsDatastoreExpandSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::EXPAND_VMFS_DATASTORE,
-            &[leaf(datastore), leaf(spec)],
-        )
+        Request::new(self, &method::EXPAND_VMFS_DATASTORE, &[leaf(datastore), leaf(spec)])
     }
 
     /// `CreateNasDatastore`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `AlreadyExists`, `DuplicateName`, `HostConfigFault`.
-    pub fn create_nas_datastore(
-        &self,
-        spec: &HostNasVolumeSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn create_nas_datastore(&self, spec: &HostNasVolumeSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_NAS_DATASTORE, &[leaf(spec)])
     }
 
     /// `CreateLocalDatastore`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `DuplicateName`, `FileNotFound`, `HostConfigFault`, `InvalidName`.
-    pub fn create_local_datastore(
-        &self,
-        name: &str,
-        path: &str,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_LOCAL_DATASTORE,
-            &[Value::String(name), Value::String(path)],
-        )
+    pub fn create_local_datastore(&self, name: &str, path: &str) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::CREATE_LOCAL_DATASTORE, &[Value::String(name), Value::String(path)])
     }
 
     /// `CreateVvolDatastore`, since 6.0; needs `Host.Config.Storage`.
@@ -206,16 +154,8 @@ impl HostDatastoreSystem {
     /// `SetMaxQueueDepth`, since 8.0.0.1; needs `Host.Config.Storage`.
     ///
     /// Faults: `NotFound`.
-    pub fn set_max_queue_depth(
-        &self,
-        datastore: &ManagedObjectReference,
-        max_qdepth: i64,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_MAX_QUEUE_DEPTH,
-            &[leaf(datastore), leaf(&max_qdepth)],
-        )
+    pub fn set_max_queue_depth(&self, datastore: &ManagedObjectReference, max_qdepth: i64) -> Request<()> {
+        Request::new(self, &method::SET_MAX_QUEUE_DEPTH, &[leaf(datastore), leaf(&max_qdepth)])
     }
 
     /// `ResolveNfsServerHostName`, since 9.1.0.0; needs `Host.Config.Storage`.
@@ -252,32 +192,18 @@ impl HostDatastoreSystem {
     /// The task yields a `Vec<HostDatastoreSystemDatastoreResult>`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn remove_datastore_ex_task(
-        &self,
-        datastore: &[ManagedObjectReference],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::REMOVE_DATASTORE_EX_TASK,
-            &[Value::List(&datastore)],
-        )
+    pub fn remove_datastore_ex_task(&self, datastore: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::REMOVE_DATASTORE_EX_TASK, &[Value::List(&datastore)])
     }
 
     /// `ConfigureDatastorePrincipal`, since 2.0; needs `Host.Config.Maintenance`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`.
-    pub fn configure_datastore_principal(
-        &self,
-        user_name: &str,
-        password: Option<&str>,
-    ) -> Request<()> {
+    pub fn configure_datastore_principal(&self, user_name: &str, password: Option<&str>) -> Request<()> {
         Request::new(
             self,
             &method::CONFIGURE_DATASTORE_PRINCIPAL,
-            &[
-                Value::String(user_name),
-                password.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(user_name), password.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -295,20 +221,14 @@ impl HostDatastoreSystem {
         &self,
         resolution_spec: &HostUnresolvedVmfsResignatureSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RESIGNATURE_UNRESOLVED_VMFS_VOLUME_TASK,
-            &[leaf(resolution_spec)],
-        )
+        Request::new(self, &method::RESIGNATURE_UNRESOLVED_VMFS_VOLUME_TASK, &[leaf(resolution_spec)])
     }
 }
 
 /// The property `datastore`; needs `System.View`.
-pub const DATASTORE: Property<HostDatastoreSystem, Vec<ManagedObjectReference>> =
-    Property::new("datastore");
+pub const DATASTORE: Property<HostDatastoreSystem, Vec<ManagedObjectReference>> = Property::new("datastore");
 /// The property `capabilities`, since 2.5.
-pub const CAPABILITIES: Property<HostDatastoreSystem, HostDatastoreSystemCapabilities> =
-    Property::new("capabilities");
+pub const CAPABILITIES: Property<HostDatastoreSystem, HostDatastoreSystemCapabilities> = Property::new("capabilities");
 
 /// The methods, described.
 pub mod method {
@@ -336,14 +256,8 @@ pub mod method {
     pub static QUERY_VMFS_DATASTORE_CREATE_OPTIONS: Method = Method {
         name: "QueryVmfsDatastoreCreateOptions",
         owner: "HostDatastoreSystem",
-        params: &[
-            FieldInfo::req("devicePath", Type::String),
-            FieldInfo::opt("vmfsMajorVersion", Type::Int),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VmfsDatastoreOption::INFO),
-        )),
+        params: &[FieldInfo::req("devicePath", Type::String), FieldInfo::opt("vmfsMajorVersion", Type::Int)],
+        result: Some(FieldInfo::list("returnval", Type::Data(VmfsDatastoreOption::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -351,10 +265,7 @@ pub mod method {
     pub static CREATE_VMFS_DATASTORE: Method = Method {
         name: "CreateVmfsDatastore",
         owner: "HostDatastoreSystem",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(VmfsDatastoreCreateSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(VmfsDatastoreCreateSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -368,10 +279,7 @@ pub mod method {
             FieldInfo::req("devicePath", Type::String),
             FieldInfo::opt("suppressExpandCandidates", Type::Boolean),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VmfsDatastoreOption::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VmfsDatastoreOption::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -380,10 +288,7 @@ pub mod method {
         name: "QueryVmfsDatastoreExpandOptions",
         owner: "HostDatastoreSystem",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VmfsDatastoreOption::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VmfsDatastoreOption::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -442,10 +347,7 @@ pub mod method {
     pub static CREATE_LOCAL_DATASTORE: Method = Method {
         name: "CreateLocalDatastore",
         owner: "HostDatastoreSystem",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::req("path", Type::String),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::req("path", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -454,10 +356,7 @@ pub mod method {
     pub static CREATE_VVOL_DATASTORE: Method = Method {
         name: "CreateVvolDatastore",
         owner: "HostDatastoreSystem",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(HostDatastoreSystemVvolDatastoreSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(HostDatastoreSystemVvolDatastoreSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -475,10 +374,7 @@ pub mod method {
     pub static SET_MAX_QUEUE_DEPTH: Method = Method {
         name: "SetMaxQueueDepth",
         owner: "HostDatastoreSystem",
-        params: &[
-            FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("maxQdepth", Type::Long),
-        ],
+        params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::req("maxQdepth", Type::Long)],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -519,10 +415,7 @@ pub mod method {
     pub static CONFIGURE_DATASTORE_PRINCIPAL: Method = Method {
         name: "ConfigureDatastorePrincipal",
         owner: "HostDatastoreSystem",
-        params: &[
-            FieldInfo::req("userName", Type::String),
-            FieldInfo::opt("password", Type::String).secret(),
-        ],
+        params: &[FieldInfo::req("userName", Type::String), FieldInfo::opt("password", Type::String).secret()],
         result: None,
         privilege: Some("Host.Config.Maintenance"),
     };
@@ -532,10 +425,7 @@ pub mod method {
         name: "QueryUnresolvedVmfsVolumes",
         owner: "HostDatastoreSystem",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostUnresolvedVmfsVolume::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HostUnresolvedVmfsVolume::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -543,10 +433,7 @@ pub mod method {
     pub static RESIGNATURE_UNRESOLVED_VMFS_VOLUME_TASK: Method = Method {
         name: "ResignatureUnresolvedVmfsVolume_Task",
         owner: "HostDatastoreSystem",
-        params: &[FieldInfo::req(
-            "resolutionSpec",
-            Type::Data(HostUnresolvedVmfsResignatureSpec::INFO),
-        )],
+        params: &[FieldInfo::req("resolutionSpec", Type::Data(HostUnresolvedVmfsResignatureSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };

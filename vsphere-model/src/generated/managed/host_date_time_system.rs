@@ -54,8 +54,7 @@ impl HostDateTimeSystem {
 }
 
 /// The property `dateTimeInfo`; needs `System.Read`.
-pub const DATE_TIME_INFO: Property<HostDateTimeSystem, HostDateTimeInfo> =
-    Property::new("dateTimeInfo");
+pub const DATE_TIME_INFO: Property<HostDateTimeSystem, HostDateTimeInfo> = Property::new("dateTimeInfo");
 
 /// The methods, described.
 pub mod method {
@@ -65,10 +64,7 @@ pub mod method {
     pub static UPDATE_DATE_TIME_CONFIG: Method = Method {
         name: "UpdateDateTimeConfig",
         owner: "HostDateTimeSystem",
-        params: &[FieldInfo::req(
-            "config",
-            Type::Data(HostDateTimeConfig::INFO),
-        )],
+        params: &[FieldInfo::req("config", Type::Data(HostDateTimeConfig::INFO))],
         result: None,
         privilege: Some("Host.Config.DateTime"),
     };
@@ -78,10 +74,7 @@ pub mod method {
         name: "QueryAvailableTimeZones",
         owner: "HostDateTimeSystem",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostDateTimeSystemTimeZone::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HostDateTimeSystemTimeZone::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -117,10 +110,7 @@ pub mod method {
         name: "TestTimeService",
         owner: "HostDateTimeSystem",
         params: &[],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(HostDateTimeSystemServiceTestResult::INFO),
-        )),
+        result: Some(FieldInfo::opt("returnval", Type::Data(HostDateTimeSystemServiceTestResult::INFO))),
         privilege: Some("Host.Config.DateTime"),
     };
 }

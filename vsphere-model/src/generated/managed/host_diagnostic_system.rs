@@ -28,15 +28,8 @@ impl HostDiagnosticSystem {
     /// `SelectActivePartition`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
-    pub fn select_active_partition(
-        &self,
-        partition: Option<&HostScsiDiskPartition>,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::SELECT_ACTIVE_PARTITION,
-            &[partition.map_or(Value::Unset, leaf)],
-        )
+    pub fn select_active_partition(&self, partition: Option<&HostScsiDiskPartition>) -> Request<()> {
+        Request::new(self, &method::SELECT_ACTIVE_PARTITION, &[partition.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryPartitionCreateOptions`, since 2.0; needs `Host.Config.Storage`.
@@ -72,10 +65,7 @@ impl HostDiagnosticSystem {
     /// `CreateDiagnosticPartition`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
-    pub fn create_diagnostic_partition(
-        &self,
-        spec: &HostDiagnosticPartitionCreateSpec,
-    ) -> Request<()> {
+    pub fn create_diagnostic_partition(&self, spec: &HostDiagnosticPartitionCreateSpec) -> Request<()> {
         Request::new(self, &method::CREATE_DIAGNOSTIC_PARTITION, &[leaf(spec)])
     }
 }
@@ -93,10 +83,7 @@ pub mod method {
         name: "QueryAvailablePartition",
         owner: "HostDiagnosticSystem",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostDiagnosticPartition::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HostDiagnosticPartition::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -104,10 +91,7 @@ pub mod method {
     pub static SELECT_ACTIVE_PARTITION: Method = Method {
         name: "SelectActivePartition",
         owner: "HostDiagnosticSystem",
-        params: &[FieldInfo::opt(
-            "partition",
-            Type::Data(HostScsiDiskPartition::INFO),
-        )],
+        params: &[FieldInfo::opt("partition", Type::Data(HostScsiDiskPartition::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -116,14 +100,8 @@ pub mod method {
     pub static QUERY_PARTITION_CREATE_OPTIONS: Method = Method {
         name: "QueryPartitionCreateOptions",
         owner: "HostDiagnosticSystem",
-        params: &[
-            FieldInfo::req("storageType", Type::String),
-            FieldInfo::req("diagnosticType", Type::String),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostDiagnosticPartitionCreateOption::INFO),
-        )),
+        params: &[FieldInfo::req("storageType", Type::String), FieldInfo::req("diagnosticType", Type::String)],
+        result: Some(FieldInfo::list("returnval", Type::Data(HostDiagnosticPartitionCreateOption::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -131,14 +109,8 @@ pub mod method {
     pub static QUERY_PARTITION_CREATE_DESC: Method = Method {
         name: "QueryPartitionCreateDesc",
         owner: "HostDiagnosticSystem",
-        params: &[
-            FieldInfo::req("diskUuid", Type::String),
-            FieldInfo::req("diagnosticType", Type::String),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostDiagnosticPartitionCreateDescription::INFO),
-        )),
+        params: &[FieldInfo::req("diskUuid", Type::String), FieldInfo::req("diagnosticType", Type::String)],
+        result: Some(FieldInfo::req("returnval", Type::Data(HostDiagnosticPartitionCreateDescription::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -146,10 +118,7 @@ pub mod method {
     pub static CREATE_DIAGNOSTIC_PARTITION: Method = Method {
         name: "CreateDiagnosticPartition",
         owner: "HostDiagnosticSystem",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(HostDiagnosticPartitionCreateSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(HostDiagnosticPartitionCreateSpec::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };

@@ -16,20 +16,12 @@ pub struct HostFirewallSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    HostFirewallSystem,
-    ExtensibleManagedObject,
-    "HostFirewallSystem"
-);
+managed_object!(HostFirewallSystem, ExtensibleManagedObject, "HostFirewallSystem");
 
 impl HostFirewallSystem {
     /// `UpdateDefaultPolicy`, since 2.0; needs `Host.Config.NetService`.
     pub fn update_default_policy(&self, default_policy: &HostFirewallDefaultPolicy) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_DEFAULT_POLICY,
-            &[leaf(default_policy)],
-        )
+        Request::new(self, &method::UPDATE_DEFAULT_POLICY, &[leaf(default_policy)])
     }
 
     /// `EnableRuleset`, since 2.0; needs `Host.Config.NetService`.
@@ -50,11 +42,7 @@ impl HostFirewallSystem {
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn update_ruleset(&self, id: &str, spec: &HostFirewallRulesetRulesetSpec) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_RULESET,
-            &[Value::String(id), leaf(spec)],
-        )
+        Request::new(self, &method::UPDATE_RULESET, &[Value::String(id), leaf(spec)])
     }
 
     /// `RefreshFirewall`, since 2.0; needs `Host.Config.NetService`.
@@ -64,13 +52,11 @@ impl HostFirewallSystem {
 }
 
 /// The property `firewallInfo`.
-pub const FIREWALL_INFO: Property<HostFirewallSystem, Option<HostFirewallInfo>> =
-    Property::new("firewallInfo");
+pub const FIREWALL_INFO: Property<HostFirewallSystem, Option<HostFirewallInfo>> = Property::new("firewallInfo");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<HostFirewallSystem, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostFirewallSystem, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostFirewallSystem, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -80,10 +66,7 @@ pub mod method {
     pub static UPDATE_DEFAULT_POLICY: Method = Method {
         name: "UpdateDefaultPolicy",
         owner: "HostFirewallSystem",
-        params: &[FieldInfo::req(
-            "defaultPolicy",
-            Type::Data(HostFirewallDefaultPolicy::INFO),
-        )],
+        params: &[FieldInfo::req("defaultPolicy", Type::Data(HostFirewallDefaultPolicy::INFO))],
         result: None,
         privilege: Some("Host.Config.NetService"),
     };

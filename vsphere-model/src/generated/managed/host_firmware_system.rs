@@ -35,11 +35,7 @@ impl HostFirmwareSystem {
     ///
     /// Faults: `FileFault`, `InvalidBundle`, `InvalidState`, `MismatchedBundle`.
     pub fn restore_firmware_configuration(&self, force: bool) -> Request<()> {
-        Request::new(
-            self,
-            &method::RESTORE_FIRMWARE_CONFIGURATION,
-            &[leaf(&force)],
-        )
+        Request::new(self, &method::RESTORE_FIRMWARE_CONFIGURATION, &[leaf(&force)])
     }
 }
 

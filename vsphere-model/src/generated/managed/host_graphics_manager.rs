@@ -16,11 +16,7 @@ pub struct HostGraphicsManager {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    HostGraphicsManager,
-    ExtensibleManagedObject,
-    "HostGraphicsManager"
-);
+managed_object!(HostGraphicsManager, ExtensibleManagedObject, "HostGraphicsManager");
 
 impl HostGraphicsManager {
     /// `RetrieveVgpuDeviceInfo`, since 7.0.3.0; needs `System.Read`.
@@ -50,11 +46,9 @@ impl HostGraphicsManager {
 }
 
 /// The property `graphicsInfo`; needs `System.Read`.
-pub const GRAPHICS_INFO: Property<HostGraphicsManager, Vec<HostGraphicsInfo>> =
-    Property::new("graphicsInfo");
+pub const GRAPHICS_INFO: Property<HostGraphicsManager, Vec<HostGraphicsInfo>> = Property::new("graphicsInfo");
 /// The property `graphicsConfig`, since 6.5; needs `System.Read`.
-pub const GRAPHICS_CONFIG: Property<HostGraphicsManager, Option<HostGraphicsConfig>> =
-    Property::new("graphicsConfig");
+pub const GRAPHICS_CONFIG: Property<HostGraphicsManager, Option<HostGraphicsConfig>> = Property::new("graphicsConfig");
 /// The property `sharedPassthruGpuTypes`, since 6.0; needs `System.Read`.
 pub const SHARED_PASSTHRU_GPU_TYPES: Property<HostGraphicsManager, Vec<String>> =
     Property::new("sharedPassthruGpuTypes");
@@ -62,11 +56,9 @@ pub const SHARED_PASSTHRU_GPU_TYPES: Property<HostGraphicsManager, Vec<String>> 
 pub const SHARED_GPU_CAPABILITIES: Property<HostGraphicsManager, Vec<HostSharedGpuCapabilities>> =
     Property::new("sharedGpuCapabilities");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const VALUE: Property<HostGraphicsManager, Vec<Poly<CustomFieldValue>>> =
-    Property::new("value");
+pub const VALUE: Property<HostGraphicsManager, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostGraphicsManager, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostGraphicsManager, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -77,10 +69,7 @@ pub mod method {
         name: "RetrieveVgpuDeviceInfo",
         owner: "HostGraphicsManager",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VirtualMachineVgpuDeviceInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineVgpuDeviceInfo::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -89,10 +78,7 @@ pub mod method {
         name: "RetrieveVgpuProfileInfo",
         owner: "HostGraphicsManager",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VirtualMachineVgpuProfileInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineVgpuProfileInfo::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -118,10 +104,7 @@ pub mod method {
     pub static UPDATE_GRAPHICS_CONFIG: Method = Method {
         name: "UpdateGraphicsConfig",
         owner: "HostGraphicsManager",
-        params: &[FieldInfo::req(
-            "config",
-            Type::Data(HostGraphicsConfig::INFO),
-        )],
+        params: &[FieldInfo::req("config", Type::Data(HostGraphicsConfig::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };

@@ -75,10 +75,7 @@ pub mod method {
         name: "FetchSystemEventLog",
         owner: "HostHealthStatusSystem",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(SystemEventInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(SystemEventInfo::INFO))),
         privilege: Some("Host.Config.Settings"),
     };
 }

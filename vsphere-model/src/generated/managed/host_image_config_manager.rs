@@ -31,11 +31,7 @@ impl HostImageConfigManager {
     ///
     /// Faults: `HostConfigFault`.
     pub fn update_host_image_acceptance_level(&self, new_acceptance_level: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_HOST_IMAGE_ACCEPTANCE_LEVEL,
-            &[Value::String(new_acceptance_level)],
-        )
+        Request::new(self, &method::UPDATE_HOST_IMAGE_ACCEPTANCE_LEVEL, &[Value::String(new_acceptance_level)])
     }
 
     /// `fetchSoftwarePackages`, since 6.5; needs `Host.Config.Image`.
@@ -67,10 +63,7 @@ pub mod method {
         name: "HostImageConfigGetProfile",
         owner: "HostImageConfigManager",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostImageProfileSummary::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(HostImageProfileSummary::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -88,10 +81,7 @@ pub mod method {
         name: "fetchSoftwarePackages",
         owner: "HostImageConfigManager",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(SoftwarePackage::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(SoftwarePackage::INFO))),
         privilege: Some("Host.Config.Image"),
     };
 

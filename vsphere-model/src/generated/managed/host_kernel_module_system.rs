@@ -24,22 +24,14 @@ impl HostKernelModuleSystem {
     ///
     /// Faults: `NotFound`.
     pub fn update_module_option_string(&self, name: &str, options: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_MODULE_OPTION_STRING,
-            &[Value::String(name), Value::String(options)],
-        )
+        Request::new(self, &method::UPDATE_MODULE_OPTION_STRING, &[Value::String(name), Value::String(options)])
     }
 
     /// `QueryConfiguredModuleOptionString`, since 2.5u2; needs `Host.Config.Settings`.
     ///
     /// Faults: `NotFound`.
     pub fn query_configured_module_option_string(&self, name: &str) -> Request<String> {
-        Request::new(
-            self,
-            &method::QUERY_CONFIGURED_MODULE_OPTION_STRING,
-            &[Value::String(name)],
-        )
+        Request::new(self, &method::QUERY_CONFIGURED_MODULE_OPTION_STRING, &[Value::String(name)])
     }
 }
 
@@ -52,10 +44,7 @@ pub mod method {
         name: "QueryModules",
         owner: "HostKernelModuleSystem",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(KernelModuleInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(KernelModuleInfo::INFO))),
         privilege: Some("Host.Config.Settings"),
     };
 
@@ -63,10 +52,7 @@ pub mod method {
     pub static UPDATE_MODULE_OPTION_STRING: Method = Method {
         name: "UpdateModuleOptionString",
         owner: "HostKernelModuleSystem",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::req("options", Type::String),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::req("options", Type::String)],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };

@@ -54,41 +54,24 @@ impl HostLocalAccountManager {
     ///
     /// Faults: `AlreadyExists`, `UserNotFound`.
     pub fn assign_user_to_group(&self, user: &str, group: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::ASSIGN_USER_TO_GROUP,
-            &[Value::String(user), Value::String(group)],
-        )
+        Request::new(self, &method::ASSIGN_USER_TO_GROUP, &[Value::String(user), Value::String(group)])
     }
 
     /// `UnassignUserFromGroup`, since 2.0; needs `Host.Local.ManageUserGroups`.
     ///
     /// Faults: `UserNotFound`.
     pub fn unassign_user_from_group(&self, user: &str, group: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::UNASSIGN_USER_FROM_GROUP,
-            &[Value::String(user), Value::String(group)],
-        )
+        Request::new(self, &method::UNASSIGN_USER_FROM_GROUP, &[Value::String(user), Value::String(group)])
     }
 
     /// `ChangePassword`, since 6.7.2; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLogin`.
-    pub fn change_password(
-        &self,
-        user: &str,
-        old_password: &str,
-        new_password: &str,
-    ) -> Request<()> {
+    pub fn change_password(&self, user: &str, old_password: &str, new_password: &str) -> Request<()> {
         Request::new(
             self,
             &method::CHANGE_PASSWORD,
-            &[
-                Value::String(user),
-                Value::String(old_password),
-                Value::String(new_password),
-            ],
+            &[Value::String(user), Value::String(old_password), Value::String(new_password)],
         )
     }
 }
@@ -146,10 +129,7 @@ pub mod method {
     pub static ASSIGN_USER_TO_GROUP: Method = Method {
         name: "AssignUserToGroup",
         owner: "HostLocalAccountManager",
-        params: &[
-            FieldInfo::req("user", Type::String),
-            FieldInfo::req("group", Type::String),
-        ],
+        params: &[FieldInfo::req("user", Type::String), FieldInfo::req("group", Type::String)],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
     };
@@ -158,10 +138,7 @@ pub mod method {
     pub static UNASSIGN_USER_FROM_GROUP: Method = Method {
         name: "UnassignUserFromGroup",
         owner: "HostLocalAccountManager",
-        params: &[
-            FieldInfo::req("user", Type::String),
-            FieldInfo::req("group", Type::String),
-        ],
+        params: &[FieldInfo::req("user", Type::String), FieldInfo::req("group", Type::String)],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
     };

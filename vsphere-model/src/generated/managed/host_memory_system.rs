@@ -16,50 +16,30 @@ pub struct HostMemorySystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    HostMemorySystem,
-    ExtensibleManagedObject,
-    "HostMemorySystem"
-);
+managed_object!(HostMemorySystem, ExtensibleManagedObject, "HostMemorySystem");
 
 impl HostMemorySystem {
     /// `ReconfigureServiceConsoleReservation`, since 2.0; needs `Host.Config.Memory`.
     pub fn reconfigure_service_console_reservation(&self, cfg_bytes: i64) -> Request<()> {
-        Request::new(
-            self,
-            &method::RECONFIGURE_SERVICE_CONSOLE_RESERVATION,
-            &[leaf(&cfg_bytes)],
-        )
+        Request::new(self, &method::RECONFIGURE_SERVICE_CONSOLE_RESERVATION, &[leaf(&cfg_bytes)])
     }
 
     /// `ReconfigureVirtualMachineReservation`, since 2.5; needs `Host.Config.Memory`.
-    pub fn reconfigure_virtual_machine_reservation(
-        &self,
-        spec: &VirtualMachineMemoryReservationSpec,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::RECONFIGURE_VIRTUAL_MACHINE_RESERVATION,
-            &[leaf(spec)],
-        )
+    pub fn reconfigure_virtual_machine_reservation(&self, spec: &VirtualMachineMemoryReservationSpec) -> Request<()> {
+        Request::new(self, &method::RECONFIGURE_VIRTUAL_MACHINE_RESERVATION, &[leaf(spec)])
     }
 }
 
 /// The property `consoleReservationInfo`.
-pub const CONSOLE_RESERVATION_INFO: Property<
-    HostMemorySystem,
-    Option<ServiceConsoleReservationInfo>,
-> = Property::new("consoleReservationInfo");
+pub const CONSOLE_RESERVATION_INFO: Property<HostMemorySystem, Option<ServiceConsoleReservationInfo>> =
+    Property::new("consoleReservationInfo");
 /// The property `virtualMachineReservationInfo`, since 2.5.
-pub const VIRTUAL_MACHINE_RESERVATION_INFO: Property<
-    HostMemorySystem,
-    Option<VirtualMachineMemoryReservationInfo>,
-> = Property::new("virtualMachineReservationInfo");
+pub const VIRTUAL_MACHINE_RESERVATION_INFO: Property<HostMemorySystem, Option<VirtualMachineMemoryReservationInfo>> =
+    Property::new("virtualMachineReservationInfo");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<HostMemorySystem, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostMemorySystem, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostMemorySystem, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -78,10 +58,7 @@ pub mod method {
     pub static RECONFIGURE_VIRTUAL_MACHINE_RESERVATION: Method = Method {
         name: "ReconfigureVirtualMachineReservation",
         owner: "HostMemorySystem",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(VirtualMachineMemoryReservationSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(VirtualMachineMemoryReservationSpec::INFO))],
         result: None,
         privilege: Some("Host.Config.Memory"),
     };

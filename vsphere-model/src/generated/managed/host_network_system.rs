@@ -18,11 +18,7 @@ pub struct HostNetworkSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    HostNetworkSystem,
-    ExtensibleManagedObject,
-    "HostNetworkSystem"
-);
+managed_object!(HostNetworkSystem, ExtensibleManagedObject, "HostNetworkSystem");
 
 impl HostNetworkSystem {
     /// `UpdateNetworkConfig`, since 2.0.
@@ -33,11 +29,7 @@ impl HostNetworkSystem {
         config: &HostNetworkConfig,
         change_mode: &str,
     ) -> Request<HostNetworkConfigResult> {
-        Request::new(
-            self,
-            &method::UPDATE_NETWORK_CONFIG,
-            &[leaf(config), Value::String(change_mode)],
-        )
+        Request::new(self, &method::UPDATE_NETWORK_CONFIG, &[leaf(config), Value::String(change_mode)])
     }
 
     /// `UpdateDnsConfig`, since 2.0; needs `Host.Config.Network`.
@@ -58,11 +50,7 @@ impl HostNetworkSystem {
     ///
     /// Faults: `HostConfigFault`.
     pub fn update_console_ip_route_config(&self, config: &Poly<HostIpRouteConfig>) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_CONSOLE_IP_ROUTE_CONFIG,
-            &[leaf(config)],
-        )
+        Request::new(self, &method::UPDATE_CONSOLE_IP_ROUTE_CONFIG, &[leaf(config)])
     }
 
     /// `UpdateIpRouteTableConfig`, since 4.0; needs `Host.Config.Network`.
@@ -75,42 +63,22 @@ impl HostNetworkSystem {
     /// `AddVirtualSwitch`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `ResourceInUse`.
-    pub fn add_virtual_switch(
-        &self,
-        vswitch_name: &str,
-        spec: Option<&HostVirtualSwitchSpec>,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::ADD_VIRTUAL_SWITCH,
-            &[Value::String(vswitch_name), spec.map_or(Value::Unset, leaf)],
-        )
+    pub fn add_virtual_switch(&self, vswitch_name: &str, spec: Option<&HostVirtualSwitchSpec>) -> Request<()> {
+        Request::new(self, &method::ADD_VIRTUAL_SWITCH, &[Value::String(vswitch_name), spec.map_or(Value::Unset, leaf)])
     }
 
     /// `RemoveVirtualSwitch`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
     pub fn remove_virtual_switch(&self, vswitch_name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_VIRTUAL_SWITCH,
-            &[Value::String(vswitch_name)],
-        )
+        Request::new(self, &method::REMOVE_VIRTUAL_SWITCH, &[Value::String(vswitch_name)])
     }
 
     /// `UpdateVirtualSwitch`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
-    pub fn update_virtual_switch(
-        &self,
-        vswitch_name: &str,
-        spec: &HostVirtualSwitchSpec,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_VIRTUAL_SWITCH,
-            &[Value::String(vswitch_name), leaf(spec)],
-        )
+    pub fn update_virtual_switch(&self, vswitch_name: &str, spec: &HostVirtualSwitchSpec) -> Request<()> {
+        Request::new(self, &method::UPDATE_VIRTUAL_SWITCH, &[Value::String(vswitch_name), leaf(spec)])
     }
 
     /// `AddPortGroup`, since 2.0; needs `Host.Config.Network`.
@@ -131,11 +99,7 @@ impl HostNetworkSystem {
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `NotFound`.
     pub fn update_port_group(&self, pg_name: &str, portgrp: &HostPortGroupSpec) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_PORT_GROUP,
-            &[Value::String(pg_name), leaf(portgrp)],
-        )
+        Request::new(self, &method::UPDATE_PORT_GROUP, &[Value::String(pg_name), leaf(portgrp)])
     }
 
     /// `UpdatePhysicalNicLinkSpeed`, since 2.0; needs `Host.Config.Network`.
@@ -164,11 +128,7 @@ impl HostNetworkSystem {
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `InvalidState`.
     pub fn add_virtual_nic(&self, portgroup: &str, nic: &HostVirtualNicSpec) -> Request<String> {
-        Request::new(
-            self,
-            &method::ADD_VIRTUAL_NIC,
-            &[Value::String(portgroup), leaf(nic)],
-        )
+        Request::new(self, &method::ADD_VIRTUAL_NIC, &[Value::String(portgroup), leaf(nic)])
     }
 
     /// `RemoveVirtualNic`, since 2.0; needs `Host.Config.Network`.
@@ -182,63 +142,35 @@ impl HostNetworkSystem {
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`.
     pub fn update_virtual_nic(&self, device: &str, nic: &HostVirtualNicSpec) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_VIRTUAL_NIC,
-            &[Value::String(device), leaf(nic)],
-        )
+        Request::new(self, &method::UPDATE_VIRTUAL_NIC, &[Value::String(device), leaf(nic)])
     }
 
     /// `AddServiceConsoleVirtualNic`, since 2.0.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn add_service_console_virtual_nic(
-        &self,
-        portgroup: &str,
-        nic: &HostVirtualNicSpec,
-    ) -> Request<String> {
-        Request::new(
-            self,
-            &method::ADD_SERVICE_CONSOLE_VIRTUAL_NIC,
-            &[Value::String(portgroup), leaf(nic)],
-        )
+    pub fn add_service_console_virtual_nic(&self, portgroup: &str, nic: &HostVirtualNicSpec) -> Request<String> {
+        Request::new(self, &method::ADD_SERVICE_CONSOLE_VIRTUAL_NIC, &[Value::String(portgroup), leaf(nic)])
     }
 
     /// `RemoveServiceConsoleVirtualNic`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
     pub fn remove_service_console_virtual_nic(&self, device: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_SERVICE_CONSOLE_VIRTUAL_NIC,
-            &[Value::String(device)],
-        )
+        Request::new(self, &method::REMOVE_SERVICE_CONSOLE_VIRTUAL_NIC, &[Value::String(device)])
     }
 
     /// `UpdateServiceConsoleVirtualNic`, since 2.0.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
-    pub fn update_service_console_virtual_nic(
-        &self,
-        device: &str,
-        nic: &HostVirtualNicSpec,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_SERVICE_CONSOLE_VIRTUAL_NIC,
-            &[Value::String(device), leaf(nic)],
-        )
+    pub fn update_service_console_virtual_nic(&self, device: &str, nic: &HostVirtualNicSpec) -> Request<()> {
+        Request::new(self, &method::UPDATE_SERVICE_CONSOLE_VIRTUAL_NIC, &[Value::String(device), leaf(nic)])
     }
 
     /// `RestartServiceConsoleVirtualNic`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn restart_service_console_virtual_nic(&self, device: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::RESTART_SERVICE_CONSOLE_VIRTUAL_NIC,
-            &[Value::String(device)],
-        )
+        Request::new(self, &method::RESTART_SERVICE_CONSOLE_VIRTUAL_NIC, &[Value::String(device)])
     }
 
     /// `RefreshNetworkSystem`, since 2.0; needs `Host.Config.Network`.
@@ -249,37 +181,26 @@ impl HostNetworkSystem {
     /// `startDpuFailover`, since 8.0.3.0; needs `Host.Config.Network`.
     ///
     /// Faults: `InvalidArgument`.
-    pub fn start_dpu_failover(
-        &self,
-        dvs_name: &str,
-        target_dpu_alias: Option<&str>,
-    ) -> Request<()> {
+    pub fn start_dpu_failover(&self, dvs_name: &str, target_dpu_alias: Option<&str>) -> Request<()> {
         Request::new(
             self,
             &method::START_DPU_FAILOVER,
-            &[
-                Value::String(dvs_name),
-                target_dpu_alias.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(dvs_name), target_dpu_alias.map_or(Value::Unset, Value::String)],
         )
     }
 }
 
 /// The property `capabilities`.
-pub const CAPABILITIES: Property<HostNetworkSystem, Option<HostNetCapabilities>> =
-    Property::new("capabilities");
+pub const CAPABILITIES: Property<HostNetworkSystem, Option<HostNetCapabilities>> = Property::new("capabilities");
 /// The property `networkInfo`.
-pub const NETWORK_INFO: Property<HostNetworkSystem, Option<HostNetworkInfo>> =
-    Property::new("networkInfo");
+pub const NETWORK_INFO: Property<HostNetworkSystem, Option<HostNetworkInfo>> = Property::new("networkInfo");
 /// The property `offloadCapabilities`.
 pub const OFFLOAD_CAPABILITIES: Property<HostNetworkSystem, Option<HostNetOffloadCapabilities>> =
     Property::new("offloadCapabilities");
 /// The property `networkConfig`.
-pub const NETWORK_CONFIG: Property<HostNetworkSystem, Option<HostNetworkConfig>> =
-    Property::new("networkConfig");
+pub const NETWORK_CONFIG: Property<HostNetworkSystem, Option<HostNetworkConfig>> = Property::new("networkConfig");
 /// The property `dnsConfig`.
-pub const DNS_CONFIG: Property<HostNetworkSystem, Option<Poly<HostDnsConfig>>> =
-    Property::new("dnsConfig");
+pub const DNS_CONFIG: Property<HostNetworkSystem, Option<Poly<HostDnsConfig>>> = Property::new("dnsConfig");
 /// The property `ipRouteConfig`.
 pub const IP_ROUTE_CONFIG: Property<HostNetworkSystem, Option<Poly<HostIpRouteConfig>>> =
     Property::new("ipRouteConfig");
@@ -289,8 +210,7 @@ pub const CONSOLE_IP_ROUTE_CONFIG: Property<HostNetworkSystem, Option<Poly<HostI
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<HostNetworkSystem, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostNetworkSystem, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostNetworkSystem, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -304,10 +224,7 @@ pub mod method {
             FieldInfo::req("config", Type::Data(HostNetworkConfig::INFO)),
             FieldInfo::req("changeMode", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostNetworkConfigResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(HostNetworkConfigResult::INFO))),
         privilege: None,
     };
 
@@ -324,10 +241,7 @@ pub mod method {
     pub static UPDATE_IP_ROUTE_CONFIG: Method = Method {
         name: "UpdateIpRouteConfig",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req(
-            "config",
-            Type::Data(HostIpRouteConfig::INFO),
-        )],
+        params: &[FieldInfo::req("config", Type::Data(HostIpRouteConfig::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
     };
@@ -336,10 +250,7 @@ pub mod method {
     pub static UPDATE_CONSOLE_IP_ROUTE_CONFIG: Method = Method {
         name: "UpdateConsoleIpRouteConfig",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req(
-            "config",
-            Type::Data(HostIpRouteConfig::INFO),
-        )],
+        params: &[FieldInfo::req("config", Type::Data(HostIpRouteConfig::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
     };
@@ -348,10 +259,7 @@ pub mod method {
     pub static UPDATE_IP_ROUTE_TABLE_CONFIG: Method = Method {
         name: "UpdateIpRouteTableConfig",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req(
-            "config",
-            Type::Data(HostIpRouteTableConfig::INFO),
-        )],
+        params: &[FieldInfo::req("config", Type::Data(HostIpRouteTableConfig::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
     };
@@ -393,10 +301,7 @@ pub mod method {
     pub static ADD_PORT_GROUP: Method = Method {
         name: "AddPortGroup",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req(
-            "portgrp",
-            Type::Data(HostPortGroupSpec::INFO),
-        )],
+        params: &[FieldInfo::req("portgrp", Type::Data(HostPortGroupSpec::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
     };
@@ -439,10 +344,7 @@ pub mod method {
         name: "QueryNetworkHint",
         owner: "HostNetworkSystem",
         params: &[FieldInfo::list("device", Type::String)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(PhysicalNicHintInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(PhysicalNicHintInfo::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -471,10 +373,7 @@ pub mod method {
     pub static UPDATE_VIRTUAL_NIC: Method = Method {
         name: "UpdateVirtualNic",
         owner: "HostNetworkSystem",
-        params: &[
-            FieldInfo::req("device", Type::String),
-            FieldInfo::req("nic", Type::Data(HostVirtualNicSpec::INFO)),
-        ],
+        params: &[FieldInfo::req("device", Type::String), FieldInfo::req("nic", Type::Data(HostVirtualNicSpec::INFO))],
         result: None,
         privilege: None,
     };
@@ -504,10 +403,7 @@ pub mod method {
     pub static UPDATE_SERVICE_CONSOLE_VIRTUAL_NIC: Method = Method {
         name: "UpdateServiceConsoleVirtualNic",
         owner: "HostNetworkSystem",
-        params: &[
-            FieldInfo::req("device", Type::String),
-            FieldInfo::req("nic", Type::Data(HostVirtualNicSpec::INFO)),
-        ],
+        params: &[FieldInfo::req("device", Type::String), FieldInfo::req("nic", Type::Data(HostVirtualNicSpec::INFO))],
         result: None,
         privilege: None,
     };
@@ -534,10 +430,7 @@ pub mod method {
     pub static START_DPU_FAILOVER: Method = Method {
         name: "startDpuFailover",
         owner: "HostNetworkSystem",
-        params: &[
-            FieldInfo::req("dvsName", Type::String),
-            FieldInfo::opt("targetDpuAlias", Type::String),
-        ],
+        params: &[FieldInfo::req("dvsName", Type::String), FieldInfo::opt("targetDpuAlias", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
     };

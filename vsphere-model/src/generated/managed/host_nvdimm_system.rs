@@ -27,11 +27,7 @@ impl HostNvdimmSystem {
         &self,
         create_spec: &NvdimmNamespaceCreateSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_NVDIMM_NAMESPACE_TASK,
-            &[leaf(create_spec)],
-        )
+        Request::new(self, &method::CREATE_NVDIMM_NAMESPACE_TASK, &[leaf(create_spec)])
     }
 
     /// `CreateNvdimmPMemNamespace_Task`, since 6.7.1; needs `Host.Config.Nvdimm`.
@@ -43,11 +39,7 @@ impl HostNvdimmSystem {
         &self,
         create_spec: &NvdimmPMemNamespaceCreateSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_NVDIMM_P_MEM_NAMESPACE_TASK,
-            &[leaf(create_spec)],
-        )
+        Request::new(self, &method::CREATE_NVDIMM_P_MEM_NAMESPACE_TASK, &[leaf(create_spec)])
     }
 
     /// `DeleteNvdimmNamespace_Task`, since 6.7; needs `Host.Config.Nvdimm`.
@@ -57,11 +49,7 @@ impl HostNvdimmSystem {
         &self,
         delete_spec: &NvdimmNamespaceDeleteSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DELETE_NVDIMM_NAMESPACE_TASK,
-            &[leaf(delete_spec)],
-        )
+        Request::new(self, &method::DELETE_NVDIMM_NAMESPACE_TASK, &[leaf(delete_spec)])
     }
 
     /// `DeleteNvdimmBlockNamespaces_Task`, since 6.7; needs `Host.Config.Nvdimm`.
@@ -73,8 +61,7 @@ impl HostNvdimmSystem {
 }
 
 /// The property `nvdimmSystemInfo`; needs `Host.Config.Nvdimm`.
-pub const NVDIMM_SYSTEM_INFO: Property<HostNvdimmSystem, NvdimmSystemInfo> =
-    Property::new("nvdimmSystemInfo");
+pub const NVDIMM_SYSTEM_INFO: Property<HostNvdimmSystem, NvdimmSystemInfo> = Property::new("nvdimmSystemInfo");
 
 /// The methods, described.
 pub mod method {
@@ -84,10 +71,7 @@ pub mod method {
     pub static CREATE_NVDIMM_NAMESPACE_TASK: Method = Method {
         name: "CreateNvdimmNamespace_Task",
         owner: "HostNvdimmSystem",
-        params: &[FieldInfo::req(
-            "createSpec",
-            Type::Data(NvdimmNamespaceCreateSpec::INFO),
-        )],
+        params: &[FieldInfo::req("createSpec", Type::Data(NvdimmNamespaceCreateSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Nvdimm"),
     };
@@ -96,10 +80,7 @@ pub mod method {
     pub static CREATE_NVDIMM_P_MEM_NAMESPACE_TASK: Method = Method {
         name: "CreateNvdimmPMemNamespace_Task",
         owner: "HostNvdimmSystem",
-        params: &[FieldInfo::req(
-            "createSpec",
-            Type::Data(NvdimmPMemNamespaceCreateSpec::INFO),
-        )],
+        params: &[FieldInfo::req("createSpec", Type::Data(NvdimmPMemNamespaceCreateSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Nvdimm"),
     };
@@ -108,10 +89,7 @@ pub mod method {
     pub static DELETE_NVDIMM_NAMESPACE_TASK: Method = Method {
         name: "DeleteNvdimmNamespace_Task",
         owner: "HostNvdimmSystem",
-        params: &[FieldInfo::req(
-            "deleteSpec",
-            Type::Data(NvdimmNamespaceDeleteSpec::INFO),
-        )],
+        params: &[FieldInfo::req("deleteSpec", Type::Data(NvdimmNamespaceDeleteSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Nvdimm"),
     };

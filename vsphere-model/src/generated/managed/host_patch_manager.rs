@@ -29,11 +29,7 @@ impl HostPatchManager {
         Request::new(
             self,
             &method::CHECK_HOST_PATCH_TASK,
-            &[
-                Value::List(&meta_urls),
-                Value::List(&bundle_urls),
-                spec.map_or(Value::Unset, leaf),
-            ],
+            &[Value::List(&meta_urls), Value::List(&bundle_urls), spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -47,11 +43,7 @@ impl HostPatchManager {
         repository: &HostPatchManagerLocator,
         update_id: &[String],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::SCAN_HOST_PATCH_TASK,
-            &[leaf(repository), Value::List(&update_id)],
-        )
+        Request::new(self, &method::SCAN_HOST_PATCH_TASK, &[leaf(repository), Value::List(&update_id)])
     }
 
     /// `ScanHostPatchV2_Task`, since 4.0; needs `System.Read`.
@@ -68,11 +60,7 @@ impl HostPatchManager {
         Request::new(
             self,
             &method::SCAN_HOST_PATCH_V2_TASK,
-            &[
-                Value::List(&meta_urls),
-                Value::List(&bundle_urls),
-                spec.map_or(Value::Unset, leaf),
-            ],
+            &[Value::List(&meta_urls), Value::List(&bundle_urls), spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -166,11 +154,7 @@ impl HostPatchManager {
         &self,
         spec: Option<&HostPatchManagerPatchManagerOperationSpec>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::QUERY_HOST_PATCH_TASK,
-            &[spec.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_HOST_PATCH_TASK, &[spec.map_or(Value::Unset, leaf)])
     }
 }
 
@@ -185,10 +169,7 @@ pub mod method {
         params: &[
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
@@ -213,10 +194,7 @@ pub mod method {
         params: &[
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
@@ -230,10 +208,7 @@ pub mod method {
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
             FieldInfo::list("vibUrls", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
@@ -260,10 +235,7 @@ pub mod method {
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
             FieldInfo::list("vibUrls", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
@@ -275,10 +247,7 @@ pub mod method {
         owner: "HostPatchManager",
         params: &[
             FieldInfo::list("bulletinIds", Type::String),
-            FieldInfo::opt(
-                "spec",
-                Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-            ),
+            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
@@ -288,10 +257,7 @@ pub mod method {
     pub static QUERY_HOST_PATCH_TASK: Method = Method {
         name: "QueryHostPatch_Task",
         owner: "HostPatchManager",
-        params: &[FieldInfo::opt(
-            "spec",
-            Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO),
-        )],
+        params: &[FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
     };

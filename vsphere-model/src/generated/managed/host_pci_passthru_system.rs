@@ -16,11 +16,7 @@ pub struct HostPciPassthruSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    HostPciPassthruSystem,
-    ExtensibleManagedObject,
-    "HostPciPassthruSystem"
-);
+managed_object!(HostPciPassthruSystem, ExtensibleManagedObject, "HostPciPassthruSystem");
 
 impl HostPciPassthruSystem {
     /// `Refresh`, since 4.0; needs `Host.Config.Settings`.
@@ -32,11 +28,7 @@ impl HostPciPassthruSystem {
     ///
     /// Faults: `HostConfigFault`.
     pub fn update_passthru_config(&self, config: &[Poly<HostPciPassthruConfig>]) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_PASSTHRU_CONFIG,
-            &[Value::List(&config)],
-        )
+        Request::new(self, &method::UPDATE_PASSTHRU_CONFIG, &[Value::List(&config)])
     }
 }
 
@@ -44,16 +36,12 @@ impl HostPciPassthruSystem {
 pub const PCI_PASSTHRU_INFO: Property<HostPciPassthruSystem, Vec<Poly<HostPciPassthruInfo>>> =
     Property::new("pciPassthruInfo");
 /// The property `sriovDevicePoolInfo`, since 6.5; needs `System.Read`.
-pub const SRIOV_DEVICE_POOL_INFO: Property<
-    HostPciPassthruSystem,
-    Vec<Poly<HostSriovDevicePoolInfo>>,
-> = Property::new("sriovDevicePoolInfo");
+pub const SRIOV_DEVICE_POOL_INFO: Property<HostPciPassthruSystem, Vec<Poly<HostSriovDevicePoolInfo>>> =
+    Property::new("sriovDevicePoolInfo");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const VALUE: Property<HostPciPassthruSystem, Vec<Poly<CustomFieldValue>>> =
-    Property::new("value");
+pub const VALUE: Property<HostPciPassthruSystem, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostPciPassthruSystem, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostPciPassthruSystem, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -72,10 +60,7 @@ pub mod method {
     pub static UPDATE_PASSTHRU_CONFIG: Method = Method {
         name: "UpdatePassthruConfig",
         owner: "HostPciPassthruSystem",
-        params: &[FieldInfo::list_req(
-            "config",
-            Type::Data(HostPciPassthruConfig::INFO),
-        )],
+        params: &[FieldInfo::list_req("config", Type::Data(HostPciPassthruConfig::INFO))],
         result: None,
         privilege: Some("Host.Config.PciPassthru"),
     };

@@ -24,8 +24,7 @@ impl HostPowerSystem {
 }
 
 /// The property `capability`; needs `System.Read`.
-pub const CAPABILITY: Property<HostPowerSystem, PowerSystemCapability> =
-    Property::new("capability");
+pub const CAPABILITY: Property<HostPowerSystem, PowerSystemCapability> = Property::new("capability");
 /// The property `info`; needs `System.Read`.
 pub const INFO: Property<HostPowerSystem, PowerSystemInfo> = Property::new("info");
 

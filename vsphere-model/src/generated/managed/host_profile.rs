@@ -26,11 +26,7 @@ impl HostProfile {
 
     /// `UpdateReferenceHost`, since 4.0; needs `Profile.Edit`.
     pub fn update_reference_host(&self, host: Option<&ManagedObjectReference>) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_REFERENCE_HOST,
-            &[host.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::UPDATE_REFERENCE_HOST, &[host.map_or(Value::Unset, leaf)])
     }
 
     /// `UpdateHostProfile`, since 4.0; needs `Profile.Edit`.
@@ -46,17 +42,12 @@ impl HostProfile {
         host: &ManagedObjectReference,
         deferred_param: &[ProfileDeferredPolicyOptionParameter],
     ) -> Request<Poly<ProfileExecuteResult>> {
-        Request::new(
-            self,
-            &method::EXECUTE_HOST_PROFILE,
-            &[leaf(host), Value::List(&deferred_param)],
-        )
+        Request::new(self, &method::EXECUTE_HOST_PROFILE, &[leaf(host), Value::List(&deferred_param)])
     }
 }
 
 /// The property `validationState`, since 6.7.
-pub const VALIDATION_STATE: Property<HostProfile, Option<String>> =
-    Property::new("validationState");
+pub const VALIDATION_STATE: Property<HostProfile, Option<String>> = Property::new("validationState");
 /// The property `validationStateUpdateTime`, since 6.7.
 pub const VALIDATION_STATE_UPDATE_TIME: Property<HostProfile, Option<DateTime>> =
     Property::new("validationStateUpdateTime");
@@ -64,16 +55,13 @@ pub const VALIDATION_STATE_UPDATE_TIME: Property<HostProfile, Option<DateTime>> 
 pub const VALIDATION_FAILURE_INFO: Property<HostProfile, Option<HostProfileValidationFailureInfo>> =
     Property::new("validationFailureInfo");
 /// The property `complianceCheckTime`, since 8.0.1.0.
-pub const COMPLIANCE_CHECK_TIME: Property<HostProfile, Option<DateTime>> =
-    Property::new("complianceCheckTime");
+pub const COMPLIANCE_CHECK_TIME: Property<HostProfile, Option<DateTime>> = Property::new("complianceCheckTime");
 /// The property `referenceHost`.
-pub const REFERENCE_HOST: Property<HostProfile, Option<ManagedObjectReference>> =
-    Property::new("referenceHost");
+pub const REFERENCE_HOST: Property<HostProfile, Option<ManagedObjectReference>> = Property::new("referenceHost");
 /// The property `config` of `Profile`; needs `Profile.Edit`.
 pub const CONFIG: Property<HostProfile, Poly<ProfileConfigInfo>> = Property::new("config");
 /// The property `description` of `Profile`.
-pub const DESCRIPTION: Property<HostProfile, Option<ProfileDescription>> =
-    Property::new("description");
+pub const DESCRIPTION: Property<HostProfile, Option<ProfileDescription>> = Property::new("description");
 /// The property `name` of `Profile`.
 pub const NAME: Property<HostProfile, String> = Property::new("name");
 /// The property `createdTime` of `Profile`.
@@ -111,10 +99,7 @@ pub mod method {
     pub static UPDATE_HOST_PROFILE: Method = Method {
         name: "UpdateHostProfile",
         owner: "HostProfile",
-        params: &[FieldInfo::req(
-            "config",
-            Type::Data(HostProfileConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::req("config", Type::Data(HostProfileConfigSpec::INFO))],
         result: None,
         privilege: Some("Profile.Edit"),
     };
@@ -125,15 +110,9 @@ pub mod method {
         owner: "HostProfile",
         params: &[
             FieldInfo::req("host", Type::Ref),
-            FieldInfo::list(
-                "deferredParam",
-                Type::Data(ProfileDeferredPolicyOptionParameter::INFO),
-            ),
+            FieldInfo::list("deferredParam", Type::Data(ProfileDeferredPolicyOptionParameter::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(ProfileExecuteResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(ProfileExecuteResult::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -30,11 +30,7 @@ impl HostProfileManager {
         config_spec: &HostConfigSpec,
         user_input: &[ProfileDeferredPolicyOptionParameter],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::APPLY_HOST_CONFIG_TASK,
-            &[leaf(host), leaf(config_spec), Value::List(&user_input)],
-        )
+        Request::new(self, &method::APPLY_HOST_CONFIG_TASK, &[leaf(host), leaf(config_spec), Value::List(&user_input)])
     }
 
     /// `GenerateConfigTaskList`, since 4.0; needs `System.View`.
@@ -43,11 +39,7 @@ impl HostProfileManager {
         config_spec: &HostConfigSpec,
         host: &ManagedObjectReference,
     ) -> Request<HostProfileManagerConfigTaskList> {
-        Request::new(
-            self,
-            &method::GENERATE_CONFIG_TASK_LIST,
-            &[leaf(config_spec), leaf(host)],
-        )
+        Request::new(self, &method::GENERATE_CONFIG_TASK_LIST, &[leaf(config_spec), leaf(host)])
     }
 
     /// `GenerateHostProfileTaskList_Task`, since 5.5; needs `System.View`.
@@ -58,11 +50,7 @@ impl HostProfileManager {
         config_spec: &HostConfigSpec,
         host: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::GENERATE_HOST_PROFILE_TASK_LIST_TASK,
-            &[leaf(config_spec), leaf(host)],
-        )
+        Request::new(self, &method::GENERATE_HOST_PROFILE_TASK_LIST_TASK, &[leaf(config_spec), leaf(host)])
     }
 
     /// `QueryHostProfileMetadata`, since 4.0; needs `System.View`.
@@ -74,10 +62,7 @@ impl HostProfileManager {
         Request::new(
             self,
             &method::QUERY_HOST_PROFILE_METADATA,
-            &[
-                Value::List(&profile_name),
-                profile.map_or(Value::Unset, leaf),
-            ],
+            &[Value::List(&profile_name), profile.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -86,11 +71,7 @@ impl HostProfileManager {
         &self,
         profile: Option<&ManagedObjectReference>,
     ) -> Request<ProfileProfileStructure> {
-        Request::new(
-            self,
-            &method::QUERY_PROFILE_STRUCTURE,
-            &[profile.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_PROFILE_STRUCTURE, &[profile.map_or(Value::Unset, leaf)])
     }
 
     /// `CreateDefaultProfile`, since 4.0; needs `System.View`.
@@ -119,18 +100,11 @@ impl HostProfileManager {
         host: &ManagedObjectReference,
         config_spec: &Poly<AnswerFileCreateSpec>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UPDATE_ANSWER_FILE_TASK,
-            &[leaf(host), leaf(config_spec)],
-        )
+        Request::new(self, &method::UPDATE_ANSWER_FILE_TASK, &[leaf(host), leaf(config_spec)])
     }
 
     /// `RetrieveAnswerFile`, since 5.0.
-    pub fn retrieve_answer_file(
-        &self,
-        host: &ManagedObjectReference,
-    ) -> Request<Option<AnswerFile>> {
+    pub fn retrieve_answer_file(&self, host: &ManagedObjectReference) -> Request<Option<AnswerFile>> {
         Request::new(self, &method::RETRIEVE_ANSWER_FILE, &[leaf(host)])
     }
 
@@ -140,47 +114,26 @@ impl HostProfileManager {
         host: &ManagedObjectReference,
         apply_profile: &HostApplyProfile,
     ) -> Request<Option<AnswerFile>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_ANSWER_FILE_FOR_PROFILE,
-            &[leaf(host), leaf(apply_profile)],
-        )
+        Request::new(self, &method::RETRIEVE_ANSWER_FILE_FOR_PROFILE, &[leaf(host), leaf(apply_profile)])
     }
 
     /// `ExportAnswerFile_Task`, since 5.0; needs `Profile.Export`.
     ///
     /// The task yields a `String`.
-    pub fn export_answer_file_task(
-        &self,
-        host: &ManagedObjectReference,
-    ) -> Request<ManagedObjectReference> {
+    pub fn export_answer_file_task(&self, host: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::EXPORT_ANSWER_FILE_TASK, &[leaf(host)])
     }
 
     /// `CheckAnswerFileStatus_Task`, since 5.0; needs `System.View`.
     ///
     /// The task yields a `Vec<AnswerFileStatusResult>`.
-    pub fn check_answer_file_status_task(
-        &self,
-        host: &[ManagedObjectReference],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CHECK_ANSWER_FILE_STATUS_TASK,
-            &[Value::List(&host)],
-        )
+    pub fn check_answer_file_status_task(&self, host: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::CHECK_ANSWER_FILE_STATUS_TASK, &[Value::List(&host)])
     }
 
     /// `QueryAnswerFileStatus`, since 5.0; needs `System.View`.
-    pub fn query_answer_file_status(
-        &self,
-        host: &[ManagedObjectReference],
-    ) -> Request<Vec<AnswerFileStatusResult>> {
-        Request::new(
-            self,
-            &method::QUERY_ANSWER_FILE_STATUS,
-            &[Value::List(&host)],
-        )
+    pub fn query_answer_file_status(&self, host: &[ManagedObjectReference]) -> Request<Vec<AnswerFileStatusResult>> {
+        Request::new(self, &method::QUERY_ANSWER_FILE_STATUS, &[Value::List(&host)])
     }
 
     /// `RetrieveHostCustomizations`, since 6.5.
@@ -188,11 +141,7 @@ impl HostProfileManager {
         &self,
         hosts: &[ManagedObjectReference],
     ) -> Request<Vec<StructuredCustomizations>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_HOST_CUSTOMIZATIONS,
-            &[Value::List(&hosts)],
-        )
+        Request::new(self, &method::RETRIEVE_HOST_CUSTOMIZATIONS, &[Value::List(&hosts)])
     }
 
     /// `RetrieveHostCustomizationsForProfile`, since 6.5.
@@ -215,11 +164,7 @@ impl HostProfileManager {
         &self,
         hosts_info: &[StructuredCustomizations],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::GENERATE_HOST_CONFIG_TASK_SPEC_TASK,
-            &[Value::List(&hosts_info)],
-        )
+        Request::new(self, &method::GENERATE_HOST_CONFIG_TASK_SPEC_TASK, &[Value::List(&hosts_info)])
     }
 
     /// `ApplyEntitiesConfig_Task`, since 6.5.
@@ -229,11 +174,7 @@ impl HostProfileManager {
         &self,
         apply_config_specs: &[ApplyHostProfileConfigurationSpec],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::APPLY_ENTITIES_CONFIG_TASK,
-            &[Value::List(&apply_config_specs)],
-        )
+        Request::new(self, &method::APPLY_ENTITIES_CONFIG_TASK, &[Value::List(&apply_config_specs)])
     }
 
     /// `ValidateHostProfileComposition_Task`, since 6.5; needs `Profile.Edit`.
@@ -293,8 +234,7 @@ impl HostProfileManager {
 }
 
 /// The property `profile` of `ProfileManager`; needs `Profile.View`.
-pub const PROFILE: Property<HostProfileManager, Vec<ManagedObjectReference>> =
-    Property::new("profile");
+pub const PROFILE: Property<HostProfileManager, Vec<ManagedObjectReference>> = Property::new("profile");
 
 /// The methods, described.
 pub mod method {
@@ -307,10 +247,7 @@ pub mod method {
         params: &[
             FieldInfo::req("host", Type::Ref),
             FieldInfo::req("configSpec", Type::Data(HostConfigSpec::INFO)),
-            FieldInfo::list(
-                "userInput",
-                Type::Data(ProfileDeferredPolicyOptionParameter::INFO),
-            ),
+            FieldInfo::list("userInput", Type::Data(ProfileDeferredPolicyOptionParameter::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -320,14 +257,8 @@ pub mod method {
     pub static GENERATE_CONFIG_TASK_LIST: Method = Method {
         name: "GenerateConfigTaskList",
         owner: "HostProfileManager",
-        params: &[
-            FieldInfo::req("configSpec", Type::Data(HostConfigSpec::INFO)),
-            FieldInfo::req("host", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostProfileManagerConfigTaskList::INFO),
-        )),
+        params: &[FieldInfo::req("configSpec", Type::Data(HostConfigSpec::INFO)), FieldInfo::req("host", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(HostProfileManagerConfigTaskList::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -335,10 +266,7 @@ pub mod method {
     pub static GENERATE_HOST_PROFILE_TASK_LIST_TASK: Method = Method {
         name: "GenerateHostProfileTaskList_Task",
         owner: "HostProfileManager",
-        params: &[
-            FieldInfo::req("configSpec", Type::Data(HostConfigSpec::INFO)),
-            FieldInfo::req("host", Type::Ref),
-        ],
+        params: &[FieldInfo::req("configSpec", Type::Data(HostConfigSpec::INFO)), FieldInfo::req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -347,14 +275,8 @@ pub mod method {
     pub static QUERY_HOST_PROFILE_METADATA: Method = Method {
         name: "QueryHostProfileMetadata",
         owner: "HostProfileManager",
-        params: &[
-            FieldInfo::list("profileName", Type::String),
-            FieldInfo::opt("profile", Type::Ref),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ProfileMetadata::INFO),
-        )),
+        params: &[FieldInfo::list("profileName", Type::String), FieldInfo::opt("profile", Type::Ref)],
+        result: Some(FieldInfo::list("returnval", Type::Data(ProfileMetadata::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -363,10 +285,7 @@ pub mod method {
         name: "QueryProfileStructure",
         owner: "HostProfileManager",
         params: &[FieldInfo::opt("profile", Type::Ref)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(ProfileProfileStructure::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(ProfileProfileStructure::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -439,10 +358,7 @@ pub mod method {
         name: "QueryAnswerFileStatus",
         owner: "HostProfileManager",
         params: &[FieldInfo::list_req("host", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(AnswerFileStatusResult::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(AnswerFileStatusResult::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -451,10 +367,7 @@ pub mod method {
         name: "RetrieveHostCustomizations",
         owner: "HostProfileManager",
         params: &[FieldInfo::list("hosts", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(StructuredCustomizations::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(StructuredCustomizations::INFO))),
         privilege: None,
     };
 
@@ -466,10 +379,7 @@ pub mod method {
             FieldInfo::list("hosts", Type::Ref),
             FieldInfo::req("applyProfile", Type::Data(HostApplyProfile::INFO)),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(StructuredCustomizations::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(StructuredCustomizations::INFO))),
         privilege: None,
     };
 
@@ -477,10 +387,7 @@ pub mod method {
     pub static GENERATE_HOST_CONFIG_TASK_SPEC_TASK: Method = Method {
         name: "GenerateHostConfigTaskSpec_Task",
         owner: "HostProfileManager",
-        params: &[FieldInfo::list(
-            "hostsInfo",
-            Type::Data(StructuredCustomizations::INFO),
-        )],
+        params: &[FieldInfo::list("hostsInfo", Type::Data(StructuredCustomizations::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -489,10 +396,7 @@ pub mod method {
     pub static APPLY_ENTITIES_CONFIG_TASK: Method = Method {
         name: "ApplyEntitiesConfig_Task",
         owner: "HostProfileManager",
-        params: &[FieldInfo::list(
-            "applyConfigSpecs",
-            Type::Data(ApplyHostProfileConfigurationSpec::INFO),
-        )],
+        params: &[FieldInfo::list("applyConfigSpecs", Type::Data(ApplyHostProfileConfigurationSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };

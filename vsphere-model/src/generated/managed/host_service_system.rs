@@ -13,22 +13,14 @@ pub struct HostServiceSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    HostServiceSystem,
-    ExtensibleManagedObject,
-    "HostServiceSystem"
-);
+managed_object!(HostServiceSystem, ExtensibleManagedObject, "HostServiceSystem");
 
 impl HostServiceSystem {
     /// `UpdateServicePolicy`, since 2.0; needs `Host.Config.NetService`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn update_service_policy(&self, id: &str, policy: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_SERVICE_POLICY,
-            &[Value::String(id), Value::String(policy)],
-        )
+        Request::new(self, &method::UPDATE_SERVICE_POLICY, &[Value::String(id), Value::String(policy)])
     }
 
     /// `StartService`, since 2.0; needs `Host.Config.NetService`.
@@ -70,8 +62,7 @@ pub const SERVICE_INFO: Property<HostServiceSystem, HostServiceInfo> = Property:
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<HostServiceSystem, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostServiceSystem, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostServiceSystem, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -81,10 +72,7 @@ pub mod method {
     pub static UPDATE_SERVICE_POLICY: Method = Method {
         name: "UpdateServicePolicy",
         owner: "HostServiceSystem",
-        params: &[
-            FieldInfo::req("id", Type::String),
-            FieldInfo::req("policy", Type::String),
-        ],
+        params: &[FieldInfo::req("id", Type::String), FieldInfo::req("policy", Type::String)],
         result: None,
         privilege: Some("Host.Config.NetService"),
     };

@@ -31,8 +31,7 @@ impl HostSnmpSystem {
 }
 
 /// The property `configuration`, since 2.5; needs `Global.Settings`.
-pub const CONFIGURATION: Property<HostSnmpSystem, HostSnmpConfigSpec> =
-    Property::new("configuration");
+pub const CONFIGURATION: Property<HostSnmpSystem, HostSnmpConfigSpec> = Property::new("configuration");
 /// The property `limits`, since 2.5; needs `Global.Settings`.
 pub const LIMITS: Property<HostSnmpSystem, HostSnmpSystemAgentLimits> = Property::new("limits");
 

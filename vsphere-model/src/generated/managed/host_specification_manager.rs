@@ -23,11 +23,7 @@ impl HostSpecificationManager {
         host: &ManagedObjectReference,
         host_spec: &HostSpecification,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_HOST_SPECIFICATION,
-            &[leaf(host), leaf(host_spec)],
-        )
+        Request::new(self, &method::UPDATE_HOST_SPECIFICATION, &[leaf(host), leaf(host_spec)])
     }
 
     /// `UpdateHostSubSpecification`, since 6.5; needs `Profile.Edit`.
@@ -38,11 +34,7 @@ impl HostSpecificationManager {
         host: &ManagedObjectReference,
         host_sub_spec: &HostSubSpecification,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_HOST_SUB_SPECIFICATION,
-            &[leaf(host), leaf(host_sub_spec)],
-        )
+        Request::new(self, &method::UPDATE_HOST_SUB_SPECIFICATION, &[leaf(host), leaf(host_sub_spec)])
     }
 
     /// `RetrieveHostSpecification`, since 6.5; needs `System.View`.
@@ -53,26 +45,14 @@ impl HostSpecificationManager {
         host: &ManagedObjectReference,
         from_host: bool,
     ) -> Request<HostSpecification> {
-        Request::new(
-            self,
-            &method::RETRIEVE_HOST_SPECIFICATION,
-            &[leaf(host), leaf(&from_host)],
-        )
+        Request::new(self, &method::RETRIEVE_HOST_SPECIFICATION, &[leaf(host), leaf(&from_host)])
     }
 
     /// `DeleteHostSubSpecification`, since 6.5; needs `System.View`.
     ///
     /// Faults: `HostSpecificationOperationFailed`.
-    pub fn delete_host_sub_specification(
-        &self,
-        host: &ManagedObjectReference,
-        sub_spec_name: &str,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::DELETE_HOST_SUB_SPECIFICATION,
-            &[leaf(host), Value::String(sub_spec_name)],
-        )
+    pub fn delete_host_sub_specification(&self, host: &ManagedObjectReference, sub_spec_name: &str) -> Request<()> {
+        Request::new(self, &method::DELETE_HOST_SUB_SPECIFICATION, &[leaf(host), Value::String(sub_spec_name)])
     }
 
     /// `DeleteHostSpecification`, since 6.5; needs `System.View`.
@@ -91,10 +71,7 @@ impl HostSpecificationManager {
         Request::new(
             self,
             &method::HOST_SPEC_GET_UPDATED_HOSTS,
-            &[
-                start_change_id.map_or(Value::Unset, Value::String),
-                end_change_id.map_or(Value::Unset, Value::String),
-            ],
+            &[start_change_id.map_or(Value::Unset, Value::String), end_change_id.map_or(Value::Unset, Value::String)],
         )
     }
 }
@@ -107,10 +84,7 @@ pub mod method {
     pub static UPDATE_HOST_SPECIFICATION: Method = Method {
         name: "UpdateHostSpecification",
         owner: "HostSpecificationManager",
-        params: &[
-            FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("hostSpec", Type::Data(HostSpecification::INFO)),
-        ],
+        params: &[FieldInfo::req("host", Type::Ref), FieldInfo::req("hostSpec", Type::Data(HostSpecification::INFO))],
         result: None,
         privilege: Some("Profile.Edit"),
     };
@@ -131,14 +105,8 @@ pub mod method {
     pub static RETRIEVE_HOST_SPECIFICATION: Method = Method {
         name: "RetrieveHostSpecification",
         owner: "HostSpecificationManager",
-        params: &[
-            FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("fromHost", Type::Boolean),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostSpecification::INFO),
-        )),
+        params: &[FieldInfo::req("host", Type::Ref), FieldInfo::req("fromHost", Type::Boolean)],
+        result: Some(FieldInfo::req("returnval", Type::Data(HostSpecification::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -146,10 +114,7 @@ pub mod method {
     pub static DELETE_HOST_SUB_SPECIFICATION: Method = Method {
         name: "DeleteHostSubSpecification",
         owner: "HostSpecificationManager",
-        params: &[
-            FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("subSpecName", Type::String),
-        ],
+        params: &[FieldInfo::req("host", Type::Ref), FieldInfo::req("subSpecName", Type::String)],
         result: None,
         privilege: Some("System.View"),
     };
@@ -167,10 +132,7 @@ pub mod method {
     pub static HOST_SPEC_GET_UPDATED_HOSTS: Method = Method {
         name: "HostSpecGetUpdatedHosts",
         owner: "HostSpecificationManager",
-        params: &[
-            FieldInfo::opt("startChangeID", Type::String),
-            FieldInfo::opt("endChangeID", Type::String),
-        ],
+        params: &[FieldInfo::opt("startChangeID", Type::String), FieldInfo::opt("endChangeID", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };

@@ -27,23 +27,12 @@ pub struct HostStorageSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    HostStorageSystem,
-    ExtensibleManagedObject,
-    "HostStorageSystem"
-);
+managed_object!(HostStorageSystem, ExtensibleManagedObject, "HostStorageSystem");
 
 impl HostStorageSystem {
     /// `RetrieveDiskPartitionInfo`, since 2.0; needs `System.Read`.
-    pub fn retrieve_disk_partition_info(
-        &self,
-        device_path: &[String],
-    ) -> Request<Vec<HostDiskPartitionInfo>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_DISK_PARTITION_INFO,
-            &[Value::List(&device_path)],
-        )
+    pub fn retrieve_disk_partition_info(&self, device_path: &[String]) -> Request<Vec<HostDiskPartitionInfo>> {
+        Request::new(self, &method::RETRIEVE_DISK_PARTITION_INFO, &[Value::List(&device_path)])
     }
 
     /// `ComputeDiskPartitionInfo`, since 2.0; needs `Host.Config.Storage`.
@@ -58,11 +47,7 @@ impl HostStorageSystem {
         Request::new(
             self,
             &method::COMPUTE_DISK_PARTITION_INFO,
-            &[
-                Value::String(device_path),
-                leaf(layout),
-                partition_format.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(device_path), leaf(layout), partition_format.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -78,27 +63,15 @@ impl HostStorageSystem {
         Request::new(
             self,
             &method::COMPUTE_DISK_PARTITION_INFO_FOR_RESIZE,
-            &[
-                leaf(partition),
-                leaf(block_range),
-                partition_format.map_or(Value::Unset, Value::String),
-            ],
+            &[leaf(partition), leaf(block_range), partition_format.map_or(Value::Unset, Value::String)],
         )
     }
 
     /// `UpdateDiskPartitions`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
-    pub fn update_disk_partitions(
-        &self,
-        device_path: &str,
-        spec: &HostDiskPartitionSpec,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_DISK_PARTITIONS,
-            &[Value::String(device_path), leaf(spec)],
-        )
+    pub fn update_disk_partitions(&self, device_path: &str, spec: &HostDiskPartitionSpec) -> Request<()> {
+        Request::new(self, &method::UPDATE_DISK_PARTITIONS, &[Value::String(device_path), leaf(spec)])
     }
 
     /// `FormatVmfs`, since 2.0; needs `Host.Config.Storage`.
@@ -112,22 +85,14 @@ impl HostStorageSystem {
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`, `ResourceInUse`.
     pub fn mount_vmfs_volume(&self, vmfs_uuid: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::MOUNT_VMFS_VOLUME,
-            &[Value::String(vmfs_uuid)],
-        )
+        Request::new(self, &method::MOUNT_VMFS_VOLUME, &[Value::String(vmfs_uuid)])
     }
 
     /// `UnmountVmfsVolume`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`, `ResourceInUse`.
     pub fn unmount_vmfs_volume(&self, vmfs_uuid: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::UNMOUNT_VMFS_VOLUME,
-            &[Value::String(vmfs_uuid)],
-        )
+        Request::new(self, &method::UNMOUNT_VMFS_VOLUME, &[Value::String(vmfs_uuid)])
     }
 
     /// `UnmountVmfsVolumeEx_Task`, since 6.0; needs `Host.Config.Storage`.
@@ -135,15 +100,8 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemVmfsVolumeResult>`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn unmount_vmfs_volume_ex_task(
-        &self,
-        vmfs_uuid: &[String],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UNMOUNT_VMFS_VOLUME_EX_TASK,
-            &[Value::List(&vmfs_uuid)],
-        )
+    pub fn unmount_vmfs_volume_ex_task(&self, vmfs_uuid: &[String]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::UNMOUNT_VMFS_VOLUME_EX_TASK, &[Value::List(&vmfs_uuid)])
     }
 
     /// `MountVmfsVolumeEx_Task`, since 6.0; needs `Host.Config.Storage`.
@@ -151,15 +109,8 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemVmfsVolumeResult>`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn mount_vmfs_volume_ex_task(
-        &self,
-        vmfs_uuid: &[String],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::MOUNT_VMFS_VOLUME_EX_TASK,
-            &[Value::List(&vmfs_uuid)],
-        )
+    pub fn mount_vmfs_volume_ex_task(&self, vmfs_uuid: &[String]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::MOUNT_VMFS_VOLUME_EX_TASK, &[Value::List(&vmfs_uuid)])
     }
 
     /// `UnmapVmfsVolumeEx_Task`, since 6.0; needs `Host.Config.Storage`.
@@ -167,26 +118,15 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemVmfsVolumeResult>`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn unmap_vmfs_volume_ex_task(
-        &self,
-        vmfs_uuid: &[String],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UNMAP_VMFS_VOLUME_EX_TASK,
-            &[Value::List(&vmfs_uuid)],
-        )
+    pub fn unmap_vmfs_volume_ex_task(&self, vmfs_uuid: &[String]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::UNMAP_VMFS_VOLUME_EX_TASK, &[Value::List(&vmfs_uuid)])
     }
 
     /// `DeleteVmfsVolumeState`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
     pub fn delete_vmfs_volume_state(&self, vmfs_uuid: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::DELETE_VMFS_VOLUME_STATE,
-            &[Value::String(vmfs_uuid)],
-        )
+        Request::new(self, &method::DELETE_VMFS_VOLUME_STATE, &[Value::String(vmfs_uuid)])
     }
 
     /// `RescanVmfs`, since 2.0; needs `Host.Config.Storage`.
@@ -199,31 +139,15 @@ impl HostStorageSystem {
     /// `AttachVmfsExtent`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
-    pub fn attach_vmfs_extent(
-        &self,
-        vmfs_path: &str,
-        extent: &HostScsiDiskPartition,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::ATTACH_VMFS_EXTENT,
-            &[Value::String(vmfs_path), leaf(extent)],
-        )
+    pub fn attach_vmfs_extent(&self, vmfs_path: &str, extent: &HostScsiDiskPartition) -> Request<()> {
+        Request::new(self, &method::ATTACH_VMFS_EXTENT, &[Value::String(vmfs_path), leaf(extent)])
     }
 
     /// `ExpandVmfsExtent`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
-    pub fn expand_vmfs_extent(
-        &self,
-        vmfs_path: &str,
-        extent: &HostScsiDiskPartition,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::EXPAND_VMFS_EXTENT,
-            &[Value::String(vmfs_path), leaf(extent)],
-        )
+    pub fn expand_vmfs_extent(&self, vmfs_path: &str, extent: &HostScsiDiskPartition) -> Request<()> {
+        Request::new(self, &method::EXPAND_VMFS_EXTENT, &[Value::String(vmfs_path), leaf(extent)])
     }
 
     /// `UpgradeVmfs`, since 2.0; needs `Host.Config.Storage`.
@@ -250,11 +174,7 @@ impl HostStorageSystem {
         &self,
         resolution_spec: &[HostUnresolvedVmfsResolutionSpec],
     ) -> Request<Vec<HostUnresolvedVmfsResolutionResult>> {
-        Request::new(
-            self,
-            &method::RESOLVE_MULTIPLE_UNRESOLVED_VMFS_VOLUMES,
-            &[Value::List(&resolution_spec)],
-        )
+        Request::new(self, &method::RESOLVE_MULTIPLE_UNRESOLVED_VMFS_VOLUMES, &[Value::List(&resolution_spec)])
     }
 
     /// `ResolveMultipleUnresolvedVmfsVolumesEx_Task`, since 5.5; needs `Host.Config.Storage`.
@@ -266,22 +186,14 @@ impl HostStorageSystem {
         &self,
         resolution_spec: &[HostUnresolvedVmfsResolutionSpec],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RESOLVE_MULTIPLE_UNRESOLVED_VMFS_VOLUMES_EX_TASK,
-            &[Value::List(&resolution_spec)],
-        )
+        Request::new(self, &method::RESOLVE_MULTIPLE_UNRESOLVED_VMFS_VOLUMES_EX_TASK, &[Value::List(&resolution_spec)])
     }
 
     /// `UnmountForceMountedVmfsVolume`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn unmount_force_mounted_vmfs_volume(&self, vmfs_uuid: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::UNMOUNT_FORCE_MOUNTED_VMFS_VOLUME,
-            &[Value::String(vmfs_uuid)],
-        )
+        Request::new(self, &method::UNMOUNT_FORCE_MOUNTED_VMFS_VOLUME, &[Value::String(vmfs_uuid)])
     }
 
     /// `RescanHba`, since 2.0; needs `Host.Config.Storage`.
@@ -302,11 +214,7 @@ impl HostStorageSystem {
     ///
     /// Faults: `HostConfigFault`.
     pub fn update_software_internet_scsi_enabled(&self, enabled: bool) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_SOFTWARE_INTERNET_SCSI_ENABLED,
-            &[leaf(&enabled)],
-        )
+        Request::new(self, &method::UPDATE_SOFTWARE_INTERNET_SCSI_ENABLED, &[leaf(&enabled)])
     }
 
     /// `UpdateInternetScsiDiscoveryProperties`, since 2.0; needs `Host.Config.Storage`.
@@ -336,11 +244,7 @@ impl HostStorageSystem {
         Request::new(
             self,
             &method::UPDATE_INTERNET_SCSI_AUTHENTICATION_PROPERTIES,
-            &[
-                Value::String(i_scsi_hba_device),
-                leaf(authentication_properties),
-                target_set.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(i_scsi_hba_device), leaf(authentication_properties), target_set.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -356,11 +260,7 @@ impl HostStorageSystem {
         Request::new(
             self,
             &method::UPDATE_INTERNET_SCSI_DIGEST_PROPERTIES,
-            &[
-                Value::String(i_scsi_hba_device),
-                target_set.map_or(Value::Unset, leaf),
-                leaf(digest_properties),
-            ],
+            &[Value::String(i_scsi_hba_device), target_set.map_or(Value::Unset, leaf), leaf(digest_properties)],
         )
     }
 
@@ -376,11 +276,7 @@ impl HostStorageSystem {
         Request::new(
             self,
             &method::UPDATE_INTERNET_SCSI_ADVANCED_OPTIONS,
-            &[
-                Value::String(i_scsi_hba_device),
-                target_set.map_or(Value::Unset, leaf),
-                Value::List(&options),
-            ],
+            &[Value::String(i_scsi_hba_device), target_set.map_or(Value::Unset, leaf), Value::List(&options)],
         )
     }
 
@@ -402,11 +298,7 @@ impl HostStorageSystem {
     /// `UpdateInternetScsiName`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
-    pub fn update_internet_scsi_name(
-        &self,
-        i_scsi_hba_device: &str,
-        i_scsi_name: &str,
-    ) -> Request<()> {
+    pub fn update_internet_scsi_name(&self, i_scsi_hba_device: &str, i_scsi_name: &str) -> Request<()> {
         Request::new(
             self,
             &method::UPDATE_INTERNET_SCSI_NAME,
@@ -417,18 +309,11 @@ impl HostStorageSystem {
     /// `UpdateInternetScsiAlias`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
-    pub fn update_internet_scsi_alias(
-        &self,
-        i_scsi_hba_device: &str,
-        i_scsi_alias: &str,
-    ) -> Request<()> {
+    pub fn update_internet_scsi_alias(&self, i_scsi_hba_device: &str, i_scsi_alias: &str) -> Request<()> {
         Request::new(
             self,
             &method::UPDATE_INTERNET_SCSI_ALIAS,
-            &[
-                Value::String(i_scsi_hba_device),
-                Value::String(i_scsi_alias),
-            ],
+            &[Value::String(i_scsi_hba_device), Value::String(i_scsi_alias)],
         )
     }
 
@@ -459,11 +344,7 @@ impl HostStorageSystem {
         Request::new(
             self,
             &method::REMOVE_INTERNET_SCSI_SEND_TARGETS,
-            &[
-                Value::String(i_scsi_hba_device),
-                Value::List(&targets),
-                optional(&force),
-            ],
+            &[Value::String(i_scsi_hba_device), Value::List(&targets), optional(&force)],
         )
     }
 
@@ -501,22 +382,14 @@ impl HostStorageSystem {
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn enable_multipath_path(&self, path_name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::ENABLE_MULTIPATH_PATH,
-            &[Value::String(path_name)],
-        )
+        Request::new(self, &method::ENABLE_MULTIPATH_PATH, &[Value::String(path_name)])
     }
 
     /// `DisableMultipathPath`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn disable_multipath_path(&self, path_name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::DISABLE_MULTIPATH_PATH,
-            &[Value::String(path_name)],
-        )
+        Request::new(self, &method::DISABLE_MULTIPATH_PATH, &[Value::String(path_name)])
     }
 
     /// `SetMultipathLunPolicy`, since 2.0; needs `Host.Config.Storage`.
@@ -527,11 +400,7 @@ impl HostStorageSystem {
         lun_id: &str,
         policy: &Poly<HostMultipathInfoLogicalUnitPolicy>,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_MULTIPATH_LUN_POLICY,
-            &[Value::String(lun_id), leaf(policy)],
-        )
+        Request::new(self, &method::SET_MULTIPATH_LUN_POLICY, &[Value::String(lun_id), leaf(policy)])
     }
 
     /// `UpdateHppMultipathLunPolicy`, since 7.0.0.0; needs `Host.Config.Storage`.
@@ -542,28 +411,20 @@ impl HostStorageSystem {
         lun_id: &str,
         policy: &HostMultipathInfoHppLogicalUnitPolicy,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_HPP_MULTIPATH_LUN_POLICY,
-            &[Value::String(lun_id), leaf(policy)],
-        )
+        Request::new(self, &method::UPDATE_HPP_MULTIPATH_LUN_POLICY, &[Value::String(lun_id), leaf(policy)])
     }
 
     /// `QueryPathSelectionPolicyOptions`, since 4.0; needs `System.Read`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn query_path_selection_policy_options(
-        &self,
-    ) -> Request<Vec<HostPathSelectionPolicyOption>> {
+    pub fn query_path_selection_policy_options(&self) -> Request<Vec<HostPathSelectionPolicyOption>> {
         Request::new(self, &method::QUERY_PATH_SELECTION_POLICY_OPTIONS, &[])
     }
 
     /// `QueryStorageArrayTypePolicyOptions`, since 4.0; needs `System.Read`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn query_storage_array_type_policy_options(
-        &self,
-    ) -> Request<Vec<HostStorageArrayTypePolicyOption>> {
+    pub fn query_storage_array_type_policy_options(&self) -> Request<Vec<HostStorageArrayTypePolicyOption>> {
         Request::new(self, &method::QUERY_STORAGE_ARRAY_TYPE_POLICY_OPTIONS, &[])
     }
 
@@ -591,22 +452,14 @@ impl HostStorageSystem {
     ///
     /// Faults: `HostConfigFault`.
     pub fn detach_scsi_lun_ex_task(&self, lun_uuid: &[String]) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DETACH_SCSI_LUN_EX_TASK,
-            &[Value::List(&lun_uuid)],
-        )
+        Request::new(self, &method::DETACH_SCSI_LUN_EX_TASK, &[Value::List(&lun_uuid)])
     }
 
     /// `DeleteScsiLunState`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
     pub fn delete_scsi_lun_state(&self, lun_canonical_name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::DELETE_SCSI_LUN_STATE,
-            &[Value::String(lun_canonical_name)],
-        )
+        Request::new(self, &method::DELETE_SCSI_LUN_STATE, &[Value::String(lun_canonical_name)])
     }
 
     /// `AttachScsiLun`, since 5.0; needs `Host.Config.Storage`.
@@ -622,11 +475,7 @@ impl HostStorageSystem {
     ///
     /// Faults: `HostConfigFault`.
     pub fn attach_scsi_lun_ex_task(&self, lun_uuid: &[String]) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::ATTACH_SCSI_LUN_EX_TASK,
-            &[Value::List(&lun_uuid)],
-        )
+        Request::new(self, &method::ATTACH_SCSI_LUN_EX_TASK, &[Value::List(&lun_uuid)])
     }
 
     /// `RefreshStorageSystem`, since 2.0; needs `Host.Config.Storage`.
@@ -645,11 +494,7 @@ impl HostStorageSystem {
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn mark_for_removal(&self, hba_name: &str, remove: bool) -> Request<()> {
-        Request::new(
-            self,
-            &method::MARK_FOR_REMOVAL,
-            &[Value::String(hba_name), leaf(&remove)],
-        )
+        Request::new(self, &method::MARK_FOR_REMOVAL, &[Value::String(hba_name), leaf(&remove)])
     }
 
     /// `FormatVffs`, since 5.5; needs `Host.Config.Storage`.
@@ -662,20 +507,11 @@ impl HostStorageSystem {
     /// `ExtendVffs`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
-    pub fn extend_vffs(
-        &self,
-        vffs_path: &str,
-        device_path: &str,
-        spec: Option<&HostDiskPartitionSpec>,
-    ) -> Request<()> {
+    pub fn extend_vffs(&self, vffs_path: &str, device_path: &str, spec: Option<&HostDiskPartitionSpec>) -> Request<()> {
         Request::new(
             self,
             &method::EXTEND_VFFS,
-            &[
-                Value::String(vffs_path),
-                Value::String(device_path),
-                spec.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(vffs_path), Value::String(device_path), spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -690,33 +526,21 @@ impl HostStorageSystem {
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`, `ResourceInUse`.
     pub fn mount_vffs_volume(&self, vffs_uuid: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::MOUNT_VFFS_VOLUME,
-            &[Value::String(vffs_uuid)],
-        )
+        Request::new(self, &method::MOUNT_VFFS_VOLUME, &[Value::String(vffs_uuid)])
     }
 
     /// `UnmountVffsVolume`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`, `ResourceInUse`.
     pub fn unmount_vffs_volume(&self, vffs_uuid: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::UNMOUNT_VFFS_VOLUME,
-            &[Value::String(vffs_uuid)],
-        )
+        Request::new(self, &method::UNMOUNT_VFFS_VOLUME, &[Value::String(vffs_uuid)])
     }
 
     /// `DeleteVffsVolumeState`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
     pub fn delete_vffs_volume_state(&self, vffs_uuid: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::DELETE_VFFS_VOLUME_STATE,
-            &[Value::String(vffs_uuid)],
-        )
+        Request::new(self, &method::DELETE_VFFS_VOLUME_STATE, &[Value::String(vffs_uuid)])
     }
 
     /// `RescanVffs`, since 5.5; needs `Host.Config.Storage`.
@@ -730,33 +554,21 @@ impl HostStorageSystem {
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn query_available_ssds(&self, vffs_path: Option<&str>) -> Request<Vec<HostScsiDisk>> {
-        Request::new(
-            self,
-            &method::QUERY_AVAILABLE_SSDS,
-            &[vffs_path.map_or(Value::Unset, Value::String)],
-        )
+        Request::new(self, &method::QUERY_AVAILABLE_SSDS, &[vffs_path.map_or(Value::Unset, Value::String)])
     }
 
     /// `SetNFSUser`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
     pub fn set_nfs_user(&self, user: &str, password: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_NFS_USER,
-            &[Value::String(user), Value::String(password)],
-        )
+        Request::new(self, &method::SET_NFS_USER, &[Value::String(user), Value::String(password)])
     }
 
     /// `ChangeNFSUserPassword`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn change_nfs_user_password(&self, password: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::CHANGE_NFS_USER_PASSWORD,
-            &[Value::String(password)],
-        )
+        Request::new(self, &method::CHANGE_NFS_USER_PASSWORD, &[Value::String(password)])
     }
 
     /// `QueryNFSUser`, since 6.0; needs `Host.Config.Storage`.
@@ -778,15 +590,8 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemDiskLocatorLedResult>`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn turn_disk_locator_led_on_task(
-        &self,
-        scsi_disk_uuids: &[String],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::TURN_DISK_LOCATOR_LED_ON_TASK,
-            &[Value::List(&scsi_disk_uuids)],
-        )
+    pub fn turn_disk_locator_led_on_task(&self, scsi_disk_uuids: &[String]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::TURN_DISK_LOCATOR_LED_ON_TASK, &[Value::List(&scsi_disk_uuids)])
     }
 
     /// `TurnDiskLocatorLedOff_Task`, since 6.0; needs `Host.Config.Storage`.
@@ -794,59 +599,36 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemDiskLocatorLedResult>`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn turn_disk_locator_led_off_task(
-        &self,
-        scsi_disk_uuids: &[String],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::TURN_DISK_LOCATOR_LED_OFF_TASK,
-            &[Value::List(&scsi_disk_uuids)],
-        )
+    pub fn turn_disk_locator_led_off_task(&self, scsi_disk_uuids: &[String]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::TURN_DISK_LOCATOR_LED_OFF_TASK, &[Value::List(&scsi_disk_uuids)])
     }
 
     /// `MarkAsSsd_Task`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn mark_as_ssd_task(&self, scsi_disk_uuid: &str) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::MARK_AS_SSD_TASK,
-            &[Value::String(scsi_disk_uuid)],
-        )
+        Request::new(self, &method::MARK_AS_SSD_TASK, &[Value::String(scsi_disk_uuid)])
     }
 
     /// `MarkAsNonSsd_Task`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn mark_as_non_ssd_task(&self, scsi_disk_uuid: &str) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::MARK_AS_NON_SSD_TASK,
-            &[Value::String(scsi_disk_uuid)],
-        )
+        Request::new(self, &method::MARK_AS_NON_SSD_TASK, &[Value::String(scsi_disk_uuid)])
     }
 
     /// `MarkAsLocal_Task`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn mark_as_local_task(&self, scsi_disk_uuid: &str) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::MARK_AS_LOCAL_TASK,
-            &[Value::String(scsi_disk_uuid)],
-        )
+        Request::new(self, &method::MARK_AS_LOCAL_TASK, &[Value::String(scsi_disk_uuid)])
     }
 
     /// `MarkAsNonLocal_Task`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn mark_as_non_local_task(&self, scsi_disk_uuid: &str) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::MARK_AS_NON_LOCAL_TASK,
-            &[Value::String(scsi_disk_uuid)],
-        )
+        Request::new(self, &method::MARK_AS_NON_LOCAL_TASK, &[Value::String(scsi_disk_uuid)])
     }
 
     /// `UpdateVmfsUnmapPriority`, since 6.5; needs `Host.Config.Storage`.
@@ -880,11 +662,7 @@ impl HostStorageSystem {
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn mark_perennially_reserved(&self, lun_uuid: &str, state: bool) -> Request<()> {
-        Request::new(
-            self,
-            &method::MARK_PERENNIALLY_RESERVED,
-            &[Value::String(lun_uuid), leaf(&state)],
-        )
+        Request::new(self, &method::MARK_PERENNIALLY_RESERVED, &[Value::String(lun_uuid), leaf(&state)])
     }
 
     /// `MarkPerenniallyReservedEx_Task`, since 6.7.2; needs `Host.Config.Storage`.
@@ -895,33 +673,21 @@ impl HostStorageSystem {
         lun_uuid: &[String],
         state: bool,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::MARK_PERENNIALLY_RESERVED_EX_TASK,
-            &[Value::List(&lun_uuid), leaf(&state)],
-        )
+        Request::new(self, &method::MARK_PERENNIALLY_RESERVED_EX_TASK, &[Value::List(&lun_uuid), leaf(&state)])
     }
 
     /// `CreateNvmeOverRdmaAdapter`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
     pub fn create_nvme_over_rdma_adapter(&self, rdma_device_name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::CREATE_NVME_OVER_RDMA_ADAPTER,
-            &[Value::String(rdma_device_name)],
-        )
+        Request::new(self, &method::CREATE_NVME_OVER_RDMA_ADAPTER, &[Value::String(rdma_device_name)])
     }
 
     /// `RemoveNvmeOverRdmaAdapter`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
     pub fn remove_nvme_over_rdma_adapter(&self, hba_device_name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_NVME_OVER_RDMA_ADAPTER,
-            &[Value::String(hba_device_name)],
-        )
+        Request::new(self, &method::REMOVE_NVME_OVER_RDMA_ADAPTER, &[Value::String(hba_device_name)])
     }
 
     /// `CreateSoftwareAdapter`, since 7.0.3.0; needs `Host.Config.Storage`.
@@ -935,50 +701,28 @@ impl HostStorageSystem {
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
     pub fn remove_software_adapter(&self, hba_device_name: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_SOFTWARE_ADAPTER,
-            &[Value::String(hba_device_name)],
-        )
+        Request::new(self, &method::REMOVE_SOFTWARE_ADAPTER, &[Value::String(hba_device_name)])
     }
 
     /// `DiscoverNvmeControllers`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
-    pub fn discover_nvme_controllers(
-        &self,
-        discover_spec: &HostNvmeDiscoverSpec,
-    ) -> Request<HostNvmeDiscoveryLog> {
-        Request::new(
-            self,
-            &method::DISCOVER_NVME_CONTROLLERS,
-            &[leaf(discover_spec)],
-        )
+    pub fn discover_nvme_controllers(&self, discover_spec: &HostNvmeDiscoverSpec) -> Request<HostNvmeDiscoveryLog> {
+        Request::new(self, &method::DISCOVER_NVME_CONTROLLERS, &[leaf(discover_spec)])
     }
 
     /// `ConnectNvmeController`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
     pub fn connect_nvme_controller(&self, connect_spec: &HostNvmeConnectSpec) -> Request<()> {
-        Request::new(
-            self,
-            &method::CONNECT_NVME_CONTROLLER,
-            &[leaf(connect_spec)],
-        )
+        Request::new(self, &method::CONNECT_NVME_CONTROLLER, &[leaf(connect_spec)])
     }
 
     /// `DisconnectNvmeController`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
-    pub fn disconnect_nvme_controller(
-        &self,
-        disconnect_spec: &HostNvmeDisconnectSpec,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::DISCONNECT_NVME_CONTROLLER,
-            &[leaf(disconnect_spec)],
-        )
+    pub fn disconnect_nvme_controller(&self, disconnect_spec: &HostNvmeDisconnectSpec) -> Request<()> {
+        Request::new(self, &method::DISCONNECT_NVME_CONTROLLER, &[leaf(disconnect_spec)])
     }
 
     /// `ConnectNvmeControllerEx_Task`, since 7.0.3.0; needs `Host.Config.Storage`.
@@ -988,11 +732,7 @@ impl HostStorageSystem {
         &self,
         connect_spec: &[HostNvmeConnectSpec],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CONNECT_NVME_CONTROLLER_EX_TASK,
-            &[Value::List(&connect_spec)],
-        )
+        Request::new(self, &method::CONNECT_NVME_CONTROLLER_EX_TASK, &[Value::List(&connect_spec)])
     }
 
     /// `DisconnectNvmeControllerEx_Task`, since 7.0.3.0; needs `Host.Config.Storage`.
@@ -1002,11 +742,7 @@ impl HostStorageSystem {
         &self,
         disconnect_spec: &[HostNvmeDisconnectSpec],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DISCONNECT_NVME_CONTROLLER_EX_TASK,
-            &[Value::List(&disconnect_spec)],
-        )
+        Request::new(self, &method::DISCONNECT_NVME_CONTROLLER_EX_TASK, &[Value::List(&disconnect_spec)])
     }
 }
 
@@ -1024,8 +760,7 @@ pub const MULTIPATH_STATE_INFO: Property<HostStorageSystem, Option<HostMultipath
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<HostStorageSystem, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostStorageSystem, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostStorageSystem, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -1036,10 +771,7 @@ pub mod method {
         name: "RetrieveDiskPartitionInfo",
         owner: "HostStorageSystem",
         params: &[FieldInfo::list_req("devicePath", Type::String)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostDiskPartitionInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HostDiskPartitionInfo::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -1052,10 +784,7 @@ pub mod method {
             FieldInfo::req("layout", Type::Data(HostDiskPartitionLayout::INFO)),
             FieldInfo::opt("partitionFormat", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostDiskPartitionInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(HostDiskPartitionInfo::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1068,10 +797,7 @@ pub mod method {
             FieldInfo::req("blockRange", Type::Data(HostDiskPartitionBlockRange::INFO)),
             FieldInfo::opt("partitionFormat", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostDiskPartitionInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(HostDiskPartitionInfo::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1092,10 +818,7 @@ pub mod method {
         name: "FormatVmfs",
         owner: "HostStorageSystem",
         params: &[FieldInfo::req("createSpec", Type::Data(HostVmfsSpec::INFO))],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostVmfsVolume::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(HostVmfsVolume::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1209,10 +932,7 @@ pub mod method {
         name: "QueryUnresolvedVmfsVolume",
         owner: "HostStorageSystem",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostUnresolvedVmfsVolume::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HostUnresolvedVmfsVolume::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -1220,14 +940,8 @@ pub mod method {
     pub static RESOLVE_MULTIPLE_UNRESOLVED_VMFS_VOLUMES: Method = Method {
         name: "ResolveMultipleUnresolvedVmfsVolumes",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::list_req(
-            "resolutionSpec",
-            Type::Data(HostUnresolvedVmfsResolutionSpec::INFO),
-        )],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostUnresolvedVmfsResolutionResult::INFO),
-        )),
+        params: &[FieldInfo::list_req("resolutionSpec", Type::Data(HostUnresolvedVmfsResolutionSpec::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(HostUnresolvedVmfsResolutionResult::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1235,10 +949,7 @@ pub mod method {
     pub static RESOLVE_MULTIPLE_UNRESOLVED_VMFS_VOLUMES_EX_TASK: Method = Method {
         name: "ResolveMultipleUnresolvedVmfsVolumesEx_Task",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::list_req(
-            "resolutionSpec",
-            Type::Data(HostUnresolvedVmfsResolutionSpec::INFO),
-        )],
+        params: &[FieldInfo::list_req("resolutionSpec", Type::Data(HostUnresolvedVmfsResolutionSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -1285,10 +996,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::req(
-                "discoveryProperties",
-                Type::Data(HostInternetScsiHbaDiscoveryProperties::INFO),
-            ),
+            FieldInfo::req("discoveryProperties", Type::Data(HostInternetScsiHbaDiscoveryProperties::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1300,10 +1008,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::req(
-                "authenticationProperties",
-                Type::Data(HostInternetScsiHbaAuthenticationProperties::INFO),
-            ),
+            FieldInfo::req("authenticationProperties", Type::Data(HostInternetScsiHbaAuthenticationProperties::INFO)),
             FieldInfo::opt("targetSet", Type::Data(HostInternetScsiHbaTargetSet::INFO)),
         ],
         result: None,
@@ -1317,10 +1022,7 @@ pub mod method {
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
             FieldInfo::opt("targetSet", Type::Data(HostInternetScsiHbaTargetSet::INFO)),
-            FieldInfo::req(
-                "digestProperties",
-                Type::Data(HostInternetScsiHbaDigestProperties::INFO),
-            ),
+            FieldInfo::req("digestProperties", Type::Data(HostInternetScsiHbaDigestProperties::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1345,10 +1047,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::req(
-                "ipProperties",
-                Type::Data(HostInternetScsiHbaIPProperties::INFO),
-            ),
+            FieldInfo::req("ipProperties", Type::Data(HostInternetScsiHbaIPProperties::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1358,10 +1057,7 @@ pub mod method {
     pub static UPDATE_INTERNET_SCSI_NAME: Method = Method {
         name: "UpdateInternetScsiName",
         owner: "HostStorageSystem",
-        params: &[
-            FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::req("iScsiName", Type::String),
-        ],
+        params: &[FieldInfo::req("iScsiHbaDevice", Type::String), FieldInfo::req("iScsiName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1370,10 +1066,7 @@ pub mod method {
     pub static UPDATE_INTERNET_SCSI_ALIAS: Method = Method {
         name: "UpdateInternetScsiAlias",
         owner: "HostStorageSystem",
-        params: &[
-            FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::req("iScsiAlias", Type::String),
-        ],
+        params: &[FieldInfo::req("iScsiHbaDevice", Type::String), FieldInfo::req("iScsiAlias", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1451,10 +1144,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("lunId", Type::String),
-            FieldInfo::req(
-                "policy",
-                Type::Data(HostMultipathInfoLogicalUnitPolicy::INFO),
-            ),
+            FieldInfo::req("policy", Type::Data(HostMultipathInfoLogicalUnitPolicy::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1466,10 +1156,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("lunId", Type::String),
-            FieldInfo::req(
-                "policy",
-                Type::Data(HostMultipathInfoHppLogicalUnitPolicy::INFO),
-            ),
+            FieldInfo::req("policy", Type::Data(HostMultipathInfoHppLogicalUnitPolicy::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1480,10 +1167,7 @@ pub mod method {
         name: "QueryPathSelectionPolicyOptions",
         owner: "HostStorageSystem",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostPathSelectionPolicyOption::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HostPathSelectionPolicyOption::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -1492,10 +1176,7 @@ pub mod method {
         name: "QueryStorageArrayTypePolicyOptions",
         owner: "HostStorageSystem",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostStorageArrayTypePolicyOption::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HostStorageArrayTypePolicyOption::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -1503,10 +1184,7 @@ pub mod method {
     pub static UPDATE_SCSI_LUN_DISPLAY_NAME: Method = Method {
         name: "UpdateScsiLunDisplayName",
         owner: "HostStorageSystem",
-        params: &[
-            FieldInfo::req("lunUuid", Type::String),
-            FieldInfo::req("displayName", Type::String),
-        ],
+        params: &[FieldInfo::req("lunUuid", Type::String), FieldInfo::req("displayName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1569,10 +1247,7 @@ pub mod method {
     pub static DISCOVER_FCOE_HBAS: Method = Method {
         name: "DiscoverFcoeHbas",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req(
-            "fcoeSpec",
-            Type::Data(FcoeConfigFcoeSpecification::INFO),
-        )],
+        params: &[FieldInfo::req("fcoeSpec", Type::Data(FcoeConfigFcoeSpecification::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1581,10 +1256,7 @@ pub mod method {
     pub static MARK_FOR_REMOVAL: Method = Method {
         name: "MarkForRemoval",
         owner: "HostStorageSystem",
-        params: &[
-            FieldInfo::req("hbaName", Type::String),
-            FieldInfo::req("remove", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("hbaName", Type::String), FieldInfo::req("remove", Type::Boolean)],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1594,10 +1266,7 @@ pub mod method {
         name: "FormatVffs",
         owner: "HostStorageSystem",
         params: &[FieldInfo::req("createSpec", Type::Data(HostVffsSpec::INFO))],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostVffsVolume::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(HostVffsVolume::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1672,10 +1341,7 @@ pub mod method {
     pub static SET_NFS_USER: Method = Method {
         name: "SetNFSUser",
         owner: "HostStorageSystem",
-        params: &[
-            FieldInfo::req("user", Type::String),
-            FieldInfo::req("password", Type::String).secret(),
-        ],
+        params: &[FieldInfo::req("user", Type::String), FieldInfo::req("password", Type::String).secret()],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1694,10 +1360,7 @@ pub mod method {
         name: "QueryNFSUser",
         owner: "HostStorageSystem",
         params: &[],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(HostNasVolumeUserInfo::INFO),
-        )),
+        result: Some(FieldInfo::opt("returnval", Type::Data(HostNasVolumeUserInfo::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1768,10 +1431,7 @@ pub mod method {
     pub static UPDATE_VMFS_UNMAP_PRIORITY: Method = Method {
         name: "UpdateVmfsUnmapPriority",
         owner: "HostStorageSystem",
-        params: &[
-            FieldInfo::req("vmfsUuid", Type::String),
-            FieldInfo::req("unmapPriority", Type::String),
-        ],
+        params: &[FieldInfo::req("vmfsUuid", Type::String), FieldInfo::req("unmapPriority", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1782,10 +1442,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("vmfsUuid", Type::String),
-            FieldInfo::req(
-                "unmapBandwidthSpec",
-                Type::Data(VmfsUnmapBandwidthSpec::INFO),
-            ),
+            FieldInfo::req("unmapBandwidthSpec", Type::Data(VmfsUnmapBandwidthSpec::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1796,10 +1453,7 @@ pub mod method {
         name: "QueryVmfsConfigOption",
         owner: "HostStorageSystem",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VmfsConfigOption::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VmfsConfigOption::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1807,10 +1461,7 @@ pub mod method {
     pub static MARK_PERENNIALLY_RESERVED: Method = Method {
         name: "MarkPerenniallyReserved",
         owner: "HostStorageSystem",
-        params: &[
-            FieldInfo::req("lunUuid", Type::String),
-            FieldInfo::req("state", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("lunUuid", Type::String), FieldInfo::req("state", Type::Boolean)],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1819,10 +1470,7 @@ pub mod method {
     pub static MARK_PERENNIALLY_RESERVED_EX_TASK: Method = Method {
         name: "MarkPerenniallyReservedEx_Task",
         owner: "HostStorageSystem",
-        params: &[
-            FieldInfo::list("lunUuid", Type::String),
-            FieldInfo::req("state", Type::Boolean),
-        ],
+        params: &[FieldInfo::list("lunUuid", Type::String), FieldInfo::req("state", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -1867,14 +1515,8 @@ pub mod method {
     pub static DISCOVER_NVME_CONTROLLERS: Method = Method {
         name: "DiscoverNvmeControllers",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req(
-            "discoverSpec",
-            Type::Data(HostNvmeDiscoverSpec::INFO),
-        )],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostNvmeDiscoveryLog::INFO),
-        )),
+        params: &[FieldInfo::req("discoverSpec", Type::Data(HostNvmeDiscoverSpec::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(HostNvmeDiscoveryLog::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1882,10 +1524,7 @@ pub mod method {
     pub static CONNECT_NVME_CONTROLLER: Method = Method {
         name: "ConnectNvmeController",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req(
-            "connectSpec",
-            Type::Data(HostNvmeConnectSpec::INFO),
-        )],
+        params: &[FieldInfo::req("connectSpec", Type::Data(HostNvmeConnectSpec::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1894,10 +1533,7 @@ pub mod method {
     pub static DISCONNECT_NVME_CONTROLLER: Method = Method {
         name: "DisconnectNvmeController",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req(
-            "disconnectSpec",
-            Type::Data(HostNvmeDisconnectSpec::INFO),
-        )],
+        params: &[FieldInfo::req("disconnectSpec", Type::Data(HostNvmeDisconnectSpec::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1906,10 +1542,7 @@ pub mod method {
     pub static CONNECT_NVME_CONTROLLER_EX_TASK: Method = Method {
         name: "ConnectNvmeControllerEx_Task",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::list(
-            "connectSpec",
-            Type::Data(HostNvmeConnectSpec::INFO),
-        )],
+        params: &[FieldInfo::list("connectSpec", Type::Data(HostNvmeConnectSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -1918,10 +1551,7 @@ pub mod method {
     pub static DISCONNECT_NVME_CONTROLLER_EX_TASK: Method = Method {
         name: "DisconnectNvmeControllerEx_Task",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::list(
-            "disconnectSpec",
-            Type::Data(HostNvmeDisconnectSpec::INFO),
-        )],
+        params: &[FieldInfo::list("disconnectSpec", Type::Data(HostNvmeDisconnectSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };

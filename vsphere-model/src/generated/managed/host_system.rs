@@ -38,23 +38,12 @@ impl HostSystem {
 
     /// `UpdateSystemResources`, since 2.0; needs `Host.Config.Resources`.
     pub fn update_system_resources(&self, resource_info: &HostSystemResourceInfo) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_SYSTEM_RESOURCES,
-            &[leaf(resource_info)],
-        )
+        Request::new(self, &method::UPDATE_SYSTEM_RESOURCES, &[leaf(resource_info)])
     }
 
     /// `UpdateSystemSwapConfiguration`, since 5.1; needs `Host.Config.Settings`.
-    pub fn update_system_swap_configuration(
-        &self,
-        sys_swap_config: &HostSystemSwapConfiguration,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_SYSTEM_SWAP_CONFIGURATION,
-            &[leaf(sys_swap_config)],
-        )
+    pub fn update_system_swap_configuration(&self, sys_swap_config: &HostSystemSwapConfiguration) -> Request<()> {
+        Request::new(self, &method::UPDATE_SYSTEM_SWAP_CONFIGURATION, &[leaf(sys_swap_config)])
     }
 
     /// `ReconnectHost_Task`, since 2.0; needs `Host.Config.Connection`.
@@ -68,10 +57,7 @@ impl HostSystem {
         Request::new(
             self,
             &method::RECONNECT_HOST_TASK,
-            &[
-                cnx_spec.map_or(Value::Unset, leaf),
-                reconnect_spec.map_or(Value::Unset, leaf),
-            ],
+            &[cnx_spec.map_or(Value::Unset, leaf), reconnect_spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -92,11 +78,7 @@ impl HostSystem {
         Request::new(
             self,
             &method::ENTER_MAINTENANCE_MODE_TASK,
-            &[
-                leaf(&timeout),
-                optional(&evacuate_powered_off_vms),
-                maintenance_spec.map_or(Value::Unset, leaf),
-            ],
+            &[leaf(&timeout), optional(&evacuate_powered_off_vms), maintenance_spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -139,45 +121,22 @@ impl HostSystem {
     /// `PowerUpHostFromStandBy_Task`, since 2.5; needs `Host.Config.Maintenance`.
     ///
     /// Faults: `HostPowerOpFailed`, `InvalidState`, `Timedout`, `NotSupported`.
-    pub fn power_up_host_from_stand_by_task(
-        &self,
-        timeout_sec: i32,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::POWER_UP_HOST_FROM_STAND_BY_TASK,
-            &[leaf(&timeout_sec)],
-        )
+    pub fn power_up_host_from_stand_by_task(&self, timeout_sec: i32) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::POWER_UP_HOST_FROM_STAND_BY_TASK, &[leaf(&timeout_sec)])
     }
 
     /// `QueryMemoryOverhead`, since 2.0; needs `System.Read`.
-    pub fn query_memory_overhead(
-        &self,
-        memory_size: i64,
-        video_ram_size: Option<i32>,
-        num_vcpus: i32,
-    ) -> Request<i64> {
+    pub fn query_memory_overhead(&self, memory_size: i64, video_ram_size: Option<i32>, num_vcpus: i32) -> Request<i64> {
         Request::new(
             self,
             &method::QUERY_MEMORY_OVERHEAD,
-            &[
-                leaf(&memory_size),
-                optional(&video_ram_size),
-                leaf(&num_vcpus),
-            ],
+            &[leaf(&memory_size), optional(&video_ram_size), leaf(&num_vcpus)],
         )
     }
 
     /// `QueryMemoryOverheadEx`, since 2.5; needs `System.Read`.
-    pub fn query_memory_overhead_ex(
-        &self,
-        vm_config_info: &VirtualMachineConfigInfo,
-    ) -> Request<i64> {
-        Request::new(
-            self,
-            &method::QUERY_MEMORY_OVERHEAD_EX,
-            &[leaf(vm_config_info)],
-        )
+    pub fn query_memory_overhead_ex(&self, vm_config_info: &VirtualMachineConfigInfo) -> Request<i64> {
+        Request::new(self, &method::QUERY_MEMORY_OVERHEAD_EX, &[leaf(vm_config_info)])
     }
 
     /// `ReconfigureHostForDAS_Task`, since 2.0; needs `Host.Config.Connection`.
@@ -239,11 +198,7 @@ impl HostSystem {
 
     /// `ConfigureCryptoKey`, since 6.5; needs `Cryptographer.RegisterHost`.
     pub fn configure_crypto_key(&self, key_id: Option<&CryptoKeyId>) -> Request<()> {
-        Request::new(
-            self,
-            &method::CONFIGURE_CRYPTO_KEY,
-            &[key_id.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::CONFIGURE_CRYPTO_KEY, &[key_id.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryProductLockerLocation`, since 6.7.1; needs `System.Read`.
@@ -258,15 +213,8 @@ impl HostSystem {
     /// The task yields a `String`.
     ///
     /// Faults: `FileNotFound`, `HostConfigFault`, `TaskInProgress`, `InvalidArgument`.
-    pub fn update_product_locker_location_task(
-        &self,
-        path: &str,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UPDATE_PRODUCT_LOCKER_LOCATION_TASK,
-            &[Value::String(path)],
-        )
+    pub fn update_product_locker_location_task(&self, path: &str) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::UPDATE_PRODUCT_LOCKER_LOCATION_TASK, &[Value::String(path)])
     }
 
     /// `RetrieveFreeEpcMemory`, since 7.0.0.0; needs `System.Read`.
@@ -290,10 +238,8 @@ pub const LICENSABLE_RESOURCE: Property<HostSystem, Option<HostLicensableResourc
 pub const REMEDIATION_STATE: Property<HostSystem, Option<HostSystemRemediationState>> =
     Property::new("remediationState");
 /// The property `precheckRemediationResult`, since 6.7.
-pub const PRECHECK_REMEDIATION_RESULT: Property<
-    HostSystem,
-    Option<ApplyHostProfileConfigurationSpec>,
-> = Property::new("precheckRemediationResult");
+pub const PRECHECK_REMEDIATION_RESULT: Property<HostSystem, Option<ApplyHostProfileConfigurationSpec>> =
+    Property::new("precheckRemediationResult");
 /// The property `remediationResult`, since 6.7.
 pub const REMEDIATION_RESULT: Property<HostSystem, Option<ApplyHostProfileConfigurationResult>> =
     Property::new("remediationResult");
@@ -314,11 +260,9 @@ pub const DATASTORE: Property<HostSystem, Vec<ManagedObjectReference>> = Propert
 /// The property `network`; needs `System.View`.
 pub const NETWORK: Property<HostSystem, Vec<ManagedObjectReference>> = Property::new("network");
 /// The property `datastoreBrowser`; needs `System.View`.
-pub const DATASTORE_BROWSER: Property<HostSystem, ManagedObjectReference> =
-    Property::new("datastoreBrowser");
+pub const DATASTORE_BROWSER: Property<HostSystem, ManagedObjectReference> = Property::new("datastoreBrowser");
 /// The property `systemResources`.
-pub const SYSTEM_RESOURCES: Property<HostSystem, Option<HostSystemResourceInfo>> =
-    Property::new("systemResources");
+pub const SYSTEM_RESOURCES: Property<HostSystem, Option<HostSystemResourceInfo>> = Property::new("systemResources");
 /// The property `answerFileValidationState`, since 6.7.
 pub const ANSWER_FILE_VALIDATION_STATE: Property<HostSystem, Option<AnswerFileStatusResult>> =
     Property::new("answerFileValidationState");
@@ -328,11 +272,9 @@ pub const ANSWER_FILE_VALIDATION_RESULT: Property<HostSystem, Option<AnswerFileS
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
 pub const PARENT: Property<HostSystem, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<HostSystem, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<HostSystem, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<HostSystem, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<HostSystem, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
 pub const CONFIG_STATUS: Property<HostSystem, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
@@ -346,52 +288,39 @@ pub const NAME: Property<HostSystem, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
 pub const DISABLED_METHOD: Property<HostSystem, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<HostSystem, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<HostSystem, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<HostSystem, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<HostSystem, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<HostSystem, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<HostSystem, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<HostSystem, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<HostSystem, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<HostSystem, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<HostSystem, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostSystem, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostSystem, Vec<CustomFieldDef>> = Property::new("availableField");
 /// The property path `runtime.connectionState`.
-pub const CONNECTION_STATE: Property<HostSystem, HostSystemConnectionState> =
-    Property::new("runtime.connectionState");
+pub const CONNECTION_STATE: Property<HostSystem, HostSystemConnectionState> = Property::new("runtime.connectionState");
 /// The property path `runtime.powerState`.
-pub const POWER_STATE: Property<HostSystem, HostSystemPowerState> =
-    Property::new("runtime.powerState");
+pub const POWER_STATE: Property<HostSystem, HostSystemPowerState> = Property::new("runtime.powerState");
 /// The property path `runtime.inMaintenanceMode`.
-pub const IN_MAINTENANCE_MODE: Property<HostSystem, bool> =
-    Property::new("runtime.inMaintenanceMode");
+pub const IN_MAINTENANCE_MODE: Property<HostSystem, bool> = Property::new("runtime.inMaintenanceMode");
 /// The property path `runtime.bootTime`.
 pub const BOOT_TIME: Property<HostSystem, Option<DateTime>> = Property::new("runtime.bootTime");
 /// The property path `config.product`.
 pub const PRODUCT: Property<HostSystem, Option<AboutInfo>> = Property::new("config.product");
 /// The property path `summary.hardware`.
-pub const SUMMARY_HARDWARE: Property<HostSystem, Option<HostHardwareSummary>> =
-    Property::new("summary.hardware");
+pub const SUMMARY_HARDWARE: Property<HostSystem, Option<HostHardwareSummary>> = Property::new("summary.hardware");
 /// The property path `summary.config.product`.
-pub const SUMMARY_PRODUCT: Property<HostSystem, Option<AboutInfo>> =
-    Property::new("summary.config.product");
+pub const SUMMARY_PRODUCT: Property<HostSystem, Option<AboutInfo>> = Property::new("summary.config.product");
 /// The property path `summary.quickStats`.
-pub const QUICK_STATS: Property<HostSystem, HostListSummaryQuickStats> =
-    Property::new("summary.quickStats");
+pub const QUICK_STATS: Property<HostSystem, HostListSummaryQuickStats> = Property::new("summary.quickStats");
 /// The property path `summary.managementServerIp`.
-pub const MANAGEMENT_SERVER_IP: Property<HostSystem, Option<String>> =
-    Property::new("summary.managementServerIp");
+pub const MANAGEMENT_SERVER_IP: Property<HostSystem, Option<String>> = Property::new("summary.managementServerIp");
 /// The property path `summary.maxEVCModeKey`.
-pub const MAX_EVC_MODE: Property<HostSystem, Option<String>> =
-    Property::new("summary.maxEVCModeKey");
+pub const MAX_EVC_MODE: Property<HostSystem, Option<String>> = Property::new("summary.maxEVCModeKey");
 
 /// The methods, described.
 pub mod method {
@@ -402,10 +331,7 @@ pub mod method {
         name: "QueryTpmAttestationReport",
         owner: "HostSystem",
         params: &[],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(HostTpmAttestationReport::INFO),
-        )),
+        result: Some(FieldInfo::opt("returnval", Type::Data(HostTpmAttestationReport::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -414,10 +340,7 @@ pub mod method {
         name: "QueryHostConnectionInfo",
         owner: "HostSystem",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostConnectInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(HostConnectInfo::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -425,10 +348,7 @@ pub mod method {
     pub static UPDATE_SYSTEM_RESOURCES: Method = Method {
         name: "UpdateSystemResources",
         owner: "HostSystem",
-        params: &[FieldInfo::req(
-            "resourceInfo",
-            Type::Data(HostSystemResourceInfo::INFO),
-        )],
+        params: &[FieldInfo::req("resourceInfo", Type::Data(HostSystemResourceInfo::INFO))],
         result: None,
         privilege: Some("Host.Config.Resources"),
     };
@@ -437,10 +357,7 @@ pub mod method {
     pub static UPDATE_SYSTEM_SWAP_CONFIGURATION: Method = Method {
         name: "UpdateSystemSwapConfiguration",
         owner: "HostSystem",
-        params: &[FieldInfo::req(
-            "sysSwapConfig",
-            Type::Data(HostSystemSwapConfiguration::INFO),
-        )],
+        params: &[FieldInfo::req("sysSwapConfig", Type::Data(HostSystemSwapConfiguration::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };
@@ -510,10 +427,7 @@ pub mod method {
     pub static POWER_DOWN_HOST_TO_STAND_BY_TASK: Method = Method {
         name: "PowerDownHostToStandBy_Task",
         owner: "HostSystem",
-        params: &[
-            FieldInfo::req("timeoutSec", Type::Int),
-            FieldInfo::opt("evacuatePoweredOffVms", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("timeoutSec", Type::Int), FieldInfo::opt("evacuatePoweredOffVms", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Maintenance"),
     };
@@ -544,10 +458,7 @@ pub mod method {
     pub static QUERY_MEMORY_OVERHEAD_EX: Method = Method {
         name: "QueryMemoryOverheadEx",
         owner: "HostSystem",
-        params: &[FieldInfo::req(
-            "vmConfigInfo",
-            Type::Data(VirtualMachineConfigInfo::INFO),
-        )],
+        params: &[FieldInfo::req("vmConfigInfo", Type::Data(VirtualMachineConfigInfo::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: Some("System.Read"),
     };
@@ -593,10 +504,7 @@ pub mod method {
         name: "AcquireCimServicesTicket",
         owner: "HostSystem",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostServiceTicket::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(HostServiceTicket::INFO))),
         privilege: Some("Host.Cim.CimInteraction"),
     };
 

@@ -23,29 +23,15 @@ impl HostVFlashManager {
     /// The task yields a `Option<HostVFlashResourceConfigurationResult>`.
     ///
     /// Faults: `HostConfigFault`.
-    pub fn configure_v_flash_resource_ex_task(
-        &self,
-        device_path: &[String],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CONFIGURE_V_FLASH_RESOURCE_EX_TASK,
-            &[Value::List(&device_path)],
-        )
+    pub fn configure_v_flash_resource_ex_task(&self, device_path: &[String]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::CONFIGURE_V_FLASH_RESOURCE_EX_TASK, &[Value::List(&device_path)])
     }
 
     /// `HostConfigureVFlashResource`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `ResourceInUse`.
-    pub fn host_configure_v_flash_resource(
-        &self,
-        spec: &HostVFlashManagerVFlashResourceConfigSpec,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::HOST_CONFIGURE_V_FLASH_RESOURCE,
-            &[leaf(spec)],
-        )
+    pub fn host_configure_v_flash_resource(&self, spec: &HostVFlashManagerVFlashResourceConfigSpec) -> Request<()> {
+        Request::new(self, &method::HOST_CONFIGURE_V_FLASH_RESOURCE, &[leaf(spec)])
     }
 
     /// `HostRemoveVFlashResource`, since 5.5; needs `Host.Config.Storage`.
@@ -58,10 +44,7 @@ impl HostVFlashManager {
     /// `HostConfigVFlashCache`, since 5.5; needs `Host.Config.AdvancedConfig`.
     ///
     /// Faults: `HostConfigFault`, `InaccessibleVFlashSource`, `ResourceInUse`.
-    pub fn host_config_v_flash_cache(
-        &self,
-        spec: &HostVFlashManagerVFlashCacheConfigSpec,
-    ) -> Request<()> {
+    pub fn host_config_v_flash_cache(&self, spec: &HostVFlashManagerVFlashCacheConfigSpec) -> Request<()> {
         Request::new(self, &method::HOST_CONFIG_V_FLASH_CACHE, &[leaf(spec)])
     }
 
@@ -72,19 +55,13 @@ impl HostVFlashManager {
         &self,
         v_flash_module: &str,
     ) -> Request<VirtualDiskVFlashCacheConfigInfo> {
-        Request::new(
-            self,
-            &method::HOST_GET_V_FLASH_MODULE_DEFAULT_CONFIG,
-            &[Value::String(v_flash_module)],
-        )
+        Request::new(self, &method::HOST_GET_V_FLASH_MODULE_DEFAULT_CONFIG, &[Value::String(v_flash_module)])
     }
 }
 
 /// The property `vFlashConfigInfo`.
-pub const V_FLASH_CONFIG_INFO: Property<
-    HostVFlashManager,
-    Option<HostVFlashManagerVFlashConfigInfo>,
-> = Property::new("vFlashConfigInfo");
+pub const V_FLASH_CONFIG_INFO: Property<HostVFlashManager, Option<HostVFlashManagerVFlashConfigInfo>> =
+    Property::new("vFlashConfigInfo");
 
 /// The methods, described.
 pub mod method {
@@ -103,10 +80,7 @@ pub mod method {
     pub static HOST_CONFIGURE_V_FLASH_RESOURCE: Method = Method {
         name: "HostConfigureVFlashResource",
         owner: "HostVFlashManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(HostVFlashManagerVFlashResourceConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(HostVFlashManagerVFlashResourceConfigSpec::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -124,10 +98,7 @@ pub mod method {
     pub static HOST_CONFIG_V_FLASH_CACHE: Method = Method {
         name: "HostConfigVFlashCache",
         owner: "HostVFlashManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(HostVFlashManagerVFlashCacheConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(HostVFlashManagerVFlashCacheConfigSpec::INFO))],
         result: None,
         privilege: Some("Host.Config.AdvancedConfig"),
     };
@@ -137,10 +108,7 @@ pub mod method {
         name: "HostGetVFlashModuleDefaultConfig",
         owner: "HostVFlashManager",
         params: &[FieldInfo::req("vFlashModule", Type::String)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VirtualDiskVFlashCacheConfigInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VirtualDiskVFlashCacheConfigInfo::INFO))),
         privilege: Some("Host.Config.AdvancedConfig"),
     };
 }

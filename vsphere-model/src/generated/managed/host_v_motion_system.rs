@@ -13,11 +13,7 @@ pub struct HostVMotionSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    HostVMotionSystem,
-    ExtensibleManagedObject,
-    "HostVMotionSystem"
-);
+managed_object!(HostVMotionSystem, ExtensibleManagedObject, "HostVMotionSystem");
 
 impl HostVMotionSystem {
     /// `UpdateIpConfig`, since 2.0; needs `Host.Config.Network`.
@@ -43,15 +39,13 @@ impl HostVMotionSystem {
 }
 
 /// The property `netConfig`.
-pub const NET_CONFIG: Property<HostVMotionSystem, Option<HostVMotionNetConfig>> =
-    Property::new("netConfig");
+pub const NET_CONFIG: Property<HostVMotionSystem, Option<HostVMotionNetConfig>> = Property::new("netConfig");
 /// The property `ipConfig`.
 pub const IP_CONFIG: Property<HostVMotionSystem, Option<HostIpConfig>> = Property::new("ipConfig");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<HostVMotionSystem, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostVMotionSystem, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostVMotionSystem, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {

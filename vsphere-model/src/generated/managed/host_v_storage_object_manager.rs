@@ -17,11 +17,7 @@ pub struct HostVStorageObjectManager {
     base: VStorageObjectManagerBase,
 }
 
-managed_object!(
-    HostVStorageObjectManager,
-    VStorageObjectManagerBase,
-    "HostVStorageObjectManager"
-);
+managed_object!(HostVStorageObjectManager, VStorageObjectManagerBase, "HostVStorageObjectManager");
 
 impl HostVStorageObjectManager {
     /// `HostCreateDisk_Task`, since 6.5; needs `System.View`.
@@ -64,11 +60,7 @@ impl HostVStorageObjectManager {
         datastore: &ManagedObjectReference,
         new_capacity_in_mb: i64,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::HOST_EXTEND_DISK_TASK,
-            &[leaf(id), leaf(datastore), leaf(&new_capacity_in_mb)],
-        )
+        Request::new(self, &method::HOST_EXTEND_DISK_TASK, &[leaf(id), leaf(datastore), leaf(&new_capacity_in_mb)])
     }
 
     /// `HostInflateDisk_Task`, since 6.5; needs `System.View`.
@@ -79,27 +71,14 @@ impl HostVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::HOST_INFLATE_DISK_TASK,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::HOST_INFLATE_DISK_TASK, &[leaf(id), leaf(datastore)])
     }
 
     /// `HostRenameVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
-    pub fn host_rename_v_storage_object(
-        &self,
-        id: &ID,
-        datastore: &ManagedObjectReference,
-        name: &str,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::HOST_RENAME_V_STORAGE_OBJECT,
-            &[leaf(id), leaf(datastore), Value::String(name)],
-        )
+    pub fn host_rename_v_storage_object(&self, id: &ID, datastore: &ManagedObjectReference, name: &str) -> Request<()> {
+        Request::new(self, &method::HOST_RENAME_V_STORAGE_OBJECT, &[leaf(id), leaf(datastore), Value::String(name)])
     }
 
     /// `HostRetrieveVStorageInfrastructureObjectPolicy`, since 6.7; needs `System.View`.
@@ -109,11 +88,7 @@ impl HostVStorageObjectManager {
         &self,
         datastore: &ManagedObjectReference,
     ) -> Request<Vec<VslmInfrastructureObjectPolicy>> {
-        Request::new(
-            self,
-            &method::HOST_RETRIEVE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY,
-            &[leaf(datastore)],
-        )
+        Request::new(self, &method::HOST_RETRIEVE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY, &[leaf(datastore)])
     }
 
     /// `HostDeleteVStorageObject_Task`, since 6.5; needs `System.View`.
@@ -156,25 +131,14 @@ impl HostVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<VStorageObjectStateInfo> {
-        Request::new(
-            self,
-            &method::HOST_RETRIEVE_V_STORAGE_OBJECT_STATE,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::HOST_RETRIEVE_V_STORAGE_OBJECT_STATE, &[leaf(id), leaf(datastore)])
     }
 
     /// `HostListVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`.
-    pub fn host_list_v_storage_object(
-        &self,
-        datastore: &ManagedObjectReference,
-    ) -> Request<Vec<ID>> {
-        Request::new(
-            self,
-            &method::HOST_LIST_V_STORAGE_OBJECT,
-            &[leaf(datastore)],
-        )
+    pub fn host_list_v_storage_object(&self, datastore: &ManagedObjectReference) -> Request<Vec<ID>> {
+        Request::new(self, &method::HOST_LIST_V_STORAGE_OBJECT, &[leaf(datastore)])
     }
 
     /// `HostCloneVStorageObject_Task`, since 6.5; needs `System.View`.
@@ -188,11 +152,7 @@ impl HostVStorageObjectManager {
         datastore: &ManagedObjectReference,
         spec: &VslmCloneSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::HOST_CLONE_V_STORAGE_OBJECT_TASK,
-            &[leaf(id), leaf(datastore), leaf(spec)],
-        )
+        Request::new(self, &method::HOST_CLONE_V_STORAGE_OBJECT_TASK, &[leaf(id), leaf(datastore), leaf(spec)])
     }
 
     /// `HostRelocateVStorageObject_Task`, since 6.5; needs `System.View`.
@@ -210,12 +170,7 @@ impl HostVStorageObjectManager {
         Request::new(
             self,
             &method::HOST_RELOCATE_V_STORAGE_OBJECT_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                leaf(spec),
-                optional(&is_lc_parent_attached),
-            ],
+            &[leaf(id), leaf(datastore), leaf(spec), optional(&is_lc_parent_attached)],
         )
     }
 
@@ -323,11 +278,7 @@ impl HostVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<VStorageObjectSnapshotInfo> {
-        Request::new(
-            self,
-            &method::HOST_V_STORAGE_OBJECT_RETRIEVE_SNAPSHOT_INFO,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::HOST_V_STORAGE_OBJECT_RETRIEVE_SNAPSHOT_INFO, &[leaf(id), leaf(datastore)])
     }
 
     /// `HostVStorageObjectCreateDiskFromSnapshot_Task`, since 6.7; needs `System.View`.
@@ -378,11 +329,7 @@ impl HostVStorageObjectManager {
         datastore: &ManagedObjectReference,
         snapshot_id: &ID,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::HOST_V_STORAGE_OBJECT_REVERT_TASK,
-            &[leaf(id), leaf(datastore), leaf(snapshot_id)],
-        )
+        Request::new(self, &method::HOST_V_STORAGE_OBJECT_REVERT_TASK, &[leaf(id), leaf(datastore), leaf(snapshot_id)])
     }
 
     /// `HostUpdateVStorageObjectMetadata_Task`, since 6.7.2; needs `System.View`.
@@ -398,12 +345,7 @@ impl HostVStorageObjectManager {
         Request::new(
             self,
             &method::HOST_UPDATE_V_STORAGE_OBJECT_METADATA_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                Value::List(&metadata),
-                Value::List(&delete_keys),
-            ],
+            &[leaf(id), leaf(datastore), Value::List(&metadata), Value::List(&delete_keys)],
         )
     }
 
@@ -442,12 +384,7 @@ impl HostVStorageObjectManager {
         Request::new(
             self,
             &method::HOST_RETRIEVE_V_STORAGE_OBJECT_METADATA_VALUE,
-            &[
-                leaf(id),
-                leaf(datastore),
-                snapshot_id.map_or(Value::Unset, leaf),
-                Value::String(key),
-            ],
+            &[leaf(id), leaf(datastore), snapshot_id.map_or(Value::Unset, leaf), Value::String(key)],
         )
     }
 
@@ -484,30 +421,18 @@ impl HostVStorageObjectManager {
         Request::new(
             self,
             &method::HOST_UPDATE_V_STORAGE_OBJECT_METADATA_EX_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                Value::List(&metadata),
-                Value::List(&delete_keys),
-            ],
+            &[leaf(id), leaf(datastore), Value::List(&metadata), Value::List(&delete_keys)],
         )
     }
 
     /// `HostSetVirtualDiskUuid_Task`, since 8.0.3.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
-    pub fn host_set_virtual_disk_uuid_task(
-        &self,
-        name: &str,
-        uuid: Option<&str>,
-    ) -> Request<ManagedObjectReference> {
+    pub fn host_set_virtual_disk_uuid_task(&self, name: &str, uuid: Option<&str>) -> Request<ManagedObjectReference> {
         Request::new(
             self,
             &method::HOST_SET_VIRTUAL_DISK_UUID_TASK,
-            &[
-                Value::String(name),
-                uuid.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(name), uuid.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -515,11 +440,7 @@ impl HostVStorageObjectManager {
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
     pub fn host_query_virtual_disk_uuid(&self, name: &str) -> Request<String> {
-        Request::new(
-            self,
-            &method::HOST_QUERY_VIRTUAL_DISK_UUID,
-            &[Value::String(name)],
-        )
+        Request::new(self, &method::HOST_QUERY_VIRTUAL_DISK_UUID, &[Value::String(name)])
     }
 }
 
@@ -546,10 +467,7 @@ pub mod method {
             FieldInfo::opt("modifyControlFlags", Type::Boolean),
             FieldInfo::opt("id", Type::Data(ID::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObject::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -570,10 +488,7 @@ pub mod method {
     pub static HOST_INFLATE_DISK_TASK: Method = Method {
         name: "HostInflateDisk_Task",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -596,10 +511,7 @@ pub mod method {
         name: "HostRetrieveVStorageInfrastructureObjectPolicy",
         owner: "HostVStorageObjectManager",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VslmInfrastructureObjectPolicy::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VslmInfrastructureObjectPolicy::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -625,10 +537,7 @@ pub mod method {
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::list("diskInfoFlags", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObject::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -636,14 +545,8 @@ pub mod method {
     pub static HOST_RETRIEVE_V_STORAGE_OBJECT_STATE: Method = Method {
         name: "HostRetrieveVStorageObjectState",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObjectStateInfo::INFO),
-        )),
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectStateInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -713,10 +616,7 @@ pub mod method {
     pub static HOST_RECONCILE_DATASTORE_INVENTORY_TASK: Method = Method {
         name: "HostReconcileDatastoreInventory_Task",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::opt("deepCleansing", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -725,10 +625,7 @@ pub mod method {
     pub static HOST_SCHEDULE_RECONCILE_DATASTORE_INVENTORY: Method = Method {
         name: "HostScheduleReconcileDatastoreInventory",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::opt("deepCleansing", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: None,
         privilege: Some("System.View"),
     };
@@ -763,14 +660,8 @@ pub mod method {
     pub static HOST_V_STORAGE_OBJECT_RETRIEVE_SNAPSHOT_INFO: Method = Method {
         name: "HostVStorageObjectRetrieveSnapshotInfo",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObjectSnapshotInfo::INFO),
-        )),
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectSnapshotInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -881,10 +772,7 @@ pub mod method {
     pub static HOST_SET_VIRTUAL_DISK_UUID_TASK: Method = Method {
         name: "HostSetVirtualDiskUuid_Task",
         owner: "HostVStorageObjectManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("uuid", Type::String),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("uuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };

@@ -15,11 +15,7 @@ pub struct HostVirtualNicManager {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    HostVirtualNicManager,
-    ExtensibleManagedObject,
-    "HostVirtualNicManager"
-);
+managed_object!(HostVirtualNicManager, ExtensibleManagedObject, "HostVirtualNicManager");
 
 impl HostVirtualNicManager {
     /// `QueryNetConfig`, since 4.0; needs `System.Read`.
@@ -33,33 +29,23 @@ impl HostVirtualNicManager {
     ///
     /// Faults: `HostConfigFault`, `InvalidArgument`.
     pub fn select_vnic_for_nic_type(&self, nic_type: &str, device: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::SELECT_VNIC_FOR_NIC_TYPE,
-            &[Value::String(nic_type), Value::String(device)],
-        )
+        Request::new(self, &method::SELECT_VNIC_FOR_NIC_TYPE, &[Value::String(nic_type), Value::String(device)])
     }
 
     /// `DeselectVnicForNicType`, since 4.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `InvalidArgument`.
     pub fn deselect_vnic_for_nic_type(&self, nic_type: &str, device: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::DESELECT_VNIC_FOR_NIC_TYPE,
-            &[Value::String(nic_type), Value::String(device)],
-        )
+        Request::new(self, &method::DESELECT_VNIC_FOR_NIC_TYPE, &[Value::String(nic_type), Value::String(device)])
     }
 }
 
 /// The property `info`.
 pub const INFO: Property<HostVirtualNicManager, HostVirtualNicManagerInfo> = Property::new("info");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const VALUE: Property<HostVirtualNicManager, Vec<Poly<CustomFieldValue>>> =
-    Property::new("value");
+pub const VALUE: Property<HostVirtualNicManager, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<HostVirtualNicManager, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<HostVirtualNicManager, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -70,10 +56,7 @@ pub mod method {
         name: "QueryNetConfig",
         owner: "HostVirtualNicManager",
         params: &[FieldInfo::req("nicType", Type::String)],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(VirtualNicManagerNetConfig::INFO),
-        )),
+        result: Some(FieldInfo::opt("returnval", Type::Data(VirtualNicManagerNetConfig::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -81,10 +64,7 @@ pub mod method {
     pub static SELECT_VNIC_FOR_NIC_TYPE: Method = Method {
         name: "SelectVnicForNicType",
         owner: "HostVirtualNicManager",
-        params: &[
-            FieldInfo::req("nicType", Type::String),
-            FieldInfo::req("device", Type::String),
-        ],
+        params: &[FieldInfo::req("nicType", Type::String), FieldInfo::req("device", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
     };
@@ -93,10 +73,7 @@ pub mod method {
     pub static DESELECT_VNIC_FOR_NIC_TYPE: Method = Method {
         name: "DeselectVnicForNicType",
         owner: "HostVirtualNicManager",
-        params: &[
-            FieldInfo::req("nicType", Type::String),
-            FieldInfo::req("device", Type::String),
-        ],
+        params: &[FieldInfo::req("nicType", Type::String), FieldInfo::req("device", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
     };

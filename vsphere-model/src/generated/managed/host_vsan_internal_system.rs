@@ -27,11 +27,7 @@ impl HostVsanInternalSystem {
 
     /// `QueryPhysicalVsanDisks`, since 5.5; needs `System.Read`.
     pub fn query_physical_vsan_disks(&self, props: &[String]) -> Request<String> {
-        Request::new(
-            self,
-            &method::QUERY_PHYSICAL_VSAN_DISKS,
-            &[Value::List(&props)],
-        )
+        Request::new(self, &method::QUERY_PHYSICAL_VSAN_DISKS, &[Value::List(&props)])
     }
 
     /// `QueryVsanObjects`, since 5.5; needs `System.Read`.
@@ -41,47 +37,27 @@ impl HostVsanInternalSystem {
 
     /// `QueryObjectsOnPhysicalVsanDisk`, since 5.5; needs `System.Read`.
     pub fn query_objects_on_physical_vsan_disk(&self, disks: &[String]) -> Request<String> {
-        Request::new(
-            self,
-            &method::QUERY_OBJECTS_ON_PHYSICAL_VSAN_DISK,
-            &[Value::List(&disks)],
-        )
+        Request::new(self, &method::QUERY_OBJECTS_ON_PHYSICAL_VSAN_DISK, &[Value::List(&disks)])
     }
 
     /// `AbdicateDomOwnership`, since 5.5; needs `Host.Config.Storage`.
     pub fn abdicate_dom_ownership(&self, uuids: &[String]) -> Request<Vec<String>> {
-        Request::new(
-            self,
-            &method::ABDICATE_DOM_OWNERSHIP,
-            &[Value::List(&uuids)],
-        )
+        Request::new(self, &method::ABDICATE_DOM_OWNERSHIP, &[Value::List(&uuids)])
     }
 
     /// `QueryVsanStatistics`, since 5.5; needs `System.Read`.
     pub fn query_vsan_statistics(&self, labels: &[String]) -> Request<String> {
-        Request::new(
-            self,
-            &method::QUERY_VSAN_STATISTICS,
-            &[Value::List(&labels)],
-        )
+        Request::new(self, &method::QUERY_VSAN_STATISTICS, &[Value::List(&labels)])
     }
 
     /// `ReconfigureDomObject`, since 5.5; needs `Host.Config.Storage`.
     pub fn reconfigure_dom_object(&self, uuid: &str, policy: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::RECONFIGURE_DOM_OBJECT,
-            &[Value::String(uuid), Value::String(policy)],
-        )
+        Request::new(self, &method::RECONFIGURE_DOM_OBJECT, &[Value::String(uuid), Value::String(policy)])
     }
 
     /// `QuerySyncingVsanObjects`, since 5.5; needs `System.Read`.
     pub fn query_syncing_vsan_objects(&self, uuids: &[String]) -> Request<String> {
-        Request::new(
-            self,
-            &method::QUERY_SYNCING_VSAN_OBJECTS,
-            &[Value::List(&uuids)],
-        )
+        Request::new(self, &method::QUERY_SYNCING_VSAN_OBJECTS, &[Value::List(&uuids)])
     }
 
     /// `RunVsanPhysicalDiskDiagnostics`, since 5.5; needs `System.Read`.
@@ -89,22 +65,14 @@ impl HostVsanInternalSystem {
         &self,
         disks: &[String],
     ) -> Request<Vec<HostVsanInternalSystemVsanPhysicalDiskDiagnosticsResult>> {
-        Request::new(
-            self,
-            &method::RUN_VSAN_PHYSICAL_DISK_DIAGNOSTICS,
-            &[Value::List(&disks)],
-        )
+        Request::new(self, &method::RUN_VSAN_PHYSICAL_DISK_DIAGNOSTICS, &[Value::List(&disks)])
     }
 
     /// `GetVsanObjExtAttrs`, since 5.5; needs `System.Read`.
     ///
     /// Faults: `VimFault`.
     pub fn get_vsan_obj_ext_attrs(&self, uuids: &[String]) -> Request<String> {
-        Request::new(
-            self,
-            &method::GET_VSAN_OBJ_EXT_ATTRS,
-            &[Value::List(&uuids)],
-        )
+        Request::new(self, &method::GET_VSAN_OBJ_EXT_ATTRS, &[Value::List(&uuids)])
     }
 
     /// `ReconfigurationSatisfiable`, since 5.5; needs `System.Read`.
@@ -130,11 +98,7 @@ impl HostVsanInternalSystem {
         npbs: &[VsanNewPolicyBatch],
         ignore_satisfiability: Option<bool>,
     ) -> Request<Vec<VsanPolicySatisfiability>> {
-        Request::new(
-            self,
-            &method::CAN_PROVISION_OBJECTS,
-            &[Value::List(&npbs), optional(&ignore_satisfiability)],
-        )
+        Request::new(self, &method::CAN_PROVISION_OBJECTS, &[Value::List(&npbs), optional(&ignore_satisfiability)])
     }
 
     /// `DeleteVsanObjects`, since 5.5; needs `Host.Config.Storage`.
@@ -145,11 +109,7 @@ impl HostVsanInternalSystem {
         uuids: &[String],
         force: Option<bool>,
     ) -> Request<Vec<HostVsanInternalSystemDeleteVsanObjectsResult>> {
-        Request::new(
-            self,
-            &method::DELETE_VSAN_OBJECTS,
-            &[Value::List(&uuids), optional(&force)],
-        )
+        Request::new(self, &method::DELETE_VSAN_OBJECTS, &[Value::List(&uuids), optional(&force)])
     }
 
     /// `UpgradeVsanObjects`, since 6.0; needs `Host.Config.Storage`.
@@ -160,11 +120,7 @@ impl HostVsanInternalSystem {
         uuids: &[String],
         new_version: i32,
     ) -> Request<Vec<HostVsanInternalSystemVsanObjectOperationResult>> {
-        Request::new(
-            self,
-            &method::UPGRADE_VSAN_OBJECTS,
-            &[Value::List(&uuids), leaf(&new_version)],
-        )
+        Request::new(self, &method::UPGRADE_VSAN_OBJECTS, &[Value::List(&uuids), leaf(&new_version)])
     }
 
     /// `QueryVsanObjectUuidsByFilter`, since 6.0; needs `System.Read`.
@@ -192,10 +148,7 @@ pub mod method {
     pub static QUERY_CMMDS: Method = Method {
         name: "QueryCmmds",
         owner: "HostVsanInternalSystem",
-        params: &[FieldInfo::list_req(
-            "queries",
-            Type::Data(HostVsanInternalSystemCmmdsQuery::INFO),
-        )],
+        params: &[FieldInfo::list_req("queries", Type::Data(HostVsanInternalSystemCmmdsQuery::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
     };
@@ -249,10 +202,7 @@ pub mod method {
     pub static RECONFIGURE_DOM_OBJECT: Method = Method {
         name: "ReconfigureDomObject",
         owner: "HostVsanInternalSystem",
-        params: &[
-            FieldInfo::req("uuid", Type::String),
-            FieldInfo::req("policy", Type::String),
-        ],
+        params: &[FieldInfo::req("uuid", Type::String), FieldInfo::req("policy", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -295,10 +245,7 @@ pub mod method {
             FieldInfo::list_req("pcbs", Type::Data(VsanPolicyChangeBatch::INFO)),
             FieldInfo::opt("ignoreSatisfiability", Type::Boolean),
         ],
-        result: Some(FieldInfo::list_req(
-            "returnval",
-            Type::Data(VsanPolicySatisfiability::INFO),
-        )),
+        result: Some(FieldInfo::list_req("returnval", Type::Data(VsanPolicySatisfiability::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -310,10 +257,7 @@ pub mod method {
             FieldInfo::list_req("npbs", Type::Data(VsanNewPolicyBatch::INFO)),
             FieldInfo::opt("ignoreSatisfiability", Type::Boolean),
         ],
-        result: Some(FieldInfo::list_req(
-            "returnval",
-            Type::Data(VsanPolicySatisfiability::INFO),
-        )),
+        result: Some(FieldInfo::list_req("returnval", Type::Data(VsanPolicySatisfiability::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -321,14 +265,8 @@ pub mod method {
     pub static DELETE_VSAN_OBJECTS: Method = Method {
         name: "DeleteVsanObjects",
         owner: "HostVsanInternalSystem",
-        params: &[
-            FieldInfo::list_req("uuids", Type::String),
-            FieldInfo::opt("force", Type::Boolean),
-        ],
-        result: Some(FieldInfo::list_req(
-            "returnval",
-            Type::Data(HostVsanInternalSystemDeleteVsanObjectsResult::INFO),
-        )),
+        params: &[FieldInfo::list_req("uuids", Type::String), FieldInfo::opt("force", Type::Boolean)],
+        result: Some(FieldInfo::list_req("returnval", Type::Data(HostVsanInternalSystemDeleteVsanObjectsResult::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -336,14 +274,8 @@ pub mod method {
     pub static UPGRADE_VSAN_OBJECTS: Method = Method {
         name: "UpgradeVsanObjects",
         owner: "HostVsanInternalSystem",
-        params: &[
-            FieldInfo::list_req("uuids", Type::String),
-            FieldInfo::req("newVersion", Type::Int),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostVsanInternalSystemVsanObjectOperationResult::INFO),
-        )),
+        params: &[FieldInfo::list_req("uuids", Type::String), FieldInfo::req("newVersion", Type::Int)],
+        result: Some(FieldInfo::list("returnval", Type::Data(HostVsanInternalSystemVsanObjectOperationResult::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 

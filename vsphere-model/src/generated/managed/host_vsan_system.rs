@@ -19,15 +19,8 @@ managed_object!(HostVsanSystem, Handle, "HostVsanSystem");
 
 impl HostVsanSystem {
     /// `QueryDisksForVsan`, since 5.5; needs `System.Read`.
-    pub fn query_disks_for_vsan(
-        &self,
-        canonical_name: &[String],
-    ) -> Request<Vec<VsanHostDiskResult>> {
-        Request::new(
-            self,
-            &method::QUERY_DISKS_FOR_VSAN,
-            &[Value::List(&canonical_name)],
-        )
+    pub fn query_disks_for_vsan(&self, canonical_name: &[String]) -> Request<Vec<VsanHostDiskResult>> {
+        Request::new(self, &method::QUERY_DISKS_FOR_VSAN, &[Value::List(&canonical_name)])
     }
 
     /// `AddDisks_Task`, since 5.5; needs `Host.Config.Storage`.
@@ -40,15 +33,8 @@ impl HostVsanSystem {
     /// `InitializeDisks_Task`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// The task yields a `Vec<VsanHostDiskMapResult>`.
-    pub fn initialize_disks_task(
-        &self,
-        mapping: &[VsanHostDiskMapping],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::INITIALIZE_DISKS_TASK,
-            &[Value::List(&mapping)],
-        )
+    pub fn initialize_disks_task(&self, mapping: &[VsanHostDiskMapping]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::INITIALIZE_DISKS_TASK, &[Value::List(&mapping)])
     }
 
     /// `RemoveDisk_Task`, since 5.5; needs `Host.Config.Storage`.
@@ -63,11 +49,7 @@ impl HostVsanSystem {
         Request::new(
             self,
             &method::REMOVE_DISK_TASK,
-            &[
-                Value::List(&disk),
-                maintenance_spec.map_or(Value::Unset, leaf),
-                optional(&timeout),
-            ],
+            &[Value::List(&disk), maintenance_spec.map_or(Value::Unset, leaf), optional(&timeout)],
         )
     }
 
@@ -83,11 +65,7 @@ impl HostVsanSystem {
         Request::new(
             self,
             &method::REMOVE_DISK_MAPPING_TASK,
-            &[
-                Value::List(&mapping),
-                maintenance_spec.map_or(Value::Unset, leaf),
-                optional(&timeout),
-            ],
+            &[Value::List(&mapping), maintenance_spec.map_or(Value::Unset, leaf), optional(&timeout)],
         )
     }
 
@@ -96,15 +74,8 @@ impl HostVsanSystem {
     /// The task yields a `Vec<VsanHostDiskMapResult>`.
     ///
     /// Faults: `InvalidState`, `VsanFault`.
-    pub fn unmount_disk_mapping_task(
-        &self,
-        mapping: &[VsanHostDiskMapping],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UNMOUNT_DISK_MAPPING_TASK,
-            &[Value::List(&mapping)],
-        )
+    pub fn unmount_disk_mapping_task(&self, mapping: &[VsanHostDiskMapping]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::UNMOUNT_DISK_MAPPING_TASK, &[Value::List(&mapping)])
     }
 
     /// `UpdateVsan_Task`, since 5.5; needs `Host.Config.Storage`.
@@ -125,11 +96,7 @@ impl HostVsanSystem {
         maintenance_spec: &HostMaintenanceSpec,
         timeout: i32,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::EVACUATE_VSAN_NODE_TASK,
-            &[leaf(maintenance_spec), leaf(&timeout)],
-        )
+        Request::new(self, &method::EVACUATE_VSAN_NODE_TASK, &[leaf(maintenance_spec), leaf(&timeout)])
     }
 
     /// `RecommissionVsanNode_Task`, since 6.0; needs `Host.Config.Storage`.
@@ -152,10 +119,7 @@ pub mod method {
         name: "QueryDisksForVsan",
         owner: "HostVsanSystem",
         params: &[FieldInfo::list("canonicalName", Type::String)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VsanHostDiskResult::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VsanHostDiskResult::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -172,10 +136,7 @@ pub mod method {
     pub static INITIALIZE_DISKS_TASK: Method = Method {
         name: "InitializeDisks_Task",
         owner: "HostVsanSystem",
-        params: &[FieldInfo::list_req(
-            "mapping",
-            Type::Data(VsanHostDiskMapping::INFO),
-        )],
+        params: &[FieldInfo::list_req("mapping", Type::Data(VsanHostDiskMapping::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -210,10 +171,7 @@ pub mod method {
     pub static UNMOUNT_DISK_MAPPING_TASK: Method = Method {
         name: "UnmountDiskMapping_Task",
         owner: "HostVsanSystem",
-        params: &[FieldInfo::list_req(
-            "mapping",
-            Type::Data(VsanHostDiskMapping::INFO),
-        )],
+        params: &[FieldInfo::list_req("mapping", Type::Data(VsanHostDiskMapping::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -222,10 +180,7 @@ pub mod method {
     pub static UPDATE_VSAN_TASK: Method = Method {
         name: "UpdateVsan_Task",
         owner: "HostVsanSystem",
-        params: &[FieldInfo::req(
-            "config",
-            Type::Data(VsanHostConfigInfo::INFO),
-        )],
+        params: &[FieldInfo::req("config", Type::Data(VsanHostConfigInfo::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -235,10 +190,7 @@ pub mod method {
         name: "QueryHostStatus",
         owner: "HostVsanSystem",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VsanHostClusterStatus::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VsanHostClusterStatus::INFO))),
         privilege: Some("System.Read"),
     };
 

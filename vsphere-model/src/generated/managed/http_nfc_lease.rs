@@ -28,10 +28,7 @@ impl HttpNfcLease {
     /// `HttpNfcLeaseSetManifestChecksumType`, since 6.7.
     ///
     /// Faults: `InvalidState`.
-    pub fn http_nfc_lease_set_manifest_checksum_type(
-        &self,
-        device_urls_to_checksum_types: &[KeyValue],
-    ) -> Request<()> {
+    pub fn http_nfc_lease_set_manifest_checksum_type(&self, device_urls_to_checksum_types: &[KeyValue]) -> Request<()> {
         Request::new(
             self,
             &method::HTTP_NFC_LEASE_SET_MANIFEST_CHECKSUM_TYPE,
@@ -50,11 +47,7 @@ impl HttpNfcLease {
     ///
     /// Faults: `InvalidState`, `Timedout`.
     pub fn http_nfc_lease_abort(&self, fault: Option<&LocalizedMethodFault>) -> Request<()> {
-        Request::new(
-            self,
-            &method::HTTP_NFC_LEASE_ABORT,
-            &[fault.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::HTTP_NFC_LEASE_ABORT, &[fault.map_or(Value::Unset, leaf)])
     }
 
     /// `HttpNfcLeaseProgress`, since 4.0.
@@ -71,11 +64,7 @@ impl HttpNfcLease {
         &self,
         files: &[HttpNfcLeaseSourceFile],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::HTTP_NFC_LEASE_PULL_FROM_URLS_TASK,
-            &[Value::List(&files)],
-        )
+        Request::new(self, &method::HTTP_NFC_LEASE_PULL_FROM_URLS_TASK, &[Value::List(&files)])
     }
 
     /// `HttpNfcLeaseProbeUrls`, since 7.0.2.0.
@@ -86,24 +75,18 @@ impl HttpNfcLease {
         files: &[HttpNfcLeaseSourceFile],
         timeout: Option<i32>,
     ) -> Request<Vec<HttpNfcLeaseProbeResult>> {
-        Request::new(
-            self,
-            &method::HTTP_NFC_LEASE_PROBE_URLS,
-            &[Value::List(&files), optional(&timeout)],
-        )
+        Request::new(self, &method::HTTP_NFC_LEASE_PROBE_URLS, &[Value::List(&files), optional(&timeout)])
     }
 }
 
 /// The property `initializeProgress`.
 pub const INITIALIZE_PROGRESS: Property<HttpNfcLease, i32> = Property::new("initializeProgress");
 /// The property `transferProgress`, since 6.7.
-pub const TRANSFER_PROGRESS: Property<HttpNfcLease, Option<i32>> =
-    Property::new("transferProgress");
+pub const TRANSFER_PROGRESS: Property<HttpNfcLease, Option<i32>> = Property::new("transferProgress");
 /// The property `mode`, since 6.7.
 pub const MODE: Property<HttpNfcLease, Option<String>> = Property::new("mode");
 /// The property `capabilities`, since 6.7.
-pub const CAPABILITIES: Property<HttpNfcLease, Option<HttpNfcLeaseCapabilities>> =
-    Property::new("capabilities");
+pub const CAPABILITIES: Property<HttpNfcLease, Option<HttpNfcLeaseCapabilities>> = Property::new("capabilities");
 /// The property `info`.
 pub const INFO: Property<HttpNfcLease, Option<HttpNfcLeaseInfo>> = Property::new("info");
 /// The property `state`.
@@ -120,10 +103,7 @@ pub mod method {
         name: "HttpNfcLeaseGetManifest",
         owner: "HttpNfcLease",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HttpNfcLeaseManifestEntry::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HttpNfcLeaseManifestEntry::INFO))),
         privilege: None,
     };
 
@@ -131,31 +111,20 @@ pub mod method {
     pub static HTTP_NFC_LEASE_SET_MANIFEST_CHECKSUM_TYPE: Method = Method {
         name: "HttpNfcLeaseSetManifestChecksumType",
         owner: "HttpNfcLease",
-        params: &[FieldInfo::list(
-            "deviceUrlsToChecksumTypes",
-            Type::Data(KeyValue::INFO),
-        )],
+        params: &[FieldInfo::list("deviceUrlsToChecksumTypes", Type::Data(KeyValue::INFO))],
         result: None,
         privilege: None,
     };
 
     /// `HttpNfcLeaseComplete`.
-    pub static HTTP_NFC_LEASE_COMPLETE: Method = Method {
-        name: "HttpNfcLeaseComplete",
-        owner: "HttpNfcLease",
-        params: &[],
-        result: None,
-        privilege: None,
-    };
+    pub static HTTP_NFC_LEASE_COMPLETE: Method =
+        Method { name: "HttpNfcLeaseComplete", owner: "HttpNfcLease", params: &[], result: None, privilege: None };
 
     /// `HttpNfcLeaseAbort`.
     pub static HTTP_NFC_LEASE_ABORT: Method = Method {
         name: "HttpNfcLeaseAbort",
         owner: "HttpNfcLease",
-        params: &[FieldInfo::opt(
-            "fault",
-            Type::Data(LocalizedMethodFault::INFO),
-        )],
+        params: &[FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
         result: None,
         privilege: None,
     };
@@ -173,10 +142,7 @@ pub mod method {
     pub static HTTP_NFC_LEASE_PULL_FROM_URLS_TASK: Method = Method {
         name: "HttpNfcLeasePullFromUrls_Task",
         owner: "HttpNfcLease",
-        params: &[FieldInfo::list(
-            "files",
-            Type::Data(HttpNfcLeaseSourceFile::INFO),
-        )],
+        params: &[FieldInfo::list("files", Type::Data(HttpNfcLeaseSourceFile::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -189,10 +155,7 @@ pub mod method {
             FieldInfo::list("files", Type::Data(HttpNfcLeaseSourceFile::INFO)),
             FieldInfo::opt("timeout", Type::Int),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HttpNfcLeaseProbeResult::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HttpNfcLeaseProbeResult::INFO))),
         privilege: None,
     };
 }

@@ -20,11 +20,7 @@ impl InventoryView {
         &self,
         entity: &[ManagedObjectReference],
     ) -> Request<Vec<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::OPEN_INVENTORY_VIEW_FOLDER,
-            &[Value::List(&entity)],
-        )
+        Request::new(self, &method::OPEN_INVENTORY_VIEW_FOLDER, &[Value::List(&entity)])
     }
 
     /// `CloseInventoryViewFolder`, since 2.5.
@@ -32,11 +28,7 @@ impl InventoryView {
         &self,
         entity: &[ManagedObjectReference],
     ) -> Request<Vec<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::CLOSE_INVENTORY_VIEW_FOLDER,
-            &[Value::List(&entity)],
-        )
+        Request::new(self, &method::CLOSE_INVENTORY_VIEW_FOLDER, &[Value::List(&entity)])
     }
 }
 

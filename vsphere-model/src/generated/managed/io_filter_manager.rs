@@ -31,11 +31,7 @@ impl IoFilterManager {
         Request::new(
             self,
             &method::INSTALL_IO_FILTER_TASK,
-            &[
-                Value::String(vib_url),
-                leaf(comp_res),
-                vib_ssl_trust.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(vib_url), leaf(comp_res), vib_ssl_trust.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -47,11 +43,7 @@ impl IoFilterManager {
         filter_id: &str,
         comp_res: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UNINSTALL_IO_FILTER_TASK,
-            &[Value::String(filter_id), leaf(comp_res)],
-        )
+        Request::new(self, &method::UNINSTALL_IO_FILTER_TASK, &[Value::String(filter_id), leaf(comp_res)])
     }
 
     /// `UpgradeIoFilter_Task`, since 6.0.
@@ -86,18 +78,11 @@ impl IoFilterManager {
         filter_id: &str,
         comp_res: &ManagedObjectReference,
     ) -> Request<IoFilterQueryIssueResult> {
-        Request::new(
-            self,
-            &method::QUERY_IO_FILTER_ISSUES,
-            &[Value::String(filter_id), leaf(comp_res)],
-        )
+        Request::new(self, &method::QUERY_IO_FILTER_ISSUES, &[Value::String(filter_id), leaf(comp_res)])
     }
 
     /// `QueryIoFilterInfo`, since 6.0; needs `System.View`.
-    pub fn query_io_filter_info(
-        &self,
-        comp_res: &ManagedObjectReference,
-    ) -> Request<Vec<ClusterIoFilterInfo>> {
+    pub fn query_io_filter_info(&self, comp_res: &ManagedObjectReference) -> Request<Vec<ClusterIoFilterInfo>> {
         Request::new(self, &method::QUERY_IO_FILTER_INFO, &[leaf(comp_res)])
     }
 
@@ -109,11 +94,7 @@ impl IoFilterManager {
         filter_id: &str,
         host: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RESOLVE_INSTALLATION_ERRORS_ON_HOST_TASK,
-            &[Value::String(filter_id), leaf(host)],
-        )
+        Request::new(self, &method::RESOLVE_INSTALLATION_ERRORS_ON_HOST_TASK, &[Value::String(filter_id), leaf(host)])
     }
 
     /// `ResolveInstallationErrorsOnCluster_Task`, since 6.0.
@@ -139,11 +120,7 @@ impl IoFilterManager {
         filter_id: &str,
         comp_res: &ManagedObjectReference,
     ) -> Request<Vec<VirtualDiskId>> {
-        Request::new(
-            self,
-            &method::QUERY_DISKS_USING_FILTER,
-            &[Value::String(filter_id), leaf(comp_res)],
-        )
+        Request::new(self, &method::QUERY_DISKS_USING_FILTER, &[Value::String(filter_id), leaf(comp_res)])
     }
 
     /// `InitiateTransitionToVLCM_Task`, since 9.0.0.0.
@@ -153,11 +130,7 @@ impl IoFilterManager {
         &self,
         cluster: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::INITIATE_TRANSITION_TO_VLCM_TASK,
-            &[leaf(cluster)],
-        )
+        Request::new(self, &method::INITIATE_TRANSITION_TO_VLCM_TASK, &[leaf(cluster)])
     }
 }
 
@@ -182,10 +155,7 @@ pub mod method {
     pub static UNINSTALL_IO_FILTER_TASK: Method = Method {
         name: "UninstallIoFilter_Task",
         owner: "IoFilterManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::req("compRes", Type::Ref),
-        ],
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -208,14 +178,8 @@ pub mod method {
     pub static QUERY_IO_FILTER_ISSUES: Method = Method {
         name: "QueryIoFilterIssues",
         owner: "IoFilterManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::req("compRes", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(IoFilterQueryIssueResult::INFO),
-        )),
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(IoFilterQueryIssueResult::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -224,10 +188,7 @@ pub mod method {
         name: "QueryIoFilterInfo",
         owner: "IoFilterManager",
         params: &[FieldInfo::req("compRes", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ClusterIoFilterInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(ClusterIoFilterInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -235,10 +196,7 @@ pub mod method {
     pub static RESOLVE_INSTALLATION_ERRORS_ON_HOST_TASK: Method = Method {
         name: "ResolveInstallationErrorsOnHost_Task",
         owner: "IoFilterManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::req("host", Type::Ref),
-        ],
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -247,10 +205,7 @@ pub mod method {
     pub static RESOLVE_INSTALLATION_ERRORS_ON_CLUSTER_TASK: Method = Method {
         name: "ResolveInstallationErrorsOnCluster_Task",
         owner: "IoFilterManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::req("cluster", Type::Ref),
-        ],
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("cluster", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -259,14 +214,8 @@ pub mod method {
     pub static QUERY_DISKS_USING_FILTER: Method = Method {
         name: "QueryDisksUsingFilter",
         owner: "IoFilterManager",
-        params: &[
-            FieldInfo::req("filterId", Type::String),
-            FieldInfo::req("compRes", Type::Ref),
-        ],
-        result: Some(FieldInfo::list_req(
-            "returnval",
-            Type::Data(VirtualDiskId::INFO),
-        )),
+        params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
+        result: Some(FieldInfo::list_req("returnval", Type::Data(VirtualDiskId::INFO))),
         privilege: Some("System.View"),
     };
 

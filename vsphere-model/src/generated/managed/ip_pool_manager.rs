@@ -33,17 +33,8 @@ impl IpPoolManager {
     /// `DestroyIpPool`, since 4.0.
     ///
     /// Faults: `InvalidState`.
-    pub fn destroy_ip_pool(
-        &self,
-        dc: &ManagedObjectReference,
-        id: i32,
-        force: bool,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::DESTROY_IP_POOL,
-            &[leaf(dc), leaf(&id), leaf(&force)],
-        )
+    pub fn destroy_ip_pool(&self, dc: &ManagedObjectReference, id: i32, force: bool) -> Request<()> {
+        Request::new(self, &method::DESTROY_IP_POOL, &[leaf(dc), leaf(&id), leaf(&force)])
     }
 
     /// `AllocateIpv4Address`, since 5.1.
@@ -53,11 +44,7 @@ impl IpPoolManager {
         pool_id: i32,
         allocation_id: &str,
     ) -> Request<String> {
-        Request::new(
-            self,
-            &method::ALLOCATE_IPV4_ADDRESS,
-            &[leaf(dc), leaf(&pool_id), Value::String(allocation_id)],
-        )
+        Request::new(self, &method::ALLOCATE_IPV4_ADDRESS, &[leaf(dc), leaf(&pool_id), Value::String(allocation_id)])
     }
 
     /// `AllocateIpv6Address`, since 5.1.
@@ -67,25 +54,12 @@ impl IpPoolManager {
         pool_id: i32,
         allocation_id: &str,
     ) -> Request<String> {
-        Request::new(
-            self,
-            &method::ALLOCATE_IPV6_ADDRESS,
-            &[leaf(dc), leaf(&pool_id), Value::String(allocation_id)],
-        )
+        Request::new(self, &method::ALLOCATE_IPV6_ADDRESS, &[leaf(dc), leaf(&pool_id), Value::String(allocation_id)])
     }
 
     /// `ReleaseIpAllocation`, since 5.1.
-    pub fn release_ip_allocation(
-        &self,
-        dc: &ManagedObjectReference,
-        pool_id: i32,
-        allocation_id: &str,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::RELEASE_IP_ALLOCATION,
-            &[leaf(dc), leaf(&pool_id), Value::String(allocation_id)],
-        )
+    pub fn release_ip_allocation(&self, dc: &ManagedObjectReference, pool_id: i32, allocation_id: &str) -> Request<()> {
+        Request::new(self, &method::RELEASE_IP_ALLOCATION, &[leaf(dc), leaf(&pool_id), Value::String(allocation_id)])
     }
 
     /// `QueryIPAllocations`, since 5.1.
@@ -95,11 +69,7 @@ impl IpPoolManager {
         pool_id: i32,
         extension_key: &str,
     ) -> Request<Vec<IpPoolManagerIpAllocation>> {
-        Request::new(
-            self,
-            &method::QUERY_IP_ALLOCATIONS,
-            &[leaf(dc), leaf(&pool_id), Value::String(extension_key)],
-        )
+        Request::new(self, &method::QUERY_IP_ALLOCATIONS, &[leaf(dc), leaf(&pool_id), Value::String(extension_key)])
     }
 }
 
@@ -120,10 +90,7 @@ pub mod method {
     pub static CREATE_IP_POOL: Method = Method {
         name: "CreateIpPool",
         owner: "IpPoolManager",
-        params: &[
-            FieldInfo::req("dc", Type::Ref),
-            FieldInfo::req("pool", Type::Data(IpPool::INFO)),
-        ],
+        params: &[FieldInfo::req("dc", Type::Ref), FieldInfo::req("pool", Type::Data(IpPool::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Int)),
         privilege: None,
     };
@@ -132,10 +99,7 @@ pub mod method {
     pub static UPDATE_IP_POOL: Method = Method {
         name: "UpdateIpPool",
         owner: "IpPoolManager",
-        params: &[
-            FieldInfo::req("dc", Type::Ref),
-            FieldInfo::req("pool", Type::Data(IpPool::INFO)),
-        ],
+        params: &[FieldInfo::req("dc", Type::Ref), FieldInfo::req("pool", Type::Data(IpPool::INFO))],
         result: None,
         privilege: None,
     };
@@ -201,10 +165,7 @@ pub mod method {
             FieldInfo::req("poolId", Type::Int),
             FieldInfo::req("extensionKey", Type::String),
         ],
-        result: Some(FieldInfo::list_req(
-            "returnval",
-            Type::Data(IpPoolManagerIpAllocation::INFO),
-        )),
+        result: Some(FieldInfo::list_req("returnval", Type::Data(IpPoolManagerIpAllocation::INFO))),
         privilege: None,
     };
 }

@@ -19,87 +19,51 @@ impl IscsiManager {
     ///
     /// Faults: `IscsiFault`.
     pub fn query_vnic_status(&self, vnic_device: &str) -> Request<IscsiStatus> {
-        Request::new(
-            self,
-            &method::QUERY_VNIC_STATUS,
-            &[Value::String(vnic_device)],
-        )
+        Request::new(self, &method::QUERY_VNIC_STATUS, &[Value::String(vnic_device)])
     }
 
     /// `QueryPnicStatus`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`.
     pub fn query_pnic_status(&self, pnic_device: &str) -> Request<IscsiStatus> {
-        Request::new(
-            self,
-            &method::QUERY_PNIC_STATUS,
-            &[Value::String(pnic_device)],
-        )
+        Request::new(self, &method::QUERY_PNIC_STATUS, &[Value::String(pnic_device)])
     }
 
     /// `QueryBoundVnics`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`, `NotFound`.
     pub fn query_bound_vnics(&self, i_scsi_hba_name: &str) -> Request<Vec<IscsiPortInfo>> {
-        Request::new(
-            self,
-            &method::QUERY_BOUND_VNICS,
-            &[Value::String(i_scsi_hba_name)],
-        )
+        Request::new(self, &method::QUERY_BOUND_VNICS, &[Value::String(i_scsi_hba_name)])
     }
 
     /// `QueryCandidateNics`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`, `NotFound`.
     pub fn query_candidate_nics(&self, i_scsi_hba_name: &str) -> Request<Vec<IscsiPortInfo>> {
-        Request::new(
-            self,
-            &method::QUERY_CANDIDATE_NICS,
-            &[Value::String(i_scsi_hba_name)],
-        )
+        Request::new(self, &method::QUERY_CANDIDATE_NICS, &[Value::String(i_scsi_hba_name)])
     }
 
     /// `BindVnic`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`, `IscsiFaultInvalidVnic`, `IscsiFaultVnicAlreadyBound`, `IscsiFaultVnicHasMultipleUplinks`, `IscsiFaultVnicHasNoUplinks`, `IscsiFaultVnicHasWrongUplink`, `IscsiFaultVnicNotFound`, `NotFound`, `PlatformConfigFault`.
     pub fn bind_vnic(&self, i_scsi_hba_name: &str, vnic_device: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::BIND_VNIC,
-            &[Value::String(i_scsi_hba_name), Value::String(vnic_device)],
-        )
+        Request::new(self, &method::BIND_VNIC, &[Value::String(i_scsi_hba_name), Value::String(vnic_device)])
     }
 
     /// `UnbindVnic`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`, `IscsiFaultVnicHasActivePaths`, `IscsiFaultVnicIsLastPath`, `IscsiFaultVnicNotBound`, `NotFound`, `PlatformConfigFault`.
-    pub fn unbind_vnic(
-        &self,
-        i_scsi_hba_name: &str,
-        vnic_device: &str,
-        force: bool,
-    ) -> Request<()> {
+    pub fn unbind_vnic(&self, i_scsi_hba_name: &str, vnic_device: &str, force: bool) -> Request<()> {
         Request::new(
             self,
             &method::UNBIND_VNIC,
-            &[
-                Value::String(i_scsi_hba_name),
-                Value::String(vnic_device),
-                leaf(&force),
-            ],
+            &[Value::String(i_scsi_hba_name), Value::String(vnic_device), leaf(&force)],
         )
     }
 
     /// `QueryMigrationDependencies`, since 5.0; needs `Host.Config.Storage`.
-    pub fn query_migration_dependencies(
-        &self,
-        pnic_device: &[String],
-    ) -> Request<IscsiMigrationDependency> {
-        Request::new(
-            self,
-            &method::QUERY_MIGRATION_DEPENDENCIES,
-            &[Value::List(&pnic_device)],
-        )
+    pub fn query_migration_dependencies(&self, pnic_device: &[String]) -> Request<IscsiMigrationDependency> {
+        Request::new(self, &method::QUERY_MIGRATION_DEPENDENCIES, &[Value::List(&pnic_device)])
     }
 }
 
@@ -130,10 +94,7 @@ pub mod method {
         name: "QueryBoundVnics",
         owner: "IscsiManager",
         params: &[FieldInfo::req("iScsiHbaName", Type::String)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(IscsiPortInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(IscsiPortInfo::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -142,10 +103,7 @@ pub mod method {
         name: "QueryCandidateNics",
         owner: "IscsiManager",
         params: &[FieldInfo::req("iScsiHbaName", Type::String)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(IscsiPortInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(IscsiPortInfo::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -153,10 +111,7 @@ pub mod method {
     pub static BIND_VNIC: Method = Method {
         name: "BindVnic",
         owner: "IscsiManager",
-        params: &[
-            FieldInfo::req("iScsiHbaName", Type::String),
-            FieldInfo::req("vnicDevice", Type::String),
-        ],
+        params: &[FieldInfo::req("iScsiHbaName", Type::String), FieldInfo::req("vnicDevice", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -179,10 +134,7 @@ pub mod method {
         name: "QueryMigrationDependencies",
         owner: "IscsiManager",
         params: &[FieldInfo::list_req("pnicDevice", Type::String)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(IscsiMigrationDependency::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(IscsiMigrationDependency::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 }

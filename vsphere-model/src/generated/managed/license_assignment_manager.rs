@@ -39,11 +39,7 @@ impl LicenseAssignmentManager {
     ///
     /// Faults: `LicenseEntityNotFound`.
     pub fn remove_assigned_license(&self, entity_id: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_ASSIGNED_LICENSE,
-            &[Value::String(entity_id)],
-        )
+        Request::new(self, &method::REMOVE_ASSIGNED_LICENSE, &[Value::String(entity_id)])
     }
 
     /// `QueryAssignedLicenses`, since 4.0; needs `System.View`.
@@ -51,11 +47,7 @@ impl LicenseAssignmentManager {
         &self,
         entity_id: Option<&str>,
     ) -> Request<Vec<LicenseAssignmentManagerLicenseAssignment>> {
-        Request::new(
-            self,
-            &method::QUERY_ASSIGNED_LICENSES,
-            &[entity_id.map_or(Value::Unset, Value::String)],
-        )
+        Request::new(self, &method::QUERY_ASSIGNED_LICENSES, &[entity_id.map_or(Value::Unset, Value::String)])
     }
 }
 
@@ -72,10 +64,7 @@ pub mod method {
             FieldInfo::req("licenseKey", Type::String),
             FieldInfo::opt("entityDisplayName", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(LicenseManagerLicenseInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(LicenseManagerLicenseInfo::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -93,10 +82,7 @@ pub mod method {
         name: "QueryAssignedLicenses",
         owner: "LicenseAssignmentManager",
         params: &[FieldInfo::opt("entityId", Type::String)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(LicenseAssignmentManagerLicenseAssignment::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(LicenseAssignmentManagerLicenseAssignment::INFO))),
         privilege: Some("System.View"),
     };
 }

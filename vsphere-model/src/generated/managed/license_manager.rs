@@ -19,15 +19,8 @@ managed_object!(LicenseManager, Handle, "LicenseManager");
 
 impl LicenseManager {
     /// `QuerySupportedFeatures`, since 2.5; needs `Global.Licenses`.
-    pub fn query_supported_features(
-        &self,
-        host: Option<&ManagedObjectReference>,
-    ) -> Request<Vec<LicenseFeatureInfo>> {
-        Request::new(
-            self,
-            &method::QUERY_SUPPORTED_FEATURES,
-            &[host.map_or(Value::Unset, leaf)],
-        )
+    pub fn query_supported_features(&self, host: Option<&ManagedObjectReference>) -> Request<Vec<LicenseFeatureInfo>> {
+        Request::new(self, &method::QUERY_SUPPORTED_FEATURES, &[host.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryLicenseSourceAvailability`, since 2.0; needs `Global.Licenses`.
@@ -35,51 +28,29 @@ impl LicenseManager {
         &self,
         host: Option<&ManagedObjectReference>,
     ) -> Request<Vec<LicenseAvailabilityInfo>> {
-        Request::new(
-            self,
-            &method::QUERY_LICENSE_SOURCE_AVAILABILITY,
-            &[host.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::QUERY_LICENSE_SOURCE_AVAILABILITY, &[host.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryLicenseUsage`, since 2.0; needs `System.Read`.
-    pub fn query_license_usage(
-        &self,
-        host: Option<&ManagedObjectReference>,
-    ) -> Request<LicenseUsageInfo> {
-        Request::new(
-            self,
-            &method::QUERY_LICENSE_USAGE,
-            &[host.map_or(Value::Unset, leaf)],
-        )
+    pub fn query_license_usage(&self, host: Option<&ManagedObjectReference>) -> Request<LicenseUsageInfo> {
+        Request::new(self, &method::QUERY_LICENSE_USAGE, &[host.map_or(Value::Unset, leaf)])
     }
 
     /// `SetLicenseEdition`, since 2.0; needs `Global.Licenses`.
     ///
     /// Faults: `InvalidState`, `LicenseServerUnavailable`.
-    pub fn set_license_edition(
-        &self,
-        host: Option<&ManagedObjectReference>,
-        feature_key: Option<&str>,
-    ) -> Request<()> {
+    pub fn set_license_edition(&self, host: Option<&ManagedObjectReference>, feature_key: Option<&str>) -> Request<()> {
         Request::new(
             self,
             &method::SET_LICENSE_EDITION,
-            &[
-                host.map_or(Value::Unset, leaf),
-                feature_key.map_or(Value::Unset, Value::String),
-            ],
+            &[host.map_or(Value::Unset, leaf), feature_key.map_or(Value::Unset, Value::String)],
         )
     }
 
     /// `CheckLicenseFeature`, since 2.0; needs `System.Read`.
     ///
     /// Faults: `InvalidState`.
-    pub fn check_license_feature(
-        &self,
-        host: Option<&ManagedObjectReference>,
-        feature_key: &str,
-    ) -> Request<bool> {
+    pub fn check_license_feature(&self, host: Option<&ManagedObjectReference>, feature_key: &str) -> Request<bool> {
         Request::new(
             self,
             &method::CHECK_LICENSE_FEATURE,
@@ -90,31 +61,15 @@ impl LicenseManager {
     /// `EnableFeature`, since 2.0; needs `Global.Licenses`.
     ///
     /// Faults: `InvalidState`, `LicenseServerUnavailable`.
-    pub fn enable_feature(
-        &self,
-        host: Option<&ManagedObjectReference>,
-        feature_key: &str,
-    ) -> Request<bool> {
-        Request::new(
-            self,
-            &method::ENABLE_FEATURE,
-            &[host.map_or(Value::Unset, leaf), Value::String(feature_key)],
-        )
+    pub fn enable_feature(&self, host: Option<&ManagedObjectReference>, feature_key: &str) -> Request<bool> {
+        Request::new(self, &method::ENABLE_FEATURE, &[host.map_or(Value::Unset, leaf), Value::String(feature_key)])
     }
 
     /// `DisableFeature`, since 2.0; needs `Global.Licenses`.
     ///
     /// Faults: `InvalidState`, `LicenseServerUnavailable`.
-    pub fn disable_feature(
-        &self,
-        host: Option<&ManagedObjectReference>,
-        feature_key: &str,
-    ) -> Request<bool> {
-        Request::new(
-            self,
-            &method::DISABLE_FEATURE,
-            &[host.map_or(Value::Unset, leaf), Value::String(feature_key)],
-        )
+    pub fn disable_feature(&self, host: Option<&ManagedObjectReference>, feature_key: &str) -> Request<bool> {
+        Request::new(self, &method::DISABLE_FEATURE, &[host.map_or(Value::Unset, leaf), Value::String(feature_key)])
     }
 
     /// `ConfigureLicenseSource`, since 2.0; needs `Global.Licenses`.
@@ -125,37 +80,17 @@ impl LicenseManager {
         host: Option<&ManagedObjectReference>,
         license_source: &Poly<LicenseSource>,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::CONFIGURE_LICENSE_SOURCE,
-            &[host.map_or(Value::Unset, leaf), leaf(license_source)],
-        )
+        Request::new(self, &method::CONFIGURE_LICENSE_SOURCE, &[host.map_or(Value::Unset, leaf), leaf(license_source)])
     }
 
     /// `UpdateLicense`, since 4.0; needs `Global.Licenses`.
-    pub fn update_license(
-        &self,
-        license_key: &str,
-        labels: &[KeyValue],
-    ) -> Request<LicenseManagerLicenseInfo> {
-        Request::new(
-            self,
-            &method::UPDATE_LICENSE,
-            &[Value::String(license_key), Value::List(&labels)],
-        )
+    pub fn update_license(&self, license_key: &str, labels: &[KeyValue]) -> Request<LicenseManagerLicenseInfo> {
+        Request::new(self, &method::UPDATE_LICENSE, &[Value::String(license_key), Value::List(&labels)])
     }
 
     /// `AddLicense`, since 4.0; needs `Global.Licenses`.
-    pub fn add_license(
-        &self,
-        license_key: &str,
-        labels: &[KeyValue],
-    ) -> Request<LicenseManagerLicenseInfo> {
-        Request::new(
-            self,
-            &method::ADD_LICENSE,
-            &[Value::String(license_key), Value::List(&labels)],
-        )
+    pub fn add_license(&self, license_key: &str, labels: &[KeyValue]) -> Request<LicenseManagerLicenseInfo> {
+        Request::new(self, &method::ADD_LICENSE, &[Value::String(license_key), Value::List(&labels)])
     }
 
     /// `RemoveLicense`, since 4.0; needs `Global.Licenses`.
@@ -169,30 +104,17 @@ impl LicenseManager {
     }
 
     /// `UpdateLicenseLabel`, since 4.0; needs `Global.Licenses`.
-    pub fn update_license_label(
-        &self,
-        license_key: &str,
-        label_key: &str,
-        label_value: &str,
-    ) -> Request<()> {
+    pub fn update_license_label(&self, license_key: &str, label_key: &str, label_value: &str) -> Request<()> {
         Request::new(
             self,
             &method::UPDATE_LICENSE_LABEL,
-            &[
-                Value::String(license_key),
-                Value::String(label_key),
-                Value::String(label_value),
-            ],
+            &[Value::String(license_key), Value::String(label_key), Value::String(label_value)],
         )
     }
 
     /// `RemoveLicenseLabel`, since 4.0; needs `Global.Licenses`.
     pub fn remove_license_label(&self, license_key: &str, label_key: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::REMOVE_LICENSE_LABEL,
-            &[Value::String(license_key), Value::String(label_key)],
-        )
+        Request::new(self, &method::REMOVE_LICENSE_LABEL, &[Value::String(license_key), Value::String(label_key)])
     }
 }
 
@@ -201,22 +123,18 @@ pub const SOURCE: Property<LicenseManager, Poly<LicenseSource>> = Property::new(
 /// The property `sourceAvailable`.
 pub const SOURCE_AVAILABLE: Property<LicenseManager, bool> = Property::new("sourceAvailable");
 /// The property `diagnostics`, since 2.5.
-pub const DIAGNOSTICS: Property<LicenseManager, Option<LicenseDiagnostics>> =
-    Property::new("diagnostics");
+pub const DIAGNOSTICS: Property<LicenseManager, Option<LicenseDiagnostics>> = Property::new("diagnostics");
 /// The property `featureInfo`.
-pub const FEATURE_INFO: Property<LicenseManager, Vec<LicenseFeatureInfo>> =
-    Property::new("featureInfo");
+pub const FEATURE_INFO: Property<LicenseManager, Vec<LicenseFeatureInfo>> = Property::new("featureInfo");
 /// The property `licensedEdition`, since 2.5.
 pub const LICENSED_EDITION: Property<LicenseManager, String> = Property::new("licensedEdition");
 /// The property `licenses`, since 4.0.
-pub const LICENSES: Property<LicenseManager, Vec<LicenseManagerLicenseInfo>> =
-    Property::new("licenses");
+pub const LICENSES: Property<LicenseManager, Vec<LicenseManagerLicenseInfo>> = Property::new("licenses");
 /// The property `licenseAssignmentManager`, since 4.0; needs `System.View`.
 pub const LICENSE_ASSIGNMENT_MANAGER: Property<LicenseManager, Option<ManagedObjectReference>> =
     Property::new("licenseAssignmentManager");
 /// The property `evaluation`, since 4.0; needs `System.Read`.
-pub const EVALUATION: Property<LicenseManager, Option<LicenseManagerEvaluationInfo>> =
-    Property::new("evaluation");
+pub const EVALUATION: Property<LicenseManager, Option<LicenseManagerEvaluationInfo>> = Property::new("evaluation");
 
 /// The methods, described.
 pub mod method {
@@ -227,10 +145,7 @@ pub mod method {
         name: "QuerySupportedFeatures",
         owner: "LicenseManager",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(LicenseFeatureInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(LicenseFeatureInfo::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -239,10 +154,7 @@ pub mod method {
         name: "QueryLicenseSourceAvailability",
         owner: "LicenseManager",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(LicenseAvailabilityInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(LicenseAvailabilityInfo::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -251,10 +163,7 @@ pub mod method {
         name: "QueryLicenseUsage",
         owner: "LicenseManager",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(LicenseUsageInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(LicenseUsageInfo::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -262,10 +171,7 @@ pub mod method {
     pub static SET_LICENSE_EDITION: Method = Method {
         name: "SetLicenseEdition",
         owner: "LicenseManager",
-        params: &[
-            FieldInfo::opt("host", Type::Ref),
-            FieldInfo::opt("featureKey", Type::String),
-        ],
+        params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("featureKey", Type::String)],
         result: None,
         privilege: Some("Global.Licenses"),
     };
@@ -274,10 +180,7 @@ pub mod method {
     pub static CHECK_LICENSE_FEATURE: Method = Method {
         name: "CheckLicenseFeature",
         owner: "LicenseManager",
-        params: &[
-            FieldInfo::opt("host", Type::Ref),
-            FieldInfo::req("featureKey", Type::String),
-        ],
+        params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::req("featureKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("System.Read"),
     };
@@ -286,10 +189,7 @@ pub mod method {
     pub static ENABLE_FEATURE: Method = Method {
         name: "EnableFeature",
         owner: "LicenseManager",
-        params: &[
-            FieldInfo::opt("host", Type::Ref),
-            FieldInfo::req("featureKey", Type::String),
-        ],
+        params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::req("featureKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("Global.Licenses"),
     };
@@ -298,10 +198,7 @@ pub mod method {
     pub static DISABLE_FEATURE: Method = Method {
         name: "DisableFeature",
         owner: "LicenseManager",
-        params: &[
-            FieldInfo::opt("host", Type::Ref),
-            FieldInfo::req("featureKey", Type::String),
-        ],
+        params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::req("featureKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("Global.Licenses"),
     };
@@ -310,10 +207,7 @@ pub mod method {
     pub static CONFIGURE_LICENSE_SOURCE: Method = Method {
         name: "ConfigureLicenseSource",
         owner: "LicenseManager",
-        params: &[
-            FieldInfo::opt("host", Type::Ref),
-            FieldInfo::req("licenseSource", Type::Data(LicenseSource::INFO)),
-        ],
+        params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::req("licenseSource", Type::Data(LicenseSource::INFO))],
         result: None,
         privilege: Some("Global.Licenses"),
     };
@@ -322,14 +216,8 @@ pub mod method {
     pub static UPDATE_LICENSE: Method = Method {
         name: "UpdateLicense",
         owner: "LicenseManager",
-        params: &[
-            FieldInfo::req("licenseKey", Type::String),
-            FieldInfo::list("labels", Type::Data(KeyValue::INFO)),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(LicenseManagerLicenseInfo::INFO),
-        )),
+        params: &[FieldInfo::req("licenseKey", Type::String), FieldInfo::list("labels", Type::Data(KeyValue::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(LicenseManagerLicenseInfo::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -337,14 +225,8 @@ pub mod method {
     pub static ADD_LICENSE: Method = Method {
         name: "AddLicense",
         owner: "LicenseManager",
-        params: &[
-            FieldInfo::req("licenseKey", Type::String),
-            FieldInfo::list("labels", Type::Data(KeyValue::INFO)),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(LicenseManagerLicenseInfo::INFO),
-        )),
+        params: &[FieldInfo::req("licenseKey", Type::String), FieldInfo::list("labels", Type::Data(KeyValue::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(LicenseManagerLicenseInfo::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -362,10 +244,7 @@ pub mod method {
         name: "DecodeLicense",
         owner: "LicenseManager",
         params: &[FieldInfo::req("licenseKey", Type::String)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(LicenseManagerLicenseInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(LicenseManagerLicenseInfo::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -386,10 +265,7 @@ pub mod method {
     pub static REMOVE_LICENSE_LABEL: Method = Method {
         name: "RemoveLicenseLabel",
         owner: "LicenseManager",
-        params: &[
-            FieldInfo::req("licenseKey", Type::String),
-            FieldInfo::req("labelKey", Type::String),
-        ],
+        params: &[FieldInfo::req("licenseKey", Type::String), FieldInfo::req("labelKey", Type::String)],
         result: None,
         privilege: Some("Global.Licenses"),
     };

@@ -21,18 +21,11 @@ impl ListView {
         add: &[ManagedObjectReference],
         remove: &[ManagedObjectReference],
     ) -> Request<Vec<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::MODIFY_LIST_VIEW,
-            &[Value::List(&add), Value::List(&remove)],
-        )
+        Request::new(self, &method::MODIFY_LIST_VIEW, &[Value::List(&add), Value::List(&remove)])
     }
 
     /// `ResetListView`, since 2.5.
-    pub fn reset_list_view(
-        &self,
-        obj: &[ManagedObjectReference],
-    ) -> Request<Vec<ManagedObjectReference>> {
+    pub fn reset_list_view(&self, obj: &[ManagedObjectReference]) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::RESET_LIST_VIEW, &[Value::List(&obj)])
     }
 
@@ -53,10 +46,7 @@ pub mod method {
     pub static MODIFY_LIST_VIEW: Method = Method {
         name: "ModifyListView",
         owner: "ListView",
-        params: &[
-            FieldInfo::list("add", Type::Ref),
-            FieldInfo::list("remove", Type::Ref),
-        ],
+        params: &[FieldInfo::list("add", Type::Ref), FieldInfo::list("remove", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: None,
     };

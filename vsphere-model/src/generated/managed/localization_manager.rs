@@ -15,5 +15,4 @@ pub struct LocalizationManager {
 managed_object!(LocalizationManager, Handle, "LocalizationManager");
 
 /// The property `catalog`; needs `System.View`.
-pub const CATALOG: Property<LocalizationManager, Vec<LocalizationManagerMessageCatalog>> =
-    Property::new("catalog");
+pub const CATALOG: Property<LocalizationManager, Vec<LocalizationManagerMessageCatalog>> = Property::new("catalog");

@@ -41,14 +41,11 @@ impl ManagedEntity {
 /// The property `parent`; needs `System.View`.
 pub const PARENT: Property<ManagedEntity, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<ManagedEntity, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<ManagedEntity, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus`.
-pub const OVERALL_STATUS: Property<ManagedEntity, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<ManagedEntity, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus`.
-pub const CONFIG_STATUS: Property<ManagedEntity, ManagedEntityStatus> =
-    Property::new("configStatus");
+pub const CONFIG_STATUS: Property<ManagedEntity, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue`.
 pub const CONFIG_ISSUE: Property<ManagedEntity, Vec<Poly<Event>>> = Property::new("configIssue");
 /// The property `effectiveRole`; needs `System.View`.
@@ -60,37 +57,27 @@ pub const NAME: Property<ManagedEntity, String> = Property::new("name");
 /// The property `disabledMethod`.
 pub const DISABLED_METHOD: Property<ManagedEntity, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask`.
-pub const RECENT_TASK: Property<ManagedEntity, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<ManagedEntity, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<ManagedEntity, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<ManagedEntity, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<ManagedEntity, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<ManagedEntity, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<ManagedEntity, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<ManagedEntity, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag`, since 4.0; needs `System.View`.
 pub const TAG: Property<ManagedEntity, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<ManagedEntity, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<ManagedEntity, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<ManagedEntity, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
     use super::*;
 
     /// `Reload`.
-    pub static RELOAD: Method = Method {
-        name: "Reload",
-        owner: "ManagedEntity",
-        params: &[],
-        result: None,
-        privilege: Some("System.Read"),
-    };
+    pub static RELOAD: Method =
+        Method { name: "Reload", owner: "ManagedEntity", params: &[], result: None, privilege: Some("System.Read") };
 
     /// `Rename_Task`.
     pub static RENAME_TASK: Method = Method {

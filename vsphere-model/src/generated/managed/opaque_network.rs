@@ -19,11 +19,9 @@ pub struct OpaqueNetwork {
 managed_object!(OpaqueNetwork, Network, "OpaqueNetwork");
 
 /// The property `capability`, since 6.5.
-pub const CAPABILITY: Property<OpaqueNetwork, Option<OpaqueNetworkCapability>> =
-    Property::new("capability");
+pub const CAPABILITY: Property<OpaqueNetwork, Option<OpaqueNetworkCapability>> = Property::new("capability");
 /// The property `extraConfig`, since 6.5.
-pub const EXTRA_CONFIG: Property<OpaqueNetwork, Vec<Poly<OptionValue>>> =
-    Property::new("extraConfig");
+pub const EXTRA_CONFIG: Property<OpaqueNetwork, Vec<Poly<OptionValue>>> = Property::new("extraConfig");
 /// The property `summary` of `Network`.
 pub const SUMMARY: Property<OpaqueNetwork, Poly<NetworkSummary>> = Property::new("summary");
 /// The property `host` of `Network`.
@@ -33,14 +31,11 @@ pub const VM: Property<OpaqueNetwork, Vec<ManagedObjectReference>> = Property::n
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
 pub const PARENT: Property<OpaqueNetwork, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<OpaqueNetwork, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<OpaqueNetwork, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<OpaqueNetwork, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<OpaqueNetwork, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
-pub const CONFIG_STATUS: Property<OpaqueNetwork, ManagedEntityStatus> =
-    Property::new("configStatus");
+pub const CONFIG_STATUS: Property<OpaqueNetwork, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
 pub const CONFIG_ISSUE: Property<OpaqueNetwork, Vec<Poly<Event>>> = Property::new("configIssue");
 /// The property `effectiveRole` of `ManagedEntity`; needs `System.View`.
@@ -52,21 +47,16 @@ pub const NAME: Property<OpaqueNetwork, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
 pub const DISABLED_METHOD: Property<OpaqueNetwork, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<OpaqueNetwork, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<OpaqueNetwork, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<OpaqueNetwork, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<OpaqueNetwork, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<OpaqueNetwork, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<OpaqueNetwork, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<OpaqueNetwork, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<OpaqueNetwork, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<OpaqueNetwork, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<OpaqueNetwork, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<OpaqueNetwork, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<OpaqueNetwork, Vec<CustomFieldDef>> = Property::new("availableField");

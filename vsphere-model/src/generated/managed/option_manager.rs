@@ -19,28 +19,19 @@ impl OptionManager {
     ///
     /// Faults: `InvalidName`.
     pub fn query_options(&self, name: Option<&str>) -> Request<Vec<Poly<OptionValue>>> {
-        Request::new(
-            self,
-            &method::QUERY_OPTIONS,
-            &[name.map_or(Value::Unset, Value::String)],
-        )
+        Request::new(self, &method::QUERY_OPTIONS, &[name.map_or(Value::Unset, Value::String)])
     }
 
     /// `UpdateOptions`, since 2.0.
     ///
     /// Faults: `InvalidName`.
     pub fn update_options(&self, changed_value: &[Poly<OptionValue>]) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_OPTIONS,
-            &[Value::List(&changed_value)],
-        )
+        Request::new(self, &method::UPDATE_OPTIONS, &[Value::List(&changed_value)])
     }
 }
 
 /// The property `supportedOption`.
-pub const SUPPORTED_OPTION: Property<OptionManager, Vec<OptionDef>> =
-    Property::new("supportedOption");
+pub const SUPPORTED_OPTION: Property<OptionManager, Vec<OptionDef>> = Property::new("supportedOption");
 /// The property `setting`.
 pub const SETTING: Property<OptionManager, Vec<Poly<OptionValue>>> = Property::new("setting");
 
@@ -61,10 +52,7 @@ pub mod method {
     pub static UPDATE_OPTIONS: Method = Method {
         name: "UpdateOptions",
         owner: "OptionManager",
-        params: &[FieldInfo::list_req(
-            "changedValue",
-            Type::Data(OptionValue::INFO),
-        )],
+        params: &[FieldInfo::list_req("changedValue", Type::Data(OptionValue::INFO))],
         result: None,
         privilege: None,
     };

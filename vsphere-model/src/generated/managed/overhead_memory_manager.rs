@@ -22,11 +22,7 @@ impl OverheadMemoryManager {
         vm: &ManagedObjectReference,
         host: &ManagedObjectReference,
     ) -> Request<i64> {
-        Request::new(
-            self,
-            &method::LOOKUP_VM_OVERHEAD_MEMORY,
-            &[leaf(vm), leaf(host)],
-        )
+        Request::new(self, &method::LOOKUP_VM_OVERHEAD_MEMORY, &[leaf(vm), leaf(host)])
     }
 }
 
@@ -38,10 +34,7 @@ pub mod method {
     pub static LOOKUP_VM_OVERHEAD_MEMORY: Method = Method {
         name: "LookupVmOverheadMemory",
         owner: "OverheadMemoryManager",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("host", Type::Ref),
-        ],
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: Some("Global.VCServer"),
     };

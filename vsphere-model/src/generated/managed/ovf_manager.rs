@@ -28,11 +28,7 @@ impl OvfManager {
         host: &ManagedObjectReference,
         vhp: &OvfValidateHostParams,
     ) -> Request<OvfValidateHostResult> {
-        Request::new(
-            self,
-            &method::VALIDATE_HOST,
-            &[Value::String(ovf_descriptor), leaf(host), leaf(vhp)],
-        )
+        Request::new(self, &method::VALIDATE_HOST, &[Value::String(ovf_descriptor), leaf(host), leaf(vhp)])
     }
 
     /// `ParseDescriptor`, since 4.0; needs `System.View`.
@@ -43,11 +39,7 @@ impl OvfManager {
         ovf_descriptor: &str,
         pdp: &OvfParseDescriptorParams,
     ) -> Request<OvfParseDescriptorResult> {
-        Request::new(
-            self,
-            &method::PARSE_DESCRIPTOR,
-            &[Value::String(ovf_descriptor), leaf(pdp)],
-        )
+        Request::new(self, &method::PARSE_DESCRIPTOR, &[Value::String(ovf_descriptor), leaf(pdp)])
     }
 
     /// `CreateImportSpec`, since 4.0; needs `System.View`.
@@ -63,12 +55,7 @@ impl OvfManager {
         Request::new(
             self,
             &method::CREATE_IMPORT_SPEC,
-            &[
-                Value::String(ovf_descriptor),
-                leaf(resource_pool),
-                leaf(datastore),
-                leaf(cisp),
-            ],
+            &[Value::String(ovf_descriptor), leaf(resource_pool), leaf(datastore), leaf(cisp)],
         )
     }
 
@@ -85,11 +72,9 @@ impl OvfManager {
 }
 
 /// The property `ovfImportOption`, since 5.1; needs `System.View`.
-pub const OVF_IMPORT_OPTION: Property<OvfManager, Vec<OvfOptionInfo>> =
-    Property::new("ovfImportOption");
+pub const OVF_IMPORT_OPTION: Property<OvfManager, Vec<OvfOptionInfo>> = Property::new("ovfImportOption");
 /// The property `ovfExportOption`, since 5.1; needs `System.View`.
-pub const OVF_EXPORT_OPTION: Property<OvfManager, Vec<OvfOptionInfo>> =
-    Property::new("ovfExportOption");
+pub const OVF_EXPORT_OPTION: Property<OvfManager, Vec<OvfOptionInfo>> = Property::new("ovfExportOption");
 
 /// The methods, described.
 pub mod method {
@@ -104,10 +89,7 @@ pub mod method {
             FieldInfo::req("host", Type::Ref),
             FieldInfo::req("vhp", Type::Data(OvfValidateHostParams::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(OvfValidateHostResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(OvfValidateHostResult::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -119,10 +101,7 @@ pub mod method {
             FieldInfo::req("ovfDescriptor", Type::String),
             FieldInfo::req("pdp", Type::Data(OvfParseDescriptorParams::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(OvfParseDescriptorResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(OvfParseDescriptorResult::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -136,10 +115,7 @@ pub mod method {
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("cisp", Type::Data(OvfCreateImportSpecParams::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(OvfCreateImportSpecResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(OvfCreateImportSpecResult::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -147,14 +123,8 @@ pub mod method {
     pub static CREATE_DESCRIPTOR: Method = Method {
         name: "CreateDescriptor",
         owner: "OvfManager",
-        params: &[
-            FieldInfo::req("obj", Type::Ref),
-            FieldInfo::req("cdp", Type::Data(OvfCreateDescriptorParams::INFO)),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(OvfCreateDescriptorResult::INFO),
-        )),
+        params: &[FieldInfo::req("obj", Type::Ref), FieldInfo::req("cdp", Type::Data(OvfCreateDescriptorParams::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(OvfCreateDescriptorResult::INFO))),
         privilege: Some("System.View"),
     };
 }

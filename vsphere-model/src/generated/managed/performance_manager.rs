@@ -20,10 +20,7 @@ managed_object!(PerformanceManager, Handle, "PerformanceManager");
 
 impl PerformanceManager {
     /// `QueryPerfProviderSummary`, since 2.0; needs `System.View`.
-    pub fn query_perf_provider_summary(
-        &self,
-        entity: &ManagedObjectReference,
-    ) -> Request<PerfProviderSummary> {
+    pub fn query_perf_provider_summary(&self, entity: &ManagedObjectReference) -> Request<PerfProviderSummary> {
         Request::new(self, &method::QUERY_PERF_PROVIDER_SUMMARY, &[leaf(entity)])
     }
 
@@ -49,11 +46,7 @@ impl PerformanceManager {
 
     /// `QueryPerfCounter`, since 2.0; needs `System.View`.
     pub fn query_perf_counter(&self, counter_id: &[i32]) -> Request<Vec<PerfCounterInfo>> {
-        Request::new(
-            self,
-            &method::QUERY_PERF_COUNTER,
-            &[Value::List(&counter_id)],
-        )
+        Request::new(self, &method::QUERY_PERF_COUNTER, &[Value::List(&counter_id)])
     }
 
     /// `QueryPerfCounterByLevel`, since 2.5; needs `System.View`.
@@ -62,10 +55,7 @@ impl PerformanceManager {
     }
 
     /// `QueryPerf`, since 2.0; needs `System.View`.
-    pub fn query_perf(
-        &self,
-        query_spec: &[PerfQuerySpec],
-    ) -> Request<Vec<Poly<PerfEntityMetricBase>>> {
+    pub fn query_perf(&self, query_spec: &[PerfQuerySpec]) -> Request<Vec<Poly<PerfEntityMetricBase>>> {
         Request::new(self, &method::QUERY_PERF, &[Value::List(&query_spec)])
     }
 
@@ -94,32 +84,21 @@ impl PerformanceManager {
         &self,
         counter_level_map: &[PerformanceManagerCounterLevelMapping],
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_COUNTER_LEVEL_MAPPING,
-            &[Value::List(&counter_level_map)],
-        )
+        Request::new(self, &method::UPDATE_COUNTER_LEVEL_MAPPING, &[Value::List(&counter_level_map)])
     }
 
     /// `ResetCounterLevelMapping`, since 4.1; needs `Performance.ModifyIntervals`.
     pub fn reset_counter_level_mapping(&self, counters: &[i32]) -> Request<()> {
-        Request::new(
-            self,
-            &method::RESET_COUNTER_LEVEL_MAPPING,
-            &[Value::List(&counters)],
-        )
+        Request::new(self, &method::RESET_COUNTER_LEVEL_MAPPING, &[Value::List(&counters)])
     }
 }
 
 /// The property `description`; needs `System.View`.
-pub const DESCRIPTION: Property<PerformanceManager, PerformanceDescription> =
-    Property::new("description");
+pub const DESCRIPTION: Property<PerformanceManager, PerformanceDescription> = Property::new("description");
 /// The property `historicalInterval`; needs `System.View`.
-pub const HISTORICAL_INTERVAL: Property<PerformanceManager, Vec<PerfInterval>> =
-    Property::new("historicalInterval");
+pub const HISTORICAL_INTERVAL: Property<PerformanceManager, Vec<PerfInterval>> = Property::new("historicalInterval");
 /// The property `perfCounter`; needs `System.View`.
-pub const PERF_COUNTER: Property<PerformanceManager, Vec<PerfCounterInfo>> =
-    Property::new("perfCounter");
+pub const PERF_COUNTER: Property<PerformanceManager, Vec<PerfCounterInfo>> = Property::new("perfCounter");
 
 /// The methods, described.
 pub mod method {
@@ -130,10 +109,7 @@ pub mod method {
         name: "QueryPerfProviderSummary",
         owner: "PerformanceManager",
         params: &[FieldInfo::req("entity", Type::Ref)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(PerfProviderSummary::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(PerfProviderSummary::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -156,10 +132,7 @@ pub mod method {
         name: "QueryPerfCounter",
         owner: "PerformanceManager",
         params: &[FieldInfo::list_req("counterId", Type::Int)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(PerfCounterInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(PerfCounterInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -168,10 +141,7 @@ pub mod method {
         name: "QueryPerfCounterByLevel",
         owner: "PerformanceManager",
         params: &[FieldInfo::req("level", Type::Int)],
-        result: Some(FieldInfo::list_req(
-            "returnval",
-            Type::Data(PerfCounterInfo::INFO),
-        )),
+        result: Some(FieldInfo::list_req("returnval", Type::Data(PerfCounterInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -179,14 +149,8 @@ pub mod method {
     pub static QUERY_PERF: Method = Method {
         name: "QueryPerf",
         owner: "PerformanceManager",
-        params: &[FieldInfo::list_req(
-            "querySpec",
-            Type::Data(PerfQuerySpec::INFO),
-        )],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(PerfEntityMetricBase::INFO),
-        )),
+        params: &[FieldInfo::list_req("querySpec", Type::Data(PerfQuerySpec::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(PerfEntityMetricBase::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -195,10 +159,7 @@ pub mod method {
         name: "QueryPerfComposite",
         owner: "PerformanceManager",
         params: &[FieldInfo::req("querySpec", Type::Data(PerfQuerySpec::INFO))],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(PerfCompositeMetric::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(PerfCompositeMetric::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -233,10 +194,7 @@ pub mod method {
     pub static UPDATE_COUNTER_LEVEL_MAPPING: Method = Method {
         name: "UpdateCounterLevelMapping",
         owner: "PerformanceManager",
-        params: &[FieldInfo::list_req(
-            "counterLevelMap",
-            Type::Data(PerformanceManagerCounterLevelMapping::INFO),
-        )],
+        params: &[FieldInfo::list_req("counterLevelMap", Type::Data(PerformanceManagerCounterLevelMapping::INFO))],
         result: None,
         privilege: Some("Performance.ModifyIntervals"),
     };

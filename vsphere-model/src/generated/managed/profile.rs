@@ -38,15 +38,8 @@ impl Profile {
     /// `CheckProfileCompliance_Task`, since 4.0; needs `System.View`.
     ///
     /// The task yields a `Vec<ComplianceResult>`.
-    pub fn check_profile_compliance_task(
-        &self,
-        entity: &[ManagedObjectReference],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CHECK_PROFILE_COMPLIANCE_TASK,
-            &[Value::List(&entity)],
-        )
+    pub fn check_profile_compliance_task(&self, entity: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::CHECK_PROFILE_COMPLIANCE_TASK, &[Value::List(&entity)])
     }
 
     /// `ExportProfile`, since 4.0; needs `Profile.Export`.
@@ -79,10 +72,7 @@ pub mod method {
         name: "RetrieveDescription",
         owner: "Profile",
         params: &[],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(ProfileDescription::INFO),
-        )),
+        result: Some(FieldInfo::opt("returnval", Type::Data(ProfileDescription::INFO))),
         privilege: Some("System.View"),
     };
 

@@ -23,11 +23,7 @@ impl ProfileComplianceManager {
         profile: &[ManagedObjectReference],
         entity: &[ManagedObjectReference],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CHECK_COMPLIANCE_TASK,
-            &[Value::List(&profile), Value::List(&entity)],
-        )
+        Request::new(self, &method::CHECK_COMPLIANCE_TASK, &[Value::List(&profile), Value::List(&entity)])
     }
 
     /// `QueryComplianceStatus`, since 4.0; needs `System.View`.
@@ -36,11 +32,7 @@ impl ProfileComplianceManager {
         profile: &[ManagedObjectReference],
         entity: &[ManagedObjectReference],
     ) -> Request<Vec<ComplianceResult>> {
-        Request::new(
-            self,
-            &method::QUERY_COMPLIANCE_STATUS,
-            &[Value::List(&profile), Value::List(&entity)],
-        )
+        Request::new(self, &method::QUERY_COMPLIANCE_STATUS, &[Value::List(&profile), Value::List(&entity)])
     }
 
     /// `ClearComplianceStatus`, since 4.0; needs `Profile.Clear`.
@@ -49,11 +41,7 @@ impl ProfileComplianceManager {
         profile: &[ManagedObjectReference],
         entity: &[ManagedObjectReference],
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::CLEAR_COMPLIANCE_STATUS,
-            &[Value::List(&profile), Value::List(&entity)],
-        )
+        Request::new(self, &method::CLEAR_COMPLIANCE_STATUS, &[Value::List(&profile), Value::List(&entity)])
     }
 
     /// `QueryExpressionMetadata`, since 4.0; needs `System.View`.
@@ -65,10 +53,7 @@ impl ProfileComplianceManager {
         Request::new(
             self,
             &method::QUERY_EXPRESSION_METADATA,
-            &[
-                Value::List(&expression_name),
-                profile.map_or(Value::Unset, leaf),
-            ],
+            &[Value::List(&expression_name), profile.map_or(Value::Unset, leaf)],
         )
     }
 }
@@ -81,10 +66,7 @@ pub mod method {
     pub static CHECK_COMPLIANCE_TASK: Method = Method {
         name: "CheckCompliance_Task",
         owner: "ProfileComplianceManager",
-        params: &[
-            FieldInfo::list("profile", Type::Ref),
-            FieldInfo::list("entity", Type::Ref),
-        ],
+        params: &[FieldInfo::list("profile", Type::Ref), FieldInfo::list("entity", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -93,14 +75,8 @@ pub mod method {
     pub static QUERY_COMPLIANCE_STATUS: Method = Method {
         name: "QueryComplianceStatus",
         owner: "ProfileComplianceManager",
-        params: &[
-            FieldInfo::list("profile", Type::Ref),
-            FieldInfo::list("entity", Type::Ref),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ComplianceResult::INFO),
-        )),
+        params: &[FieldInfo::list("profile", Type::Ref), FieldInfo::list("entity", Type::Ref)],
+        result: Some(FieldInfo::list("returnval", Type::Data(ComplianceResult::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -108,10 +84,7 @@ pub mod method {
     pub static CLEAR_COMPLIANCE_STATUS: Method = Method {
         name: "ClearComplianceStatus",
         owner: "ProfileComplianceManager",
-        params: &[
-            FieldInfo::list("profile", Type::Ref),
-            FieldInfo::list("entity", Type::Ref),
-        ],
+        params: &[FieldInfo::list("profile", Type::Ref), FieldInfo::list("entity", Type::Ref)],
         result: None,
         privilege: Some("Profile.Clear"),
     };
@@ -120,14 +93,8 @@ pub mod method {
     pub static QUERY_EXPRESSION_METADATA: Method = Method {
         name: "QueryExpressionMetadata",
         owner: "ProfileComplianceManager",
-        params: &[
-            FieldInfo::list("expressionName", Type::String),
-            FieldInfo::opt("profile", Type::Ref),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ProfileExpressionMetadata::INFO),
-        )),
+        params: &[FieldInfo::list("expressionName", Type::String), FieldInfo::opt("profile", Type::Ref)],
+        result: Some(FieldInfo::list("returnval", Type::Data(ProfileExpressionMetadata::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -18,10 +18,7 @@ impl ProfileManager {
     /// `CreateProfile`, since 4.0; needs `Profile.Create`.
     ///
     /// Faults: `DuplicateName`.
-    pub fn create_profile(
-        &self,
-        create_spec: &Poly<ProfileCreateSpec>,
-    ) -> Request<ManagedObjectReference> {
+    pub fn create_profile(&self, create_spec: &Poly<ProfileCreateSpec>) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_PROFILE, &[leaf(create_spec)])
     }
 
@@ -34,18 +31,12 @@ impl ProfileManager {
         Request::new(
             self,
             &method::QUERY_POLICY_METADATA,
-            &[
-                Value::List(&policy_name),
-                profile.map_or(Value::Unset, leaf),
-            ],
+            &[Value::List(&policy_name), profile.map_or(Value::Unset, leaf)],
         )
     }
 
     /// `FindAssociatedProfile`, since 4.0; needs `System.View`.
-    pub fn find_associated_profile(
-        &self,
-        entity: &ManagedObjectReference,
-    ) -> Request<Vec<ManagedObjectReference>> {
+    pub fn find_associated_profile(&self, entity: &ManagedObjectReference) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::FIND_ASSOCIATED_PROFILE, &[leaf(entity)])
     }
 }
@@ -61,10 +52,7 @@ pub mod method {
     pub static CREATE_PROFILE: Method = Method {
         name: "CreateProfile",
         owner: "ProfileManager",
-        params: &[FieldInfo::req(
-            "createSpec",
-            Type::Data(ProfileCreateSpec::INFO),
-        )],
+        params: &[FieldInfo::req("createSpec", Type::Data(ProfileCreateSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Profile.Create"),
     };
@@ -73,14 +61,8 @@ pub mod method {
     pub static QUERY_POLICY_METADATA: Method = Method {
         name: "QueryPolicyMetadata",
         owner: "ProfileManager",
-        params: &[
-            FieldInfo::list("policyName", Type::String),
-            FieldInfo::opt("profile", Type::Ref),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ProfilePolicyMetadata::INFO),
-        )),
+        params: &[FieldInfo::list("policyName", Type::String), FieldInfo::opt("profile", Type::Ref)],
+        result: Some(FieldInfo::list("returnval", Type::Data(ProfilePolicyMetadata::INFO))),
         privilege: Some("System.View"),
     };
 

@@ -20,52 +20,29 @@ impl PropertyCollector {
     /// `CreateFilter`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidProperty`.
-    pub fn create_filter(
-        &self,
-        spec: &PropertyFilterSpec,
-        partial_updates: bool,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_FILTER,
-            &[leaf(spec), leaf(&partial_updates)],
-        )
+    pub fn create_filter(&self, spec: &PropertyFilterSpec, partial_updates: bool) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::CREATE_FILTER, &[leaf(spec), leaf(&partial_updates)])
     }
 
     /// `RetrieveProperties`, since 2.0; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidProperty`.
-    pub fn retrieve_properties(
-        &self,
-        spec_set: &[PropertyFilterSpec],
-    ) -> Request<Vec<ObjectContent>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_PROPERTIES,
-            &[Value::List(&spec_set)],
-        )
+    pub fn retrieve_properties(&self, spec_set: &[PropertyFilterSpec]) -> Request<Vec<ObjectContent>> {
+        Request::new(self, &method::RETRIEVE_PROPERTIES, &[Value::List(&spec_set)])
     }
 
     /// `CheckForUpdates`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidCollectorVersion`.
     pub fn check_for_updates(&self, version: Option<&str>) -> Request<Option<UpdateSet>> {
-        Request::new(
-            self,
-            &method::CHECK_FOR_UPDATES,
-            &[version.map_or(Value::Unset, Value::String)],
-        )
+        Request::new(self, &method::CHECK_FOR_UPDATES, &[version.map_or(Value::Unset, Value::String)])
     }
 
     /// `WaitForUpdates`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidCollectorVersion`.
     pub fn wait_for_updates(&self, version: Option<&str>) -> Request<UpdateSet> {
-        Request::new(
-            self,
-            &method::WAIT_FOR_UPDATES,
-            &[version.map_or(Value::Unset, Value::String)],
-        )
+        Request::new(self, &method::WAIT_FOR_UPDATES, &[version.map_or(Value::Unset, Value::String)])
     }
 
     /// `CancelWaitForUpdates`, since 2.0; needs `System.View`.
@@ -84,10 +61,7 @@ impl PropertyCollector {
         Request::new(
             self,
             &method::WAIT_FOR_UPDATES_EX,
-            &[
-                version.map_or(Value::Unset, Value::String),
-                options.map_or(Value::Unset, leaf),
-            ],
+            &[version.map_or(Value::Unset, Value::String), options.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -99,33 +73,21 @@ impl PropertyCollector {
         spec_set: &[PropertyFilterSpec],
         options: &RetrieveOptions,
     ) -> Request<Option<RetrieveResult>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_PROPERTIES_EX,
-            &[Value::List(&spec_set), leaf(options)],
-        )
+        Request::new(self, &method::RETRIEVE_PROPERTIES_EX, &[Value::List(&spec_set), leaf(options)])
     }
 
     /// `ContinueRetrievePropertiesEx`, since 4.1; needs `System.View`.
     ///
     /// Faults: `InvalidProperty`.
     pub fn continue_retrieve_properties_ex(&self, token: &str) -> Request<RetrieveResult> {
-        Request::new(
-            self,
-            &method::CONTINUE_RETRIEVE_PROPERTIES_EX,
-            &[Value::String(token)],
-        )
+        Request::new(self, &method::CONTINUE_RETRIEVE_PROPERTIES_EX, &[Value::String(token)])
     }
 
     /// `CancelRetrievePropertiesEx`, since 4.1; needs `System.View`.
     ///
     /// Faults: `InvalidProperty`.
     pub fn cancel_retrieve_properties_ex(&self, token: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::CANCEL_RETRIEVE_PROPERTIES_EX,
-            &[Value::String(token)],
-        )
+        Request::new(self, &method::CANCEL_RETRIEVE_PROPERTIES_EX, &[Value::String(token)])
     }
 
     /// `CreatePropertyCollector`, since 4.1; needs `System.View`.
@@ -140,8 +102,7 @@ impl PropertyCollector {
 }
 
 /// The property `filter`; needs `System.View`.
-pub const FILTER: Property<PropertyCollector, Vec<ManagedObjectReference>> =
-    Property::new("filter");
+pub const FILTER: Property<PropertyCollector, Vec<ManagedObjectReference>> = Property::new("filter");
 
 /// The methods, described.
 pub mod method {
@@ -163,14 +124,8 @@ pub mod method {
     pub static RETRIEVE_PROPERTIES: Method = Method {
         name: "RetrieveProperties",
         owner: "PropertyCollector",
-        params: &[FieldInfo::list_req(
-            "specSet",
-            Type::Data(PropertyFilterSpec::INFO),
-        )],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ObjectContent::INFO),
-        )),
+        params: &[FieldInfo::list_req("specSet", Type::Data(PropertyFilterSpec::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(ObjectContent::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -205,10 +160,7 @@ pub mod method {
     pub static WAIT_FOR_UPDATES_EX: Method = Method {
         name: "WaitForUpdatesEx",
         owner: "PropertyCollector",
-        params: &[
-            FieldInfo::opt("version", Type::String),
-            FieldInfo::opt("options", Type::Data(WaitOptions::INFO)),
-        ],
+        params: &[FieldInfo::opt("version", Type::String), FieldInfo::opt("options", Type::Data(WaitOptions::INFO))],
         result: Some(FieldInfo::opt("returnval", Type::Data(UpdateSet::INFO))),
         privilege: Some("System.View"),
     };
@@ -221,10 +173,7 @@ pub mod method {
             FieldInfo::list_req("specSet", Type::Data(PropertyFilterSpec::INFO)),
             FieldInfo::req("options", Type::Data(RetrieveOptions::INFO)),
         ],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(RetrieveResult::INFO),
-        )),
+        result: Some(FieldInfo::opt("returnval", Type::Data(RetrieveResult::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -233,10 +182,7 @@ pub mod method {
         name: "ContinueRetrievePropertiesEx",
         owner: "PropertyCollector",
         params: &[FieldInfo::req("token", Type::String)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(RetrieveResult::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(RetrieveResult::INFO))),
         privilege: Some("System.View"),
     };
 

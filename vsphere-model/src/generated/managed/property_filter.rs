@@ -31,11 +31,6 @@ pub mod method {
     use super::*;
 
     /// `DestroyPropertyFilter`.
-    pub static DESTROY_PROPERTY_FILTER: Method = Method {
-        name: "DestroyPropertyFilter",
-        owner: "PropertyFilter",
-        params: &[],
-        result: None,
-        privilege: None,
-    };
+    pub static DESTROY_PROPERTY_FILTER: Method =
+        Method { name: "DestroyPropertyFilter", owner: "PropertyFilter", params: &[], result: None, privilege: None };
 }

@@ -23,18 +23,11 @@ impl ResourcePool {
     /// `UpdateConfig`, since 2.0.
     ///
     /// Faults: `ConcurrentAccess`, `DuplicateName`, `InsufficientResourcesFault`, `InvalidName`.
-    pub fn update_config(
-        &self,
-        name: Option<&str>,
-        config: Option<&ResourceConfigSpec>,
-    ) -> Request<()> {
+    pub fn update_config(&self, name: Option<&str>, config: Option<&ResourceConfigSpec>) -> Request<()> {
         Request::new(
             self,
             &method::UPDATE_CONFIG,
-            &[
-                name.map_or(Value::Unset, Value::String),
-                config.map_or(Value::Unset, leaf),
-            ],
+            &[name.map_or(Value::Unset, Value::String), config.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -42,37 +35,21 @@ impl ResourcePool {
     ///
     /// Faults: `DuplicateName`, `InsufficientResourcesFault`.
     pub fn move_into_resource_pool(&self, list: &[ManagedObjectReference]) -> Request<()> {
-        Request::new(
-            self,
-            &method::MOVE_INTO_RESOURCE_POOL,
-            &[Value::List(&list)],
-        )
+        Request::new(self, &method::MOVE_INTO_RESOURCE_POOL, &[Value::List(&list)])
     }
 
     /// `UpdateChildResourceConfiguration`, since 2.0.
     ///
     /// Faults: `InsufficientResourcesFault`, `InvalidState`.
     pub fn update_child_resource_configuration(&self, spec: &[ResourceConfigSpec]) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_CHILD_RESOURCE_CONFIGURATION,
-            &[Value::List(&spec)],
-        )
+        Request::new(self, &method::UPDATE_CHILD_RESOURCE_CONFIGURATION, &[Value::List(&spec)])
     }
 
     /// `CreateResourcePool`, since 2.0; needs `Resource.CreatePool`.
     ///
     /// Faults: `DuplicateName`, `InsufficientResourcesFault`, `InvalidName`.
-    pub fn create_resource_pool(
-        &self,
-        name: &str,
-        spec: &ResourceConfigSpec,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_RESOURCE_POOL,
-            &[Value::String(name), leaf(spec)],
-        )
+    pub fn create_resource_pool(&self, name: &str, spec: &ResourceConfigSpec) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::CREATE_RESOURCE_POOL, &[Value::String(name), leaf(spec)])
     }
 
     /// `DestroyChildren`, since 2.0.
@@ -93,12 +70,7 @@ impl ResourcePool {
         Request::new(
             self,
             &method::CREATE_V_APP,
-            &[
-                Value::String(name),
-                leaf(res_spec),
-                leaf(config_spec),
-                vm_folder.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(name), leaf(res_spec), leaf(config_spec), vm_folder.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -112,11 +84,7 @@ impl ResourcePool {
         config: &VirtualMachineConfigSpec,
         host: Option<&ManagedObjectReference>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_CHILD_VM_TASK,
-            &[leaf(config), host.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::CREATE_CHILD_VM_TASK, &[leaf(config), host.map_or(Value::Unset, leaf)])
     }
 
     /// `RegisterChildVM_Task`, since 4.0; needs `VirtualMachine.Inventory.Register`.
@@ -133,11 +101,7 @@ impl ResourcePool {
         Request::new(
             self,
             &method::REGISTER_CHILD_VM_TASK,
-            &[
-                Value::String(path),
-                name.map_or(Value::Unset, Value::String),
-                host.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(path), name.map_or(Value::Unset, Value::String), host.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -153,11 +117,7 @@ impl ResourcePool {
         Request::new(
             self,
             &method::IMPORT_V_APP,
-            &[
-                leaf(spec),
-                folder.map_or(Value::Unset, leaf),
-                host.map_or(Value::Unset, leaf),
-            ],
+            &[leaf(spec), folder.map_or(Value::Unset, leaf), host.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -179,8 +139,7 @@ pub const RUNTIME: Property<ResourcePool, ResourcePoolRuntimeInfo> = Property::n
 /// The property `owner`; needs `System.View`.
 pub const OWNER: Property<ResourcePool, ManagedObjectReference> = Property::new("owner");
 /// The property `resourcePool`; needs `System.View`.
-pub const RESOURCE_POOL: Property<ResourcePool, Vec<ManagedObjectReference>> =
-    Property::new("resourcePool");
+pub const RESOURCE_POOL: Property<ResourcePool, Vec<ManagedObjectReference>> = Property::new("resourcePool");
 /// The property `vm`; needs `System.View`.
 pub const VM: Property<ResourcePool, Vec<ManagedObjectReference>> = Property::new("vm");
 /// The property `config`.
@@ -188,19 +147,15 @@ pub const CONFIG: Property<ResourcePool, ResourceConfigSpec> = Property::new("co
 /// The property `namespace`, since 7.0.0.0; needs `System.View`.
 pub const NAMESPACE: Property<ResourcePool, Option<String>> = Property::new("namespace");
 /// The property `childConfiguration`.
-pub const CHILD_CONFIGURATION: Property<ResourcePool, Vec<ResourceConfigSpec>> =
-    Property::new("childConfiguration");
+pub const CHILD_CONFIGURATION: Property<ResourcePool, Vec<ResourceConfigSpec>> = Property::new("childConfiguration");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
 pub const PARENT: Property<ResourcePool, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<ResourcePool, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<ResourcePool, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<ResourcePool, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<ResourcePool, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
-pub const CONFIG_STATUS: Property<ResourcePool, ManagedEntityStatus> =
-    Property::new("configStatus");
+pub const CONFIG_STATUS: Property<ResourcePool, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
 pub const CONFIG_ISSUE: Property<ResourcePool, Vec<Poly<Event>>> = Property::new("configIssue");
 /// The property `effectiveRole` of `ManagedEntity`; needs `System.View`.
@@ -212,24 +167,19 @@ pub const NAME: Property<ResourcePool, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
 pub const DISABLED_METHOD: Property<ResourcePool, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<ResourcePool, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<ResourcePool, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<ResourcePool, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<ResourcePool, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<ResourcePool, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<ResourcePool, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<ResourcePool, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<ResourcePool, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<ResourcePool, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<ResourcePool, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<ResourcePool, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<ResourcePool, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -239,10 +189,7 @@ pub mod method {
     pub static UPDATE_CONFIG: Method = Method {
         name: "UpdateConfig",
         owner: "ResourcePool",
-        params: &[
-            FieldInfo::opt("name", Type::String),
-            FieldInfo::opt("config", Type::Data(ResourceConfigSpec::INFO)),
-        ],
+        params: &[FieldInfo::opt("name", Type::String), FieldInfo::opt("config", Type::Data(ResourceConfigSpec::INFO))],
         result: None,
         privilege: None,
     };
@@ -260,10 +207,7 @@ pub mod method {
     pub static UPDATE_CHILD_RESOURCE_CONFIGURATION: Method = Method {
         name: "UpdateChildResourceConfiguration",
         owner: "ResourcePool",
-        params: &[FieldInfo::list_req(
-            "spec",
-            Type::Data(ResourceConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::list_req("spec", Type::Data(ResourceConfigSpec::INFO))],
         result: None,
         privilege: None,
     };
@@ -272,22 +216,14 @@ pub mod method {
     pub static CREATE_RESOURCE_POOL: Method = Method {
         name: "CreateResourcePool",
         owner: "ResourcePool",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::req("spec", Type::Data(ResourceConfigSpec::INFO)),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::req("spec", Type::Data(ResourceConfigSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Resource.CreatePool"),
     };
 
     /// `DestroyChildren`.
-    pub static DESTROY_CHILDREN: Method = Method {
-        name: "DestroyChildren",
-        owner: "ResourcePool",
-        params: &[],
-        result: None,
-        privilege: None,
-    };
+    pub static DESTROY_CHILDREN: Method =
+        Method { name: "DestroyChildren", owner: "ResourcePool", params: &[], result: None, privilege: None };
 
     /// `CreateVApp`.
     pub static CREATE_V_APP: Method = Method {
@@ -346,10 +282,7 @@ pub mod method {
         name: "QueryResourceConfigOption",
         owner: "ResourcePool",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(ResourceConfigOption::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(ResourceConfigOption::INFO))),
         privilege: Some("Resource.EditPool"),
     };
 

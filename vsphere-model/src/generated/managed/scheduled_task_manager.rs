@@ -23,11 +23,7 @@ impl ScheduledTaskManager {
         entity: &ManagedObjectReference,
         spec: &Poly<ScheduledTaskSpec>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_SCHEDULED_TASK,
-            &[leaf(entity), leaf(spec)],
-        )
+        Request::new(self, &method::CREATE_SCHEDULED_TASK, &[leaf(entity), leaf(spec)])
     }
 
     /// `RetrieveEntityScheduledTask`, since 2.0; needs `System.View`.
@@ -35,11 +31,7 @@ impl ScheduledTaskManager {
         &self,
         entity: Option<&ManagedObjectReference>,
     ) -> Request<Vec<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_ENTITY_SCHEDULED_TASK,
-            &[entity.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::RETRIEVE_ENTITY_SCHEDULED_TASK, &[entity.map_or(Value::Unset, leaf)])
     }
 
     /// `CreateObjectScheduledTask`, since 4.0.
@@ -50,11 +42,7 @@ impl ScheduledTaskManager {
         obj: &ManagedObjectReference,
         spec: &Poly<ScheduledTaskSpec>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_OBJECT_SCHEDULED_TASK,
-            &[leaf(obj), leaf(spec)],
-        )
+        Request::new(self, &method::CREATE_OBJECT_SCHEDULED_TASK, &[leaf(obj), leaf(spec)])
     }
 
     /// `RetrieveObjectScheduledTask`, since 4.0; needs `System.View`.
@@ -62,20 +50,14 @@ impl ScheduledTaskManager {
         &self,
         obj: Option<&ManagedObjectReference>,
     ) -> Request<Vec<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_OBJECT_SCHEDULED_TASK,
-            &[obj.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::RETRIEVE_OBJECT_SCHEDULED_TASK, &[obj.map_or(Value::Unset, leaf)])
     }
 }
 
 /// The property `scheduledTask`; needs `System.View`.
-pub const SCHEDULED_TASK: Property<ScheduledTaskManager, Vec<ManagedObjectReference>> =
-    Property::new("scheduledTask");
+pub const SCHEDULED_TASK: Property<ScheduledTaskManager, Vec<ManagedObjectReference>> = Property::new("scheduledTask");
 /// The property `description`; needs `System.View`.
-pub const DESCRIPTION: Property<ScheduledTaskManager, ScheduledTaskDescription> =
-    Property::new("description");
+pub const DESCRIPTION: Property<ScheduledTaskManager, ScheduledTaskDescription> = Property::new("description");
 
 /// The methods, described.
 pub mod method {
@@ -85,10 +67,7 @@ pub mod method {
     pub static CREATE_SCHEDULED_TASK: Method = Method {
         name: "CreateScheduledTask",
         owner: "ScheduledTaskManager",
-        params: &[
-            FieldInfo::req("entity", Type::Ref),
-            FieldInfo::req("spec", Type::Data(ScheduledTaskSpec::INFO)),
-        ],
+        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("spec", Type::Data(ScheduledTaskSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -106,10 +85,7 @@ pub mod method {
     pub static CREATE_OBJECT_SCHEDULED_TASK: Method = Method {
         name: "CreateObjectScheduledTask",
         owner: "ScheduledTaskManager",
-        params: &[
-            FieldInfo::req("obj", Type::Ref),
-            FieldInfo::req("spec", Type::Data(ScheduledTaskSpec::INFO)),
-        ],
+        params: &[FieldInfo::req("obj", Type::Ref), FieldInfo::req("spec", Type::Data(ScheduledTaskSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };

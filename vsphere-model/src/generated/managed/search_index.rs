@@ -26,12 +26,7 @@ impl SearchIndex {
         Request::new(
             self,
             &method::FIND_BY_UUID,
-            &[
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(uuid),
-                leaf(&vm_search),
-                optional(&instance_uuid),
-            ],
+            &[datacenter.map_or(Value::Unset, leaf), Value::String(uuid), leaf(&vm_search), optional(&instance_uuid)],
         )
     }
 
@@ -43,11 +38,7 @@ impl SearchIndex {
         datacenter: &ManagedObjectReference,
         path: &str,
     ) -> Request<Option<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::FIND_BY_DATASTORE_PATH,
-            &[leaf(datacenter), Value::String(path)],
-        )
+        Request::new(self, &method::FIND_BY_DATASTORE_PATH, &[leaf(datacenter), Value::String(path)])
     }
 
     /// `FindByDnsName`, since 2.0; needs `System.View`.
@@ -60,11 +51,7 @@ impl SearchIndex {
         Request::new(
             self,
             &method::FIND_BY_DNS_NAME,
-            &[
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(dns_name),
-                leaf(&vm_search),
-            ],
+            &[datacenter.map_or(Value::Unset, leaf), Value::String(dns_name), leaf(&vm_search)],
         )
     }
 
@@ -78,37 +65,18 @@ impl SearchIndex {
         Request::new(
             self,
             &method::FIND_BY_IP,
-            &[
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(ip),
-                leaf(&vm_search),
-            ],
+            &[datacenter.map_or(Value::Unset, leaf), Value::String(ip), leaf(&vm_search)],
         )
     }
 
     /// `FindByInventoryPath`, since 2.0; needs `System.View`.
-    pub fn find_by_inventory_path(
-        &self,
-        inventory_path: &str,
-    ) -> Request<Option<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::FIND_BY_INVENTORY_PATH,
-            &[Value::String(inventory_path)],
-        )
+    pub fn find_by_inventory_path(&self, inventory_path: &str) -> Request<Option<ManagedObjectReference>> {
+        Request::new(self, &method::FIND_BY_INVENTORY_PATH, &[Value::String(inventory_path)])
     }
 
     /// `FindChild`, since 2.0; needs `System.View`.
-    pub fn find_child(
-        &self,
-        entity: &ManagedObjectReference,
-        name: &str,
-    ) -> Request<Option<ManagedObjectReference>> {
-        Request::new(
-            self,
-            &method::FIND_CHILD,
-            &[leaf(entity), Value::String(name)],
-        )
+    pub fn find_child(&self, entity: &ManagedObjectReference, name: &str) -> Request<Option<ManagedObjectReference>> {
+        Request::new(self, &method::FIND_CHILD, &[leaf(entity), Value::String(name)])
     }
 
     /// `FindAllByUuid`, since 4.0; needs `System.View`.
@@ -122,12 +90,7 @@ impl SearchIndex {
         Request::new(
             self,
             &method::FIND_ALL_BY_UUID,
-            &[
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(uuid),
-                leaf(&vm_search),
-                optional(&instance_uuid),
-            ],
+            &[datacenter.map_or(Value::Unset, leaf), Value::String(uuid), leaf(&vm_search), optional(&instance_uuid)],
         )
     }
 
@@ -141,11 +104,7 @@ impl SearchIndex {
         Request::new(
             self,
             &method::FIND_ALL_BY_DNS_NAME,
-            &[
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(dns_name),
-                leaf(&vm_search),
-            ],
+            &[datacenter.map_or(Value::Unset, leaf), Value::String(dns_name), leaf(&vm_search)],
         )
     }
 
@@ -159,11 +118,7 @@ impl SearchIndex {
         Request::new(
             self,
             &method::FIND_ALL_BY_IP,
-            &[
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(ip),
-                leaf(&vm_search),
-            ],
+            &[datacenter.map_or(Value::Unset, leaf), Value::String(ip), leaf(&vm_search)],
         )
     }
 
@@ -177,10 +132,7 @@ impl SearchIndex {
     /// `QueryNext`, since 9.1.0.0; needs `System.View`.
     ///
     /// Faults: `InvalidArgument`.
-    pub fn query_next(
-        &self,
-        iteration_spec: &SearchIndexIterationSpec,
-    ) -> Request<SearchIndexResultSet> {
+    pub fn query_next(&self, iteration_spec: &SearchIndexIterationSpec) -> Request<SearchIndexResultSet> {
         Request::new(self, &method::QUERY_NEXT, &[leaf(iteration_spec)])
     }
 }
@@ -207,10 +159,7 @@ pub mod method {
     pub static FIND_BY_DATASTORE_PATH: Method = Method {
         name: "FindByDatastorePath",
         owner: "SearchIndex",
-        params: &[
-            FieldInfo::req("datacenter", Type::Ref),
-            FieldInfo::req("path", Type::String),
-        ],
+        params: &[FieldInfo::req("datacenter", Type::Ref), FieldInfo::req("path", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -254,10 +203,7 @@ pub mod method {
     pub static FIND_CHILD: Method = Method {
         name: "FindChild",
         owner: "SearchIndex",
-        params: &[
-            FieldInfo::req("entity", Type::Ref),
-            FieldInfo::req("name", Type::String),
-        ],
+        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("name", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -306,14 +252,8 @@ pub mod method {
     pub static QUERY: Method = Method {
         name: "Query",
         owner: "SearchIndex",
-        params: &[FieldInfo::req(
-            "querySpec",
-            Type::Data(SearchIndexQuerySpec::INFO),
-        )],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(SearchIndexResultSet::INFO),
-        )),
+        params: &[FieldInfo::req("querySpec", Type::Data(SearchIndexQuerySpec::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(SearchIndexResultSet::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -321,14 +261,8 @@ pub mod method {
     pub static QUERY_NEXT: Method = Method {
         name: "QueryNext",
         owner: "SearchIndex",
-        params: &[FieldInfo::req(
-            "iterationSpec",
-            Type::Data(SearchIndexIterationSpec::INFO),
-        )],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(SearchIndexResultSet::INFO),
-        )),
+        params: &[FieldInfo::req("iterationSpec", Type::Data(SearchIndexIterationSpec::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(SearchIndexResultSet::INFO))),
         privilege: Some("System.View"),
     };
 }

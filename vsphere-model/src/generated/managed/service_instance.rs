@@ -97,10 +97,7 @@ pub mod method {
         name: "RetrieveServiceContent",
         owner: "ServiceInstance",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(ServiceContent::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(ServiceContent::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -128,10 +125,7 @@ pub mod method {
             FieldInfo::list_req("host", Type::Ref),
             FieldInfo::list("compatibility", Type::String),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(HostVMotionCompatibility::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(HostVMotionCompatibility::INFO))),
         privilege: Some("Resource.QueryVMotion"),
     };
 
@@ -140,10 +134,7 @@ pub mod method {
         name: "RetrieveProductComponents",
         owner: "ServiceInstance",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ProductComponentInfo::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(ProductComponentInfo::INFO))),
         privilege: Some("System.Anonymous"),
     };
 }

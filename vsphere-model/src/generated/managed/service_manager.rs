@@ -24,17 +24,13 @@ impl ServiceManager {
         Request::new(
             self,
             &method::QUERY_SERVICE_LIST,
-            &[
-                service_name.map_or(Value::Unset, Value::String),
-                Value::List(&location),
-            ],
+            &[service_name.map_or(Value::Unset, Value::String), Value::List(&location)],
         )
     }
 }
 
 /// The property `service`; needs `Global.ServiceManagers`.
-pub const SERVICE: Property<ServiceManager, Vec<ServiceManagerServiceInfo>> =
-    Property::new("service");
+pub const SERVICE: Property<ServiceManager, Vec<ServiceManagerServiceInfo>> = Property::new("service");
 
 /// The methods, described.
 pub mod method {
@@ -44,14 +40,8 @@ pub mod method {
     pub static QUERY_SERVICE_LIST: Method = Method {
         name: "QueryServiceList",
         owner: "ServiceManager",
-        params: &[
-            FieldInfo::opt("serviceName", Type::String),
-            FieldInfo::list("location", Type::String),
-        ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(ServiceManagerServiceInfo::INFO),
-        )),
+        params: &[FieldInfo::opt("serviceName", Type::String), FieldInfo::list("location", Type::String)],
+        result: Some(FieldInfo::list("returnval", Type::Data(ServiceManagerServiceInfo::INFO))),
         privilege: Some("Global.ServiceManagers"),
     };
 }

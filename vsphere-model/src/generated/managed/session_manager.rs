@@ -20,41 +20,24 @@ managed_object!(SessionManager, Handle, "SessionManager");
 impl SessionManager {
     /// `UpdateServiceMessage`, since 2.0; needs `Sessions.GlobalMessage`.
     pub fn update_service_message(&self, message: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_SERVICE_MESSAGE,
-            &[Value::String(message)],
-        )
+        Request::new(self, &method::UPDATE_SERVICE_MESSAGE, &[Value::String(message)])
     }
 
     /// `LoginByToken`, since 5.1; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLocale`, `InvalidLogin`.
     pub fn login_by_token(&self, locale: Option<&str>) -> Request<UserSession> {
-        Request::new(
-            self,
-            &method::LOGIN_BY_TOKEN,
-            &[locale.map_or(Value::Unset, Value::String)],
-        )
+        Request::new(self, &method::LOGIN_BY_TOKEN, &[locale.map_or(Value::Unset, Value::String)])
     }
 
     /// `Login`, since 2.0; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLocale`, `InvalidLogin`.
-    pub fn login(
-        &self,
-        user_name: &str,
-        password: &str,
-        locale: Option<&str>,
-    ) -> Request<UserSession> {
+    pub fn login(&self, user_name: &str, password: &str, locale: Option<&str>) -> Request<UserSession> {
         Request::new(
             self,
             &method::LOGIN,
-            &[
-                Value::String(user_name),
-                Value::String(password),
-                locale.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(user_name), Value::String(password), locale.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -65,10 +48,7 @@ impl SessionManager {
         Request::new(
             self,
             &method::LOGIN_BY_SSPI,
-            &[
-                Value::String(base64_token),
-                locale.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(base64_token), locale.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -81,11 +61,7 @@ impl SessionManager {
     ///
     /// Faults: `InvalidLogin`.
     pub fn acquire_local_ticket(&self, user_name: &str) -> Request<SessionManagerLocalTicket> {
-        Request::new(
-            self,
-            &method::ACQUIRE_LOCAL_TICKET,
-            &[Value::String(user_name)],
-        )
+        Request::new(self, &method::ACQUIRE_LOCAL_TICKET, &[Value::String(user_name)])
     }
 
     /// `AcquireGenericServiceTicket`, since 5.0; needs `System.Anonymous`.
@@ -100,11 +76,7 @@ impl SessionManager {
     ///
     /// Faults: `NotFound`.
     pub fn terminate_session(&self, session_id: &[String]) -> Request<()> {
-        Request::new(
-            self,
-            &method::TERMINATE_SESSION,
-            &[Value::List(&session_id)],
-        )
+        Request::new(self, &method::TERMINATE_SESSION, &[Value::List(&session_id)])
     }
 
     /// `SetLocale`, since 2.0; needs `System.View`.
@@ -117,36 +89,22 @@ impl SessionManager {
     /// `LoginExtensionBySubjectName`, since 2.5; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLocale`, `InvalidLogin`, `NoClientCertificate`, `NoSubjectName`, `NotFound`.
-    pub fn login_extension_by_subject_name(
-        &self,
-        extension_key: &str,
-        locale: Option<&str>,
-    ) -> Request<UserSession> {
+    pub fn login_extension_by_subject_name(&self, extension_key: &str, locale: Option<&str>) -> Request<UserSession> {
         Request::new(
             self,
             &method::LOGIN_EXTENSION_BY_SUBJECT_NAME,
-            &[
-                Value::String(extension_key),
-                locale.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(extension_key), locale.map_or(Value::Unset, Value::String)],
         )
     }
 
     /// `LoginExtensionByCertificate`, since 4.0; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLocale`, `InvalidLogin`, `NoClientCertificate`.
-    pub fn login_extension_by_certificate(
-        &self,
-        extension_key: &str,
-        locale: Option<&str>,
-    ) -> Request<UserSession> {
+    pub fn login_extension_by_certificate(&self, extension_key: &str, locale: Option<&str>) -> Request<UserSession> {
         Request::new(
             self,
             &method::LOGIN_EXTENSION_BY_CERTIFICATE,
-            &[
-                Value::String(extension_key),
-                locale.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(extension_key), locale.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -157,20 +115,13 @@ impl SessionManager {
         Request::new(
             self,
             &method::IMPERSONATE_USER,
-            &[
-                Value::String(user_name),
-                locale.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(user_name), locale.map_or(Value::Unset, Value::String)],
         )
     }
 
     /// `SessionIsActive`, since 2.5; needs `Sessions.ValidateSession`.
     pub fn session_is_active(&self, session_id: &str, user_name: &str) -> Request<bool> {
-        Request::new(
-            self,
-            &method::SESSION_IS_ACTIVE,
-            &[Value::String(session_id), Value::String(user_name)],
-        )
+        Request::new(self, &method::SESSION_IS_ACTIVE, &[Value::String(session_id), Value::String(user_name)])
     }
 
     /// `AcquireCloneTicket`, since 2.5u2; needs `System.View`.
@@ -189,16 +140,13 @@ impl SessionManager {
 /// The property `sessionList`; needs `Sessions.TerminateSession`.
 pub const SESSION_LIST: Property<SessionManager, Vec<UserSession>> = Property::new("sessionList");
 /// The property `currentSession`; needs `System.Anonymous`.
-pub const CURRENT_SESSION: Property<SessionManager, Option<UserSession>> =
-    Property::new("currentSession");
+pub const CURRENT_SESSION: Property<SessionManager, Option<UserSession>> = Property::new("currentSession");
 /// The property `message`; needs `System.View`.
 pub const MESSAGE: Property<SessionManager, Option<String>> = Property::new("message");
 /// The property `messageLocaleList`; needs `System.Anonymous`.
-pub const MESSAGE_LOCALE_LIST: Property<SessionManager, Vec<String>> =
-    Property::new("messageLocaleList");
+pub const MESSAGE_LOCALE_LIST: Property<SessionManager, Vec<String>> = Property::new("messageLocaleList");
 /// The property `supportedLocaleList`; needs `System.Anonymous`.
-pub const SUPPORTED_LOCALE_LIST: Property<SessionManager, Vec<String>> =
-    Property::new("supportedLocaleList");
+pub const SUPPORTED_LOCALE_LIST: Property<SessionManager, Vec<String>> = Property::new("supportedLocaleList");
 /// The property `defaultLocale`; needs `System.Anonymous`.
 pub const DEFAULT_LOCALE: Property<SessionManager, String> = Property::new("defaultLocale");
 
@@ -241,32 +189,21 @@ pub mod method {
     pub static LOGIN_BY_SSPI: Method = Method {
         name: "LoginBySSPI",
         owner: "SessionManager",
-        params: &[
-            FieldInfo::req("base64Token", Type::String),
-            FieldInfo::opt("locale", Type::String),
-        ],
+        params: &[FieldInfo::req("base64Token", Type::String), FieldInfo::opt("locale", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
     /// `Logout`.
-    pub static LOGOUT: Method = Method {
-        name: "Logout",
-        owner: "SessionManager",
-        params: &[],
-        result: None,
-        privilege: Some("System.View"),
-    };
+    pub static LOGOUT: Method =
+        Method { name: "Logout", owner: "SessionManager", params: &[], result: None, privilege: Some("System.View") };
 
     /// `AcquireLocalTicket`.
     pub static ACQUIRE_LOCAL_TICKET: Method = Method {
         name: "AcquireLocalTicket",
         owner: "SessionManager",
         params: &[FieldInfo::req("userName", Type::String)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(SessionManagerLocalTicket::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(SessionManagerLocalTicket::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -274,14 +211,8 @@ pub mod method {
     pub static ACQUIRE_GENERIC_SERVICE_TICKET: Method = Method {
         name: "AcquireGenericServiceTicket",
         owner: "SessionManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(SessionManagerServiceRequestSpec::INFO),
-        )],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(SessionManagerGenericServiceTicket::INFO),
-        )),
+        params: &[FieldInfo::req("spec", Type::Data(SessionManagerServiceRequestSpec::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(SessionManagerGenericServiceTicket::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -307,10 +238,7 @@ pub mod method {
     pub static LOGIN_EXTENSION_BY_SUBJECT_NAME: Method = Method {
         name: "LoginExtensionBySubjectName",
         owner: "SessionManager",
-        params: &[
-            FieldInfo::req("extensionKey", Type::String),
-            FieldInfo::opt("locale", Type::String),
-        ],
+        params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::opt("locale", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
         privilege: Some("System.Anonymous"),
     };
@@ -319,10 +247,7 @@ pub mod method {
     pub static LOGIN_EXTENSION_BY_CERTIFICATE: Method = Method {
         name: "LoginExtensionByCertificate",
         owner: "SessionManager",
-        params: &[
-            FieldInfo::req("extensionKey", Type::String),
-            FieldInfo::opt("locale", Type::String),
-        ],
+        params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::opt("locale", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
         privilege: Some("System.Anonymous"),
     };
@@ -331,10 +256,7 @@ pub mod method {
     pub static IMPERSONATE_USER: Method = Method {
         name: "ImpersonateUser",
         owner: "SessionManager",
-        params: &[
-            FieldInfo::req("userName", Type::String),
-            FieldInfo::opt("locale", Type::String),
-        ],
+        params: &[FieldInfo::req("userName", Type::String), FieldInfo::opt("locale", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
         privilege: Some("Sessions.ImpersonateUser"),
     };
@@ -343,10 +265,7 @@ pub mod method {
     pub static SESSION_IS_ACTIVE: Method = Method {
         name: "SessionIsActive",
         owner: "SessionManager",
-        params: &[
-            FieldInfo::req("sessionID", Type::String),
-            FieldInfo::req("userName", Type::String),
-        ],
+        params: &[FieldInfo::req("sessionID", Type::String), FieldInfo::req("userName", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("Sessions.ValidateSession"),
     };

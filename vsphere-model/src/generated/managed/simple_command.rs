@@ -17,17 +17,12 @@ managed_object!(SimpleCommand, Handle, "SimpleCommand");
 impl SimpleCommand {
     /// `ExecuteSimpleCommand`, since 2.5; needs `Global.ServiceManagers`.
     pub fn execute_simple_command(&self, arguments: &[String]) -> Request<String> {
-        Request::new(
-            self,
-            &method::EXECUTE_SIMPLE_COMMAND,
-            &[Value::List(&arguments)],
-        )
+        Request::new(self, &method::EXECUTE_SIMPLE_COMMAND, &[Value::List(&arguments)])
     }
 }
 
 /// The property `encodingType`.
-pub const ENCODING_TYPE: Property<SimpleCommand, SimpleCommandEncoding> =
-    Property::new("encodingType");
+pub const ENCODING_TYPE: Property<SimpleCommand, SimpleCommandEncoding> = Property::new("encodingType");
 /// The property `entity`.
 pub const ENTITY: Property<SimpleCommand, ServiceManagerServiceInfo> = Property::new("entity");
 

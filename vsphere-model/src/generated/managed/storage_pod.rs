@@ -21,28 +21,22 @@ managed_object!(StoragePod, Folder, "StoragePod");
 /// The property `summary`; needs `System.View`.
 pub const SUMMARY: Property<StoragePod, Option<StoragePodSummary>> = Property::new("summary");
 /// The property `podStorageDrsEntry`; needs `System.Read`.
-pub const POD_STORAGE_DRS_ENTRY: Property<StoragePod, Option<PodStorageDrsEntry>> =
-    Property::new("podStorageDrsEntry");
+pub const POD_STORAGE_DRS_ENTRY: Property<StoragePod, Option<PodStorageDrsEntry>> = Property::new("podStorageDrsEntry");
 /// The property `childType` of `Folder`; needs `System.View`.
 pub const CHILD_TYPE: Property<StoragePod, Vec<String>> = Property::new("childType");
 /// The property `childEntity` of `Folder`; needs `System.View`.
-pub const CHILD_ENTITY: Property<StoragePod, Vec<ManagedObjectReference>> =
-    Property::new("childEntity");
+pub const CHILD_ENTITY: Property<StoragePod, Vec<ManagedObjectReference>> = Property::new("childEntity");
 /// The property `namespace` of `Folder`, since 7.0.0.0; needs `System.View`.
 pub const NAMESPACE: Property<StoragePod, Option<String>> = Property::new("namespace");
 /// The property `externallyManagedFolderInfo` of `Folder`, since 9.0.0.0.
-pub const EXTERNALLY_MANAGED_FOLDER_INFO: Property<
-    StoragePod,
-    Option<FolderExternallyManagedFolderInfo>,
-> = Property::new("externallyManagedFolderInfo");
+pub const EXTERNALLY_MANAGED_FOLDER_INFO: Property<StoragePod, Option<FolderExternallyManagedFolderInfo>> =
+    Property::new("externallyManagedFolderInfo");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
 pub const PARENT: Property<StoragePod, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<StoragePod, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<StoragePod, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<StoragePod, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<StoragePod, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
 pub const CONFIG_STATUS: Property<StoragePod, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
@@ -56,21 +50,16 @@ pub const NAME: Property<StoragePod, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
 pub const DISABLED_METHOD: Property<StoragePod, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<StoragePod, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<StoragePod, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<StoragePod, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<StoragePod, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<StoragePod, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<StoragePod, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<StoragePod, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<StoragePod, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<StoragePod, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<StoragePod, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<StoragePod, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<StoragePod, Vec<CustomFieldDef>> = Property::new("availableField");

@@ -26,18 +26,11 @@ impl StorageResourceManager {
         datastore: &ManagedObjectReference,
         spec: &StorageIORMConfigSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CONFIGURE_DATASTORE_IORM_TASK,
-            &[leaf(datastore), leaf(spec)],
-        )
+        Request::new(self, &method::CONFIGURE_DATASTORE_IORM_TASK, &[leaf(datastore), leaf(spec)])
     }
 
     /// `QueryIORMConfigOption`, since 4.1; needs `Datastore.Config`.
-    pub fn query_iorm_config_option(
-        &self,
-        host: &ManagedObjectReference,
-    ) -> Request<StorageIORMConfigOption> {
+    pub fn query_iorm_config_option(&self, host: &ManagedObjectReference) -> Request<StorageIORMConfigOption> {
         Request::new(self, &method::QUERY_IORM_CONFIG_OPTION, &[leaf(host)])
     }
 
@@ -48,11 +41,7 @@ impl StorageResourceManager {
         &self,
         datastore: &ManagedObjectReference,
     ) -> Request<Vec<StoragePerformanceSummary>> {
-        Request::new(
-            self,
-            &method::QUERY_DATASTORE_PERFORMANCE_SUMMARY,
-            &[leaf(datastore)],
-        )
+        Request::new(self, &method::QUERY_DATASTORE_PERFORMANCE_SUMMARY, &[leaf(datastore)])
     }
 
     /// `ApplyStorageDrsRecommendationToPod_Task`, since 5.0; needs `System.View`.
@@ -63,43 +52,24 @@ impl StorageResourceManager {
         pod: &ManagedObjectReference,
         key: &str,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::APPLY_STORAGE_DRS_RECOMMENDATION_TO_POD_TASK,
-            &[leaf(pod), Value::String(key)],
-        )
+        Request::new(self, &method::APPLY_STORAGE_DRS_RECOMMENDATION_TO_POD_TASK, &[leaf(pod), Value::String(key)])
     }
 
     /// `ApplyStorageDrsRecommendation_Task`, since 5.0; needs `System.View`.
     ///
     /// The task yields a `ApplyStorageRecommendationResult`.
-    pub fn apply_storage_drs_recommendation_task(
-        &self,
-        key: &[String],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::APPLY_STORAGE_DRS_RECOMMENDATION_TASK,
-            &[Value::List(&key)],
-        )
+    pub fn apply_storage_drs_recommendation_task(&self, key: &[String]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::APPLY_STORAGE_DRS_RECOMMENDATION_TASK, &[Value::List(&key)])
     }
 
     /// `CancelStorageDrsRecommendation`, since 5.0; needs `System.View`.
     pub fn cancel_storage_drs_recommendation(&self, key: &[String]) -> Request<()> {
-        Request::new(
-            self,
-            &method::CANCEL_STORAGE_DRS_RECOMMENDATION,
-            &[Value::List(&key)],
-        )
+        Request::new(self, &method::CANCEL_STORAGE_DRS_RECOMMENDATION, &[Value::List(&key)])
     }
 
     /// `RefreshStorageDrsRecommendation`, since 5.0; needs `System.View`.
     pub fn refresh_storage_drs_recommendation(&self, pod: &ManagedObjectReference) -> Request<()> {
-        Request::new(
-            self,
-            &method::REFRESH_STORAGE_DRS_RECOMMENDATION,
-            &[leaf(pod)],
-        )
+        Request::new(self, &method::REFRESH_STORAGE_DRS_RECOMMENDATION, &[leaf(pod)])
     }
 
     /// `RefreshStorageDrsRecommendationsForPod_Task`, since 6.7; needs `System.View`.
@@ -109,11 +79,7 @@ impl StorageResourceManager {
         &self,
         pod: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::REFRESH_STORAGE_DRS_RECOMMENDATIONS_FOR_POD_TASK,
-            &[leaf(pod)],
-        )
+        Request::new(self, &method::REFRESH_STORAGE_DRS_RECOMMENDATIONS_FOR_POD_TASK, &[leaf(pod)])
     }
 
     /// `ConfigureStorageDrsForPod_Task`, since 5.0.
@@ -123,11 +89,7 @@ impl StorageResourceManager {
         spec: &StorageDrsConfigSpec,
         modify: bool,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CONFIGURE_STORAGE_DRS_FOR_POD_TASK,
-            &[leaf(pod), leaf(spec), leaf(&modify)],
-        )
+        Request::new(self, &method::CONFIGURE_STORAGE_DRS_FOR_POD_TASK, &[leaf(pod), leaf(spec), leaf(&modify)])
     }
 
     /// `ValidateStoragePodConfig`, since 6.7; needs `System.View`.
@@ -136,18 +98,11 @@ impl StorageResourceManager {
         pod: &ManagedObjectReference,
         spec: &StorageDrsConfigSpec,
     ) -> Request<Option<LocalizedMethodFault>> {
-        Request::new(
-            self,
-            &method::VALIDATE_STORAGE_POD_CONFIG,
-            &[leaf(pod), leaf(spec)],
-        )
+        Request::new(self, &method::VALIDATE_STORAGE_POD_CONFIG, &[leaf(pod), leaf(spec)])
     }
 
     /// `RecommendDatastores`, since 5.0; needs `System.View`.
-    pub fn recommend_datastores(
-        &self,
-        storage_spec: &StoragePlacementSpec,
-    ) -> Request<StoragePlacementResult> {
+    pub fn recommend_datastores(&self, storage_spec: &StoragePlacementSpec) -> Request<StoragePlacementResult> {
         Request::new(self, &method::RECOMMEND_DATASTORES, &[leaf(storage_spec)])
     }
 }
@@ -173,10 +128,7 @@ pub mod method {
         name: "QueryIORMConfigOption",
         owner: "StorageResourceManager",
         params: &[FieldInfo::req("host", Type::Ref)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(StorageIORMConfigOption::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(StorageIORMConfigOption::INFO))),
         privilege: Some("Datastore.Config"),
     };
 
@@ -185,10 +137,7 @@ pub mod method {
         name: "QueryDatastorePerformanceSummary",
         owner: "StorageResourceManager",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(StoragePerformanceSummary::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(StoragePerformanceSummary::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -196,10 +145,7 @@ pub mod method {
     pub static APPLY_STORAGE_DRS_RECOMMENDATION_TO_POD_TASK: Method = Method {
         name: "ApplyStorageDrsRecommendationToPod_Task",
         owner: "StorageResourceManager",
-        params: &[
-            FieldInfo::req("pod", Type::Ref),
-            FieldInfo::req("key", Type::String),
-        ],
+        params: &[FieldInfo::req("pod", Type::Ref), FieldInfo::req("key", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -257,14 +203,8 @@ pub mod method {
     pub static VALIDATE_STORAGE_POD_CONFIG: Method = Method {
         name: "ValidateStoragePodConfig",
         owner: "StorageResourceManager",
-        params: &[
-            FieldInfo::req("pod", Type::Ref),
-            FieldInfo::req("spec", Type::Data(StorageDrsConfigSpec::INFO)),
-        ],
-        result: Some(FieldInfo::opt(
-            "returnval",
-            Type::Data(LocalizedMethodFault::INFO),
-        )),
+        params: &[FieldInfo::req("pod", Type::Ref), FieldInfo::req("spec", Type::Data(StorageDrsConfigSpec::INFO))],
+        result: Some(FieldInfo::opt("returnval", Type::Data(LocalizedMethodFault::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -272,14 +212,8 @@ pub mod method {
     pub static RECOMMEND_DATASTORES: Method = Method {
         name: "RecommendDatastores",
         owner: "StorageResourceManager",
-        params: &[FieldInfo::req(
-            "storageSpec",
-            Type::Data(StoragePlacementSpec::INFO),
-        )],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(StoragePlacementResult::INFO),
-        )),
+        params: &[FieldInfo::req("storageSpec", Type::Data(StoragePlacementSpec::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(StoragePlacementResult::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -45,11 +45,7 @@ impl Task {
         Request::new(
             self,
             &method::SET_TASK_STATE,
-            &[
-                leaf(state),
-                result.map_or(Value::Unset, leaf),
-                fault.map_or(Value::Unset, leaf),
-            ],
+            &[leaf(state), result.map_or(Value::Unset, leaf), fault.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -74,21 +70,15 @@ pub const ERROR: Property<Task, Option<LocalizedMethodFault>> = Property::new("i
 /// The property path `info.result`.
 pub const RESULT: Property<Task, Option<Any>> = Property::new("info.result");
 /// The property path `info.description`.
-pub const DESCRIPTION: Property<Task, Option<LocalizableMessage>> =
-    Property::new("info.description");
+pub const DESCRIPTION: Property<Task, Option<LocalizableMessage>> = Property::new("info.description");
 
 /// The methods, described.
 pub mod method {
     use super::*;
 
     /// `CancelTask`.
-    pub static CANCEL_TASK: Method = Method {
-        name: "CancelTask",
-        owner: "Task",
-        params: &[],
-        result: None,
-        privilege: None,
-    };
+    pub static CANCEL_TASK: Method =
+        Method { name: "CancelTask", owner: "Task", params: &[], result: None, privilege: None };
 
     /// `UpdateProgress`.
     pub static UPDATE_PROGRESS: Method = Method {
@@ -116,10 +106,7 @@ pub mod method {
     pub static SET_TASK_DESCRIPTION: Method = Method {
         name: "SetTaskDescription",
         owner: "Task",
-        params: &[FieldInfo::req(
-            "description",
-            Type::Data(LocalizableMessage::INFO),
-        )],
+        params: &[FieldInfo::req("description", Type::Data(LocalizableMessage::INFO))],
         result: None,
         privilege: Some("Task.Update"),
     };

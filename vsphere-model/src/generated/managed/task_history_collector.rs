@@ -13,11 +13,7 @@ pub struct TaskHistoryCollector {
     base: HistoryCollector,
 }
 
-managed_object!(
-    TaskHistoryCollector,
-    HistoryCollector,
-    "TaskHistoryCollector"
-);
+managed_object!(TaskHistoryCollector, HistoryCollector, "TaskHistoryCollector");
 
 impl TaskHistoryCollector {
     /// `ReadNextTasks`, since 2.0.

@@ -20,10 +20,7 @@ impl TaskManager {
     /// `CreateCollectorForTasks`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidState`.
-    pub fn create_collector_for_tasks(
-        &self,
-        filter: &TaskFilterSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn create_collector_for_tasks(&self, filter: &TaskFilterSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_COLLECTOR_FOR_TASKS, &[leaf(filter)])
     }
 
@@ -76,18 +73,13 @@ impl TaskManager {
         Request::new(
             self,
             &method::READ_NEXT_TASKS_BY_VIEW_SPEC,
-            &[
-                leaf(view_spec),
-                leaf(filter_spec),
-                info_filter_spec.map_or(Value::Unset, leaf),
-            ],
+            &[leaf(view_spec), leaf(filter_spec), info_filter_spec.map_or(Value::Unset, leaf)],
         )
     }
 }
 
 /// The property `recentTask`; needs `System.View`.
-pub const RECENT_TASK: Property<TaskManager, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<TaskManager, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `description`; needs `System.View`.
 pub const DESCRIPTION: Property<TaskManager, TaskDescription> = Property::new("description");
 /// The property `maxCollector`; needs `System.View`.

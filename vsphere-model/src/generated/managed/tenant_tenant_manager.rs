@@ -18,25 +18,14 @@ impl TenantTenantManager {
     ///
     /// Faults: `AuthMinimumAdminPermission`, `ManagedObjectNotFound`.
     pub fn mark_service_provider_entities(&self, entity: &[ManagedObjectReference]) -> Request<()> {
-        Request::new(
-            self,
-            &method::MARK_SERVICE_PROVIDER_ENTITIES,
-            &[Value::List(&entity)],
-        )
+        Request::new(self, &method::MARK_SERVICE_PROVIDER_ENTITIES, &[Value::List(&entity)])
     }
 
     /// `UnmarkServiceProviderEntities`, since 6.9.1; needs `TenantManager.Update`.
     ///
     /// Faults: `ManagedObjectNotFound`.
-    pub fn unmark_service_provider_entities(
-        &self,
-        entity: &[ManagedObjectReference],
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UNMARK_SERVICE_PROVIDER_ENTITIES,
-            &[Value::List(&entity)],
-        )
+    pub fn unmark_service_provider_entities(&self, entity: &[ManagedObjectReference]) -> Request<()> {
+        Request::new(self, &method::UNMARK_SERVICE_PROVIDER_ENTITIES, &[Value::List(&entity)])
     }
 
     /// `RetrieveServiceProviderEntities`, since 6.9.1; needs `TenantManager.Query`.

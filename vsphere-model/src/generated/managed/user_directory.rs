@@ -65,10 +65,7 @@ pub mod method {
             FieldInfo::req("findUsers", Type::Boolean),
             FieldInfo::req("findGroups", Type::Boolean),
         ],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(UserSearchResult::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(UserSearchResult::INFO))),
         privilege: None,
     };
 }

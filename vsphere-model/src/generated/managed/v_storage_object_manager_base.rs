@@ -12,11 +12,7 @@ pub struct VStorageObjectManagerBase {
     base: Handle,
 }
 
-managed_object!(
-    VStorageObjectManagerBase,
-    Handle,
-    "VStorageObjectManagerBase"
-);
+managed_object!(VStorageObjectManagerBase, Handle, "VStorageObjectManagerBase");
 
 impl VStorageObjectManagerBase {
     /// `VStorageObjectExtendDiskEx_Task`, since 8.0.2.0; needs `System.View`.
@@ -46,11 +42,7 @@ impl VStorageObjectManagerBase {
         datastore: &ManagedObjectReference,
         name: &str,
     ) -> Request<VslmVClockInfo> {
-        Request::new(
-            self,
-            &method::RENAME_V_STORAGE_OBJECT_EX,
-            &[leaf(id), leaf(datastore), Value::String(name)],
-        )
+        Request::new(self, &method::RENAME_V_STORAGE_OBJECT_EX, &[leaf(id), leaf(datastore), Value::String(name)])
     }
 
     /// `VStorageObjectCreateSnapshotEx_Task`, since 8.0.2.0; needs `System.View`.
@@ -68,12 +60,7 @@ impl VStorageObjectManagerBase {
         Request::new(
             self,
             &method::V_STORAGE_OBJECT_CREATE_SNAPSHOT_EX_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                Value::String(description),
-                snapshot_id.map_or(Value::Unset, leaf),
-            ],
+            &[leaf(id), leaf(datastore), Value::String(description), snapshot_id.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -124,11 +111,7 @@ impl VStorageObjectManagerBase {
         datastore: &ManagedObjectReference,
         snapshot_id: &ID,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::REVERT_V_STORAGE_OBJECT_EX_TASK,
-            &[leaf(id), leaf(datastore), leaf(snapshot_id)],
-        )
+        Request::new(self, &method::REVERT_V_STORAGE_OBJECT_EX_TASK, &[leaf(id), leaf(datastore), leaf(snapshot_id)])
     }
 
     /// `RepairVStorageObjectChain_Task`, since 9.1.0.0.
@@ -139,11 +122,7 @@ impl VStorageObjectManagerBase {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::REPAIR_V_STORAGE_OBJECT_CHAIN_TASK,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::REPAIR_V_STORAGE_OBJECT_CHAIN_TASK, &[leaf(id), leaf(datastore)])
     }
 
     /// `UnregisterDisk_Task`, since 9.1.0.0.
@@ -151,16 +130,8 @@ impl VStorageObjectManagerBase {
     /// The task yields a `VslmVClockInfo`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
-    pub fn unregister_disk_task(
-        &self,
-        id: &ID,
-        datastore: &ManagedObjectReference,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UNREGISTER_DISK_TASK,
-            &[leaf(id), leaf(datastore)],
-        )
+    pub fn unregister_disk_task(&self, id: &ID, datastore: &ManagedObjectReference) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::UNREGISTER_DISK_TASK, &[leaf(id), leaf(datastore)])
     }
 }
 
@@ -190,10 +161,7 @@ pub mod method {
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("name", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VslmVClockInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VslmVClockInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -254,10 +222,7 @@ pub mod method {
     pub static REPAIR_V_STORAGE_OBJECT_CHAIN_TASK: Method = Method {
         name: "RepairVStorageObjectChain_Task",
         owner: "VStorageObjectManagerBase",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -266,10 +231,7 @@ pub mod method {
     pub static UNREGISTER_DISK_TASK: Method = Method {
         name: "UnregisterDisk_Task",
         owner: "VStorageObjectManagerBase",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };

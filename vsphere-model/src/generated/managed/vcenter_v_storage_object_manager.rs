@@ -19,11 +19,7 @@ pub struct VcenterVStorageObjectManager {
     base: VStorageObjectManagerBase,
 }
 
-managed_object!(
-    VcenterVStorageObjectManager,
-    VStorageObjectManagerBase,
-    "VcenterVStorageObjectManager"
-);
+managed_object!(VcenterVStorageObjectManager, VStorageObjectManagerBase, "VcenterVStorageObjectManager");
 
 impl VcenterVStorageObjectManager {
     /// `CreateDisk_Task`, since 6.5; needs `System.View`.
@@ -38,20 +34,11 @@ impl VcenterVStorageObjectManager {
     /// `RegisterDisk`, since 6.5; needs `System.View`.
     ///
     /// Faults: `AlreadyExists`, `FileFault`, `InvalidDatastore`.
-    pub fn register_disk(
-        &self,
-        path: &str,
-        name: Option<&str>,
-        id: Option<&ID>,
-    ) -> Request<VStorageObject> {
+    pub fn register_disk(&self, path: &str, name: Option<&str>, id: Option<&ID>) -> Request<VStorageObject> {
         Request::new(
             self,
             &method::REGISTER_DISK,
-            &[
-                Value::String(path),
-                name.map_or(Value::Unset, Value::String),
-                id.map_or(Value::Unset, leaf),
-            ],
+            &[Value::String(path), name.map_or(Value::Unset, Value::String), id.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -64,42 +51,21 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         new_capacity_in_mb: i64,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::EXTEND_DISK_TASK,
-            &[leaf(id), leaf(datastore), leaf(&new_capacity_in_mb)],
-        )
+        Request::new(self, &method::EXTEND_DISK_TASK, &[leaf(id), leaf(datastore), leaf(&new_capacity_in_mb)])
     }
 
     /// `InflateDisk_Task`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
-    pub fn inflate_disk_task(
-        &self,
-        id: &ID,
-        datastore: &ManagedObjectReference,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::INFLATE_DISK_TASK,
-            &[leaf(id), leaf(datastore)],
-        )
+    pub fn inflate_disk_task(&self, id: &ID, datastore: &ManagedObjectReference) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::INFLATE_DISK_TASK, &[leaf(id), leaf(datastore)])
     }
 
     /// `RenameVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
-    pub fn rename_v_storage_object(
-        &self,
-        id: &ID,
-        datastore: &ManagedObjectReference,
-        name: &str,
-    ) -> Request<()> {
-        Request::new(
-            self,
-            &method::RENAME_V_STORAGE_OBJECT,
-            &[leaf(id), leaf(datastore), Value::String(name)],
-        )
+    pub fn rename_v_storage_object(&self, id: &ID, datastore: &ManagedObjectReference, name: &str) -> Request<()> {
+        Request::new(self, &method::RENAME_V_STORAGE_OBJECT, &[leaf(id), leaf(datastore), Value::String(name)])
     }
 
     /// `UpdateVStorageObjectPolicy_Task`, since 6.7; needs `System.View`.
@@ -131,12 +97,7 @@ impl VcenterVStorageObjectManager {
         Request::new(
             self,
             &method::UPDATE_V_STORAGE_OBJECT_CRYPTO_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                Value::List(&profile),
-                disks_crypto.map_or(Value::Unset, leaf),
-            ],
+            &[leaf(id), leaf(datastore), Value::List(&profile), disks_crypto.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -147,11 +108,7 @@ impl VcenterVStorageObjectManager {
         &self,
         spec: &VslmInfrastructureObjectPolicySpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UPDATE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY_TASK,
-            &[leaf(spec)],
-        )
+        Request::new(self, &method::UPDATE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY_TASK, &[leaf(spec)])
     }
 
     /// `RetrieveVStorageInfrastructureObjectPolicy`, since 6.7; needs `System.View`.
@@ -161,11 +118,7 @@ impl VcenterVStorageObjectManager {
         &self,
         datastore: &ManagedObjectReference,
     ) -> Request<Vec<VslmInfrastructureObjectPolicy>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY,
-            &[leaf(datastore)],
-        )
+        Request::new(self, &method::RETRIEVE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY, &[leaf(datastore)])
     }
 
     /// `DeleteVStorageObject_Task`, since 6.5; needs `System.View`.
@@ -176,11 +129,7 @@ impl VcenterVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DELETE_V_STORAGE_OBJECT_TASK,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::DELETE_V_STORAGE_OBJECT_TASK, &[leaf(id), leaf(datastore)])
     }
 
     /// `RetrieveVStorageObject`, since 6.5; needs `System.View`.
@@ -207,11 +156,7 @@ impl VcenterVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<VStorageObjectStateInfo> {
-        Request::new(
-            self,
-            &method::RETRIEVE_V_STORAGE_OBJECT_STATE,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::RETRIEVE_V_STORAGE_OBJECT_STATE, &[leaf(id), leaf(datastore)])
     }
 
     /// `RetrieveVStorageObjectAssociations`, since 6.7; needs `System.View`.
@@ -219,11 +164,7 @@ impl VcenterVStorageObjectManager {
         &self,
         ids: &[RetrieveVStorageObjSpec],
     ) -> Request<Vec<VStorageObjectAssociations>> {
-        Request::new(
-            self,
-            &method::RETRIEVE_V_STORAGE_OBJECT_ASSOCIATIONS,
-            &[Value::List(&ids)],
-        )
+        Request::new(self, &method::RETRIEVE_V_STORAGE_OBJECT_ASSOCIATIONS, &[Value::List(&ids)])
     }
 
     /// `ListVStorageObject`, since 6.5; needs `System.View`.
@@ -244,11 +185,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         spec: &VslmCloneSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CLONE_V_STORAGE_OBJECT_TASK,
-            &[leaf(id), leaf(datastore), leaf(spec)],
-        )
+        Request::new(self, &method::CLONE_V_STORAGE_OBJECT_TASK, &[leaf(id), leaf(datastore), leaf(spec)])
     }
 
     /// `RelocateVStorageObject_Task`, since 6.5; needs `System.View`.
@@ -262,11 +199,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         spec: &VslmRelocateSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RELOCATE_V_STORAGE_OBJECT_TASK,
-            &[leaf(id), leaf(datastore), leaf(spec)],
-        )
+        Request::new(self, &method::RELOCATE_V_STORAGE_OBJECT_TASK, &[leaf(id), leaf(datastore), leaf(spec)])
     }
 
     /// `SetVStorageObjectControlFlags`, since 6.7; needs `System.View`.
@@ -304,12 +237,7 @@ impl VcenterVStorageObjectManager {
     /// `AttachTagToVStorageObject`, since 6.5; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
-    pub fn attach_tag_to_v_storage_object(
-        &self,
-        id: &ID,
-        category: &str,
-        tag: &str,
-    ) -> Request<()> {
+    pub fn attach_tag_to_v_storage_object(&self, id: &ID, category: &str, tag: &str) -> Request<()> {
         Request::new(
             self,
             &method::ATTACH_TAG_TO_V_STORAGE_OBJECT,
@@ -320,12 +248,7 @@ impl VcenterVStorageObjectManager {
     /// `DetachTagFromVStorageObject`, since 6.5; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
-    pub fn detach_tag_from_v_storage_object(
-        &self,
-        id: &ID,
-        category: &str,
-        tag: &str,
-    ) -> Request<()> {
+    pub fn detach_tag_from_v_storage_object(&self, id: &ID, category: &str, tag: &str) -> Request<()> {
         Request::new(
             self,
             &method::DETACH_TAG_FROM_V_STORAGE_OBJECT,
@@ -336,11 +259,7 @@ impl VcenterVStorageObjectManager {
     /// `ListVStorageObjectsAttachedToTag`, since 6.5; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
-    pub fn list_v_storage_objects_attached_to_tag(
-        &self,
-        category: &str,
-        tag: &str,
-    ) -> Request<Vec<ID>> {
+    pub fn list_v_storage_objects_attached_to_tag(&self, category: &str, tag: &str) -> Request<Vec<ID>> {
         Request::new(
             self,
             &method::LIST_V_STORAGE_OBJECTS_ATTACHED_TO_TAG,
@@ -352,11 +271,7 @@ impl VcenterVStorageObjectManager {
     ///
     /// Faults: `NotFound`.
     pub fn list_tags_attached_to_v_storage_object(&self, id: &ID) -> Request<Vec<VslmTagEntry>> {
-        Request::new(
-            self,
-            &method::LIST_TAGS_ATTACHED_TO_V_STORAGE_OBJECT,
-            &[leaf(id)],
-        )
+        Request::new(self, &method::LIST_TAGS_ATTACHED_TO_V_STORAGE_OBJECT, &[leaf(id)])
     }
 
     /// `ReconcileDatastoreInventory_Task`, since 6.5; needs `System.View`.
@@ -367,11 +282,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         deep_cleansing: Option<bool>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RECONCILE_DATASTORE_INVENTORY_TASK,
-            &[leaf(datastore), optional(&deep_cleansing)],
-        )
+        Request::new(self, &method::RECONCILE_DATASTORE_INVENTORY_TASK, &[leaf(datastore), optional(&deep_cleansing)])
     }
 
     /// `ScheduleReconcileDatastoreInventory`, since 6.5; needs `System.View`.
@@ -416,11 +327,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         snapshot_id: &ID,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DELETE_SNAPSHOT_TASK,
-            &[leaf(id), leaf(datastore), leaf(snapshot_id)],
-        )
+        Request::new(self, &method::DELETE_SNAPSHOT_TASK, &[leaf(id), leaf(datastore), leaf(snapshot_id)])
     }
 
     /// `RetrieveSnapshotInfo`, since 6.7; needs `System.View`.
@@ -431,11 +338,7 @@ impl VcenterVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<VStorageObjectSnapshotInfo> {
-        Request::new(
-            self,
-            &method::RETRIEVE_SNAPSHOT_INFO,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::RETRIEVE_SNAPSHOT_INFO, &[leaf(id), leaf(datastore)])
     }
 
     /// `CreateDiskFromSnapshot_Task`, since 6.7; needs `System.View`.
@@ -484,11 +387,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         snapshot_id: &ID,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::REVERT_V_STORAGE_OBJECT_TASK,
-            &[leaf(id), leaf(datastore), leaf(snapshot_id)],
-        )
+        Request::new(self, &method::REVERT_V_STORAGE_OBJECT_TASK, &[leaf(id), leaf(datastore), leaf(snapshot_id)])
     }
 
     /// `RetrieveSnapshotDetails`, since 6.7; needs `System.View`.
@@ -500,11 +399,7 @@ impl VcenterVStorageObjectManager {
         datastore: &ManagedObjectReference,
         snapshot_id: &ID,
     ) -> Request<VStorageObjectSnapshotDetails> {
-        Request::new(
-            self,
-            &method::RETRIEVE_SNAPSHOT_DETAILS,
-            &[leaf(id), leaf(datastore), leaf(snapshot_id)],
-        )
+        Request::new(self, &method::RETRIEVE_SNAPSHOT_DETAILS, &[leaf(id), leaf(datastore), leaf(snapshot_id)])
     }
 
     /// `VstorageObjectVCenterQueryChangedDiskAreas`, since 6.7; needs `System.View`.
@@ -521,13 +416,7 @@ impl VcenterVStorageObjectManager {
         Request::new(
             self,
             &method::VSTORAGE_OBJECT_V_CENTER_QUERY_CHANGED_DISK_AREAS,
-            &[
-                leaf(id),
-                leaf(datastore),
-                leaf(snapshot_id),
-                leaf(&start_offset),
-                Value::String(change_id),
-            ],
+            &[leaf(id), leaf(datastore), leaf(snapshot_id), leaf(&start_offset), Value::String(change_id)],
         )
     }
 
@@ -541,11 +430,7 @@ impl VcenterVStorageObjectManager {
         id: &ID,
         datastore: &ManagedObjectReference,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::DELETE_V_STORAGE_OBJECT_EX_TASK,
-            &[leaf(id), leaf(datastore)],
-        )
+        Request::new(self, &method::DELETE_V_STORAGE_OBJECT_EX_TASK, &[leaf(id), leaf(datastore)])
     }
 
     /// `VCenterUpdateVStorageObjectMetadataEx_Task`, since 7.0.2.0; needs `System.View`.
@@ -563,12 +448,7 @@ impl VcenterVStorageObjectManager {
         Request::new(
             self,
             &method::V_CENTER_UPDATE_V_STORAGE_OBJECT_METADATA_EX_TASK,
-            &[
-                leaf(id),
-                leaf(datastore),
-                Value::List(&metadata),
-                Value::List(&delete_keys),
-            ],
+            &[leaf(id), leaf(datastore), Value::List(&metadata), Value::List(&delete_keys)],
         )
     }
 
@@ -584,11 +464,7 @@ impl VcenterVStorageObjectManager {
         Request::new(
             self,
             &method::SET_VIRTUAL_DISK_UUID_EX_TASK,
-            &[
-                Value::String(name),
-                datacenter.map_or(Value::Unset, leaf),
-                uuid.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(name), datacenter.map_or(Value::Unset, leaf), uuid.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -616,11 +492,7 @@ impl VcenterVStorageObjectManager {
         &self,
         spec: &VStorageObjectReconcileSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RECONCILE_DATASTORE_INVENTORY_EX_TASK,
-            &[leaf(spec)],
-        )
+        Request::new(self, &method::RECONCILE_DATASTORE_INVENTORY_EX_TASK, &[leaf(spec)])
     }
 }
 
@@ -646,10 +518,7 @@ pub mod method {
             FieldInfo::opt("name", Type::String),
             FieldInfo::opt("id", Type::Data(ID::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObject::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -670,10 +539,7 @@ pub mod method {
     pub static INFLATE_DISK_TASK: Method = Method {
         name: "InflateDisk_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -722,10 +588,7 @@ pub mod method {
     pub static UPDATE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY_TASK: Method = Method {
         name: "UpdateVStorageInfrastructureObjectPolicy_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(VslmInfrastructureObjectPolicySpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(VslmInfrastructureObjectPolicySpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -735,10 +598,7 @@ pub mod method {
         name: "RetrieveVStorageInfrastructureObjectPolicy",
         owner: "VcenterVStorageObjectManager",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VslmInfrastructureObjectPolicy::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VslmInfrastructureObjectPolicy::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -746,10 +606,7 @@ pub mod method {
     pub static DELETE_V_STORAGE_OBJECT_TASK: Method = Method {
         name: "DeleteVStorageObject_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -763,10 +620,7 @@ pub mod method {
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::list("diskInfoFlags", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObject::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -774,14 +628,8 @@ pub mod method {
     pub static RETRIEVE_V_STORAGE_OBJECT_STATE: Method = Method {
         name: "RetrieveVStorageObjectState",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObjectStateInfo::INFO),
-        )),
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectStateInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -789,14 +637,8 @@ pub mod method {
     pub static RETRIEVE_V_STORAGE_OBJECT_ASSOCIATIONS: Method = Method {
         name: "RetrieveVStorageObjectAssociations",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::list(
-            "ids",
-            Type::Data(RetrieveVStorageObjSpec::INFO),
-        )],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VStorageObjectAssociations::INFO),
-        )),
+        params: &[FieldInfo::list("ids", Type::Data(RetrieveVStorageObjSpec::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(VStorageObjectAssociations::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -891,10 +733,7 @@ pub mod method {
     pub static LIST_V_STORAGE_OBJECTS_ATTACHED_TO_TAG: Method = Method {
         name: "ListVStorageObjectsAttachedToTag",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("category", Type::String),
-            FieldInfo::req("tag", Type::String),
-        ],
+        params: &[FieldInfo::req("category", Type::String), FieldInfo::req("tag", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(ID::INFO))),
         privilege: Some("System.Read"),
     };
@@ -912,10 +751,7 @@ pub mod method {
     pub static RECONCILE_DATASTORE_INVENTORY_TASK: Method = Method {
         name: "ReconcileDatastoreInventory_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::opt("deepCleansing", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -924,10 +760,7 @@ pub mod method {
     pub static SCHEDULE_RECONCILE_DATASTORE_INVENTORY: Method = Method {
         name: "ScheduleReconcileDatastoreInventory",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::opt("deepCleansing", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: None,
         privilege: Some("System.View"),
     };
@@ -962,14 +795,8 @@ pub mod method {
     pub static RETRIEVE_SNAPSHOT_INFO: Method = Method {
         name: "RetrieveSnapshotInfo",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObjectSnapshotInfo::INFO),
-        )),
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectSnapshotInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -1015,10 +842,7 @@ pub mod method {
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VStorageObjectSnapshotDetails::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectSnapshotDetails::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -1033,10 +857,7 @@ pub mod method {
             FieldInfo::req("startOffset", Type::Long),
             FieldInfo::req("changeId", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(DiskChangeInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(DiskChangeInfo::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -1044,10 +865,7 @@ pub mod method {
     pub static DELETE_V_STORAGE_OBJECT_EX_TASK: Method = Method {
         name: "DeleteVStorageObjectEx_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
-            FieldInfo::req("datastore", Type::Ref),
-        ],
+        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -1083,10 +901,7 @@ pub mod method {
     pub static QUERY_VIRTUAL_DISK_UUID_EX: Method = Method {
         name: "QueryVirtualDiskUuidEx",
         owner: "VcenterVStorageObjectManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
     };
@@ -1095,10 +910,7 @@ pub mod method {
     pub static RECONCILE_DATASTORE_INVENTORY_EX_TASK: Method = Method {
         name: "ReconcileDatastoreInventoryEx_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(VStorageObjectReconcileSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(VStorageObjectReconcileSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };

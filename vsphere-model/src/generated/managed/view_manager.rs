@@ -26,26 +26,16 @@ impl ViewManager {
         type_: &[String],
         recursive: bool,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_CONTAINER_VIEW,
-            &[leaf(container), Value::List(&type_), leaf(&recursive)],
-        )
+        Request::new(self, &method::CREATE_CONTAINER_VIEW, &[leaf(container), Value::List(&type_), leaf(&recursive)])
     }
 
     /// `CreateListView`, since 2.5; needs `System.View`.
-    pub fn create_list_view(
-        &self,
-        obj: &[ManagedObjectReference],
-    ) -> Request<ManagedObjectReference> {
+    pub fn create_list_view(&self, obj: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_LIST_VIEW, &[Value::List(&obj)])
     }
 
     /// `CreateListViewFromView`, since 2.5; needs `System.View`.
-    pub fn create_list_view_from_view(
-        &self,
-        view: &ManagedObjectReference,
-    ) -> Request<ManagedObjectReference> {
+    pub fn create_list_view_from_view(&self, view: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_LIST_VIEW_FROM_VIEW, &[leaf(view)])
     }
 }

@@ -35,11 +35,7 @@ impl VirtualApp {
         add_change_set: &[VirtualAppLinkInfo],
         remove_set: &[ManagedObjectReference],
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::UPDATE_LINKED_CHILDREN,
-            &[Value::List(&add_change_set), Value::List(&remove_set)],
-        )
+        Request::new(self, &method::UPDATE_LINKED_CHILDREN, &[Value::List(&add_change_set), Value::List(&remove_set)])
     }
 
     /// `CloneVApp_Task`, since 4.0; needs `VApp.Clone`.
@@ -53,11 +49,7 @@ impl VirtualApp {
         target: &ManagedObjectReference,
         spec: &VAppCloneSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CLONE_V_APP_TASK,
-            &[Value::String(name), leaf(target), leaf(spec)],
-        )
+        Request::new(self, &method::CLONE_V_APP_TASK, &[Value::String(name), leaf(target), leaf(spec)])
     }
 
     /// `ExportVApp`, since 4.0; needs `VApp.Export`.
@@ -97,8 +89,7 @@ impl VirtualApp {
 }
 
 /// The property `parentFolder`; needs `System.View`.
-pub const PARENT_FOLDER: Property<VirtualApp, Option<ManagedObjectReference>> =
-    Property::new("parentFolder");
+pub const PARENT_FOLDER: Property<VirtualApp, Option<ManagedObjectReference>> = Property::new("parentFolder");
 /// The property `datastore`; needs `System.View`.
 pub const DATASTORE: Property<VirtualApp, Vec<ManagedObjectReference>> = Property::new("datastore");
 /// The property `network`; needs `System.View`.
@@ -106,8 +97,7 @@ pub const NETWORK: Property<VirtualApp, Vec<ManagedObjectReference>> = Property:
 /// The property `vAppConfig`; needs `System.Read`.
 pub const V_APP_CONFIG: Property<VirtualApp, Option<VAppConfigInfo>> = Property::new("vAppConfig");
 /// The property `parentVApp`, since 4.1.
-pub const PARENT_V_APP: Property<VirtualApp, Option<ManagedObjectReference>> =
-    Property::new("parentVApp");
+pub const PARENT_V_APP: Property<VirtualApp, Option<ManagedObjectReference>> = Property::new("parentVApp");
 /// The property `childLink`, since 4.1.
 pub const CHILD_LINK: Property<VirtualApp, Vec<VirtualAppLinkInfo>> = Property::new("childLink");
 /// The property `summary` of `ResourcePool`.
@@ -117,8 +107,7 @@ pub const RUNTIME: Property<VirtualApp, ResourcePoolRuntimeInfo> = Property::new
 /// The property `owner` of `ResourcePool`; needs `System.View`.
 pub const OWNER: Property<VirtualApp, ManagedObjectReference> = Property::new("owner");
 /// The property `resourcePool` of `ResourcePool`; needs `System.View`.
-pub const RESOURCE_POOL: Property<VirtualApp, Vec<ManagedObjectReference>> =
-    Property::new("resourcePool");
+pub const RESOURCE_POOL: Property<VirtualApp, Vec<ManagedObjectReference>> = Property::new("resourcePool");
 /// The property `vm` of `ResourcePool`; needs `System.View`.
 pub const VM: Property<VirtualApp, Vec<ManagedObjectReference>> = Property::new("vm");
 /// The property `config` of `ResourcePool`.
@@ -126,16 +115,13 @@ pub const CONFIG: Property<VirtualApp, ResourceConfigSpec> = Property::new("conf
 /// The property `namespace` of `ResourcePool`, since 7.0.0.0; needs `System.View`.
 pub const NAMESPACE: Property<VirtualApp, Option<String>> = Property::new("namespace");
 /// The property `childConfiguration` of `ResourcePool`.
-pub const CHILD_CONFIGURATION: Property<VirtualApp, Vec<ResourceConfigSpec>> =
-    Property::new("childConfiguration");
+pub const CHILD_CONFIGURATION: Property<VirtualApp, Vec<ResourceConfigSpec>> = Property::new("childConfiguration");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
 pub const PARENT: Property<VirtualApp, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<VirtualApp, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<VirtualApp, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<VirtualApp, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<VirtualApp, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
 pub const CONFIG_STATUS: Property<VirtualApp, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
@@ -149,24 +135,19 @@ pub const NAME: Property<VirtualApp, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
 pub const DISABLED_METHOD: Property<VirtualApp, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<VirtualApp, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<VirtualApp, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<VirtualApp, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<VirtualApp, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<VirtualApp, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<VirtualApp, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<VirtualApp, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<VirtualApp, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<VirtualApp, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<VirtualApp, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<VirtualApp, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<VirtualApp, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {

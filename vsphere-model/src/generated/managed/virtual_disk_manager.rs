@@ -29,11 +29,7 @@ impl VirtualDiskManager {
         Request::new(
             self,
             &method::CREATE_VIRTUAL_DISK_TASK,
-            &[
-                Value::String(name),
-                datacenter.map_or(Value::Unset, leaf),
-                leaf(spec),
-            ],
+            &[Value::String(name), datacenter.map_or(Value::Unset, leaf), leaf(spec)],
         )
     }
 
@@ -172,11 +168,7 @@ impl VirtualDiskManager {
         Request::new(
             self,
             &method::SHRINK_VIRTUAL_DISK_TASK,
-            &[
-                Value::String(name),
-                datacenter.map_or(Value::Unset, leaf),
-                optional(&copy),
-            ],
+            &[Value::String(name), datacenter.map_or(Value::Unset, leaf), optional(&copy)],
         )
     }
 
@@ -237,22 +229,14 @@ impl VirtualDiskManager {
         Request::new(
             self,
             &method::SET_VIRTUAL_DISK_UUID,
-            &[
-                Value::String(name),
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(uuid),
-            ],
+            &[Value::String(name), datacenter.map_or(Value::Unset, leaf), Value::String(uuid)],
         )
     }
 
     /// `QueryVirtualDiskUuid`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
-    pub fn query_virtual_disk_uuid(
-        &self,
-        name: &str,
-        datacenter: Option<&ManagedObjectReference>,
-    ) -> Request<String> {
+    pub fn query_virtual_disk_uuid(&self, name: &str, datacenter: Option<&ManagedObjectReference>) -> Request<String> {
         Request::new(
             self,
             &method::QUERY_VIRTUAL_DISK_UUID,
@@ -287,22 +271,14 @@ impl VirtualDiskManager {
         Request::new(
             self,
             &method::IMPORT_UNMANAGED_SNAPSHOT,
-            &[
-                Value::String(vdisk),
-                datacenter.map_or(Value::Unset, leaf),
-                Value::String(vvol_id),
-            ],
+            &[Value::String(vdisk), datacenter.map_or(Value::Unset, leaf), Value::String(vvol_id)],
         )
     }
 
     /// `ReleaseManagedSnapshot`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileNotFound`, `InvalidDatastore`.
-    pub fn release_managed_snapshot(
-        &self,
-        vdisk: &str,
-        datacenter: Option<&ManagedObjectReference>,
-    ) -> Request<()> {
+    pub fn release_managed_snapshot(&self, vdisk: &str, datacenter: Option<&ManagedObjectReference>) -> Request<()> {
         Request::new(
             self,
             &method::RELEASE_MANAGED_SNAPSHOT,
@@ -332,10 +308,7 @@ pub mod method {
     pub static DELETE_VIRTUAL_DISK_TASK: Method = Method {
         name: "DeleteVirtualDisk_Task",
         owner: "VirtualDiskManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -390,10 +363,7 @@ pub mod method {
     pub static QUERY_VIRTUAL_DISK_FRAGMENTATION: Method = Method {
         name: "QueryVirtualDiskFragmentation",
         owner: "VirtualDiskManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Int)),
         privilege: Some("System.View"),
     };
@@ -402,10 +372,7 @@ pub mod method {
     pub static DEFRAGMENT_VIRTUAL_DISK_TASK: Method = Method {
         name: "DefragmentVirtualDisk_Task",
         owner: "VirtualDiskManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -427,10 +394,7 @@ pub mod method {
     pub static INFLATE_VIRTUAL_DISK_TASK: Method = Method {
         name: "InflateVirtualDisk_Task",
         owner: "VirtualDiskManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -439,10 +403,7 @@ pub mod method {
     pub static EAGER_ZERO_VIRTUAL_DISK_TASK: Method = Method {
         name: "EagerZeroVirtualDisk_Task",
         owner: "VirtualDiskManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -451,10 +412,7 @@ pub mod method {
     pub static ZERO_FILL_VIRTUAL_DISK_TASK: Method = Method {
         name: "ZeroFillVirtualDisk_Task",
         owner: "VirtualDiskManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -476,10 +434,7 @@ pub mod method {
     pub static QUERY_VIRTUAL_DISK_UUID: Method = Method {
         name: "QueryVirtualDiskUuid",
         owner: "VirtualDiskManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
     };
@@ -488,14 +443,8 @@ pub mod method {
     pub static QUERY_VIRTUAL_DISK_GEOMETRY: Method = Method {
         name: "QueryVirtualDiskGeometry",
         owner: "VirtualDiskManager",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(HostDiskDimensionsChs::INFO),
-        )),
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(HostDiskDimensionsChs::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -516,10 +465,7 @@ pub mod method {
     pub static RELEASE_MANAGED_SNAPSHOT: Method = Method {
         name: "ReleaseManagedSnapshot",
         owner: "VirtualDiskManager",
-        params: &[
-            FieldInfo::req("vdisk", Type::String),
-            FieldInfo::opt("datacenter", Type::Ref),
-        ],
+        params: &[FieldInfo::req("vdisk", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: None,
         privilege: Some("System.View"),
     };

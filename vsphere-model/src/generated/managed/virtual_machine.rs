@@ -49,12 +49,7 @@ impl VirtualMachine {
         Request::new(
             self,
             &method::CREATE_SNAPSHOT_TASK,
-            &[
-                Value::String(name),
-                description.map_or(Value::Unset, Value::String),
-                leaf(&memory),
-                leaf(&quiesce),
-            ],
+            &[Value::String(name), description.map_or(Value::Unset, Value::String), leaf(&memory), leaf(&quiesce)],
         )
     }
 
@@ -93,10 +88,7 @@ impl VirtualMachine {
         Request::new(
             self,
             &method::REVERT_TO_CURRENT_SNAPSHOT_TASK,
-            &[
-                host.map_or(Value::Unset, leaf),
-                optional(&suppress_power_on),
-            ],
+            &[host.map_or(Value::Unset, leaf), optional(&suppress_power_on)],
         )
     }
 
@@ -127,23 +119,14 @@ impl VirtualMachine {
     /// The task yields a `Vec<StorageRequirement>`.
     ///
     /// Faults: `FileFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
-    pub fn estimate_storage_for_consolidate_snapshots_task(
-        &self,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::ESTIMATE_STORAGE_FOR_CONSOLIDATE_SNAPSHOTS_TASK,
-            &[],
-        )
+    pub fn estimate_storage_for_consolidate_snapshots_task(&self) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::ESTIMATE_STORAGE_FOR_CONSOLIDATE_SNAPSHOTS_TASK, &[])
     }
 
     /// `ReconfigVM_Task`, since 2.0.
     ///
     /// Faults: `ConcurrentAccess`, `DuplicateName`, `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidName`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
-    pub fn reconfig_vm_task(
-        &self,
-        spec: &VirtualMachineConfigSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn reconfig_vm_task(&self, spec: &VirtualMachineConfigSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECONFIG_VM_TASK, &[leaf(spec)])
     }
 
@@ -151,11 +134,7 @@ impl VirtualMachine {
     ///
     /// Faults: `AlreadyUpgraded`, `InvalidState`, `NoDiskFound`, `TaskInProgress`.
     pub fn upgrade_vm_task(&self, version: Option<&str>) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UPGRADE_VM_TASK,
-            &[version.map_or(Value::Unset, Value::String)],
-        )
+        Request::new(self, &method::UPGRADE_VM_TASK, &[version.map_or(Value::Unset, Value::String)])
     }
 
     /// `ExtractOvfEnvironment`, since 4.0; needs `VApp.ExtractOvfEnvironment`.
@@ -168,15 +147,8 @@ impl VirtualMachine {
     /// `PowerOnVM_Task`, since 2.0; needs `VirtualMachine.Interact.PowerOn`.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
-    pub fn power_on_vm_task(
-        &self,
-        host: Option<&ManagedObjectReference>,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::POWER_ON_VM_TASK,
-            &[host.map_or(Value::Unset, leaf)],
-        )
+    pub fn power_on_vm_task(&self, host: Option<&ManagedObjectReference>) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::POWER_ON_VM_TASK, &[host.map_or(Value::Unset, leaf)])
     }
 
     /// `PowerOffVM_Task`, since 2.0; needs `VirtualMachine.Interact.PowerOff`.
@@ -225,11 +197,7 @@ impl VirtualMachine {
     ///
     /// Faults: `ConcurrentAccess`.
     pub fn answer_vm(&self, question_id: &str, answer_choice: &str) -> Request<()> {
-        Request::new(
-            self,
-            &method::ANSWER_VM,
-            &[Value::String(question_id), Value::String(answer_choice)],
-        )
+        Request::new(self, &method::ANSWER_VM, &[Value::String(question_id), Value::String(answer_choice)])
     }
 
     /// `CustomizeVM_Task`, since 2.0; needs `VirtualMachine.Provisioning.Customize`.
@@ -276,11 +244,7 @@ impl VirtualMachine {
         spec: &VirtualMachineRelocateSpec,
         priority: Option<&VirtualMachineMovePriority>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RELOCATE_VM_TASK,
-            &[leaf(spec), priority.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::RELOCATE_VM_TASK, &[leaf(spec), priority.map_or(Value::Unset, leaf)])
     }
 
     /// `CloneVM_Task`, since 2.0.
@@ -294,11 +258,7 @@ impl VirtualMachine {
         name: &str,
         spec: &VirtualMachineCloneSpec,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CLONE_VM_TASK,
-            &[leaf(folder), Value::String(name), leaf(spec)],
-        )
+        Request::new(self, &method::CLONE_VM_TASK, &[leaf(folder), Value::String(name), leaf(spec)])
     }
 
     /// `InstantClone_Task`, since 6.7; needs `VirtualMachine.Provisioning.Clone`.
@@ -306,10 +266,7 @@ impl VirtualMachine {
     /// The task yields a reference to a `VirtualMachine`.
     ///
     /// Faults: `DisallowedMigrationDeviceAttached`, `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidState`, `TaskInProgress`.
-    pub fn instant_clone_task(
-        &self,
-        spec: &VirtualMachineInstantCloneSpec,
-    ) -> Request<ManagedObjectReference> {
+    pub fn instant_clone_task(&self, spec: &VirtualMachineInstantCloneSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::INSTANT_CLONE_TASK, &[leaf(spec)])
     }
 
@@ -335,11 +292,7 @@ impl VirtualMachine {
         pool: &ManagedObjectReference,
         host: Option<&ManagedObjectReference>,
     ) -> Request<()> {
-        Request::new(
-            self,
-            &method::MARK_AS_VIRTUAL_MACHINE,
-            &[leaf(pool), host.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::MARK_AS_VIRTUAL_MACHINE, &[leaf(pool), host.map_or(Value::Unset, leaf)])
     }
 
     /// `UnregisterVM`, since 2.0; needs `VirtualMachine.Inventory.Unregister`.
@@ -373,15 +326,8 @@ impl VirtualMachine {
     /// `UpgradeTools_Task`, since 2.0; needs `VirtualMachine.Interact.ToolsInstall`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `ToolsUnavailable`, `VmConfigFault`, `VmToolsUpgradeFault`.
-    pub fn upgrade_tools_task(
-        &self,
-        installer_options: Option<&str>,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UPGRADE_TOOLS_TASK,
-            &[installer_options.map_or(Value::Unset, Value::String)],
-        )
+    pub fn upgrade_tools_task(&self, installer_options: Option<&str>) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::UPGRADE_TOOLS_TASK, &[installer_options.map_or(Value::Unset, Value::String)])
     }
 
     /// `AcquireMksTicket`, since 2.0; needs `VirtualMachine.Interact.ConsoleInteract`.
@@ -399,15 +345,8 @@ impl VirtualMachine {
     /// `DropConnections`, since 7.0.1.0; needs `VirtualMachine.Interact.ConsoleInteract`.
     ///
     /// Faults: `InvalidState`.
-    pub fn drop_connections(
-        &self,
-        list_of_connections: &[Poly<VirtualMachineConnection>],
-    ) -> Request<bool> {
-        Request::new(
-            self,
-            &method::DROP_CONNECTIONS,
-            &[Value::List(&list_of_connections)],
-        )
+    pub fn drop_connections(&self, list_of_connections: &[Poly<VirtualMachineConnection>]) -> Request<bool> {
+        Request::new(self, &method::DROP_CONNECTIONS, &[Value::List(&list_of_connections)])
     }
 
     /// `AcquireTicket`, since 4.1.
@@ -421,11 +360,7 @@ impl VirtualMachine {
     ///
     /// Faults: `InvalidState`, `ToolsUnavailable`.
     pub fn set_screen_resolution(&self, width: i32, height: i32) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_SCREEN_RESOLUTION,
-            &[leaf(&width), leaf(&height)],
-        )
+        Request::new(self, &method::SET_SCREEN_RESOLUTION, &[leaf(&width), leaf(&height)])
     }
 
     /// `DefragmentAllDisks`, since 2.5; needs `VirtualMachine.Interact.DefragmentAllDisks`.
@@ -440,15 +375,8 @@ impl VirtualMachine {
     /// The task yields a `FaultToleranceSecondaryOpResult`.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`, `VmFaultToleranceIssue`.
-    pub fn create_secondary_vm_task(
-        &self,
-        host: Option<&ManagedObjectReference>,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CREATE_SECONDARY_VM_TASK,
-            &[host.map_or(Value::Unset, leaf)],
-        )
+    pub fn create_secondary_vm_task(&self, host: Option<&ManagedObjectReference>) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::CREATE_SECONDARY_VM_TASK, &[host.map_or(Value::Unset, leaf)])
     }
 
     /// `CreateSecondaryVMEx_Task`, since 6.0; needs `VirtualMachine.Interact.CreateSecondary`.
@@ -464,10 +392,7 @@ impl VirtualMachine {
         Request::new(
             self,
             &method::CREATE_SECONDARY_VM_EX_TASK,
-            &[
-                host.map_or(Value::Unset, leaf),
-                spec.map_or(Value::Unset, leaf),
-            ],
+            &[host.map_or(Value::Unset, leaf), spec.map_or(Value::Unset, leaf)],
         )
     }
 
@@ -481,10 +406,7 @@ impl VirtualMachine {
     /// `MakePrimaryVM_Task`, since 4.0; needs `VirtualMachine.Interact.MakePrimary`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `VmFaultToleranceIssue`.
-    pub fn make_primary_vm_task(
-        &self,
-        vm: &ManagedObjectReference,
-    ) -> Request<ManagedObjectReference> {
+    pub fn make_primary_vm_task(&self, vm: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MAKE_PRIMARY_VM_TASK, &[leaf(vm)])
     }
 
@@ -495,20 +417,13 @@ impl VirtualMachine {
         &self,
         vm: Option<&ManagedObjectReference>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::TERMINATE_FAULT_TOLERANT_VM_TASK,
-            &[vm.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::TERMINATE_FAULT_TOLERANT_VM_TASK, &[vm.map_or(Value::Unset, leaf)])
     }
 
     /// `DisableSecondaryVM_Task`, since 4.0; needs `VirtualMachine.Interact.DisableSecondary`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `VmFaultToleranceIssue`.
-    pub fn disable_secondary_vm_task(
-        &self,
-        vm: &ManagedObjectReference,
-    ) -> Request<ManagedObjectReference> {
+    pub fn disable_secondary_vm_task(&self, vm: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DISABLE_SECONDARY_VM_TASK, &[leaf(vm)])
     }
 
@@ -522,22 +437,14 @@ impl VirtualMachine {
         vm: &ManagedObjectReference,
         host: Option<&ManagedObjectReference>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::ENABLE_SECONDARY_VM_TASK,
-            &[leaf(vm), host.map_or(Value::Unset, leaf)],
-        )
+        Request::new(self, &method::ENABLE_SECONDARY_VM_TASK, &[leaf(vm), host.map_or(Value::Unset, leaf)])
     }
 
     /// `SetDisplayTopology`, since 2.5u2server; needs `VirtualMachine.Interact.ConsoleInteract`.
     ///
     /// Faults: `InvalidState`, `ToolsUnavailable`.
     pub fn set_display_topology(&self, displays: &[VirtualMachineDisplayTopology]) -> Request<()> {
-        Request::new(
-            self,
-            &method::SET_DISPLAY_TOPOLOGY,
-            &[Value::List(&displays)],
-        )
+        Request::new(self, &method::SET_DISPLAY_TOPOLOGY, &[Value::List(&displays)])
     }
 
     /// `StartRecording_Task`, since 4.0; needs `VirtualMachine.Interact.Record`.
@@ -545,18 +452,11 @@ impl VirtualMachine {
     /// The task yields a reference to a `VirtualMachineSnapshot`.
     ///
     /// Faults: `FileFault`, `HostIncompatibleForRecordReplay`, `InvalidName`, `InvalidPowerState`, `InvalidState`, `RecordReplayDisabled`, `SnapshotFault`, `TaskInProgress`, `VmConfigFault`.
-    pub fn start_recording_task(
-        &self,
-        name: &str,
-        description: Option<&str>,
-    ) -> Request<ManagedObjectReference> {
+    pub fn start_recording_task(&self, name: &str, description: Option<&str>) -> Request<ManagedObjectReference> {
         Request::new(
             self,
             &method::START_RECORDING_TASK,
-            &[
-                Value::String(name),
-                description.map_or(Value::Unset, Value::String),
-            ],
+            &[Value::String(name), description.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -570,15 +470,8 @@ impl VirtualMachine {
     /// `StartReplaying_Task`, since 4.0; needs `VirtualMachine.Interact.Replay`.
     ///
     /// Faults: `FileFault`, `HostIncompatibleForRecordReplay`, `InvalidPowerState`, `InvalidState`, `NotFound`, `RecordReplayDisabled`, `SnapshotFault`, `TaskInProgress`, `VmConfigFault`.
-    pub fn start_replaying_task(
-        &self,
-        replay_snapshot: &ManagedObjectReference,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::START_REPLAYING_TASK,
-            &[leaf(replay_snapshot)],
-        )
+    pub fn start_replaying_task(&self, replay_snapshot: &ManagedObjectReference) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::START_REPLAYING_TASK, &[leaf(replay_snapshot)])
     }
 
     /// `StopReplaying_Task`, since 4.0; needs `VirtualMachine.Interact.Replay`.
@@ -591,16 +484,8 @@ impl VirtualMachine {
     /// `PromoteDisks_Task`, since 4.0; needs `VirtualMachine.Provisioning.PromoteDisks`.
     ///
     /// Faults: `InvalidPowerState`, `InvalidState`, `TaskInProgress`.
-    pub fn promote_disks_task(
-        &self,
-        unlink: bool,
-        disks: &[VirtualDisk],
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::PROMOTE_DISKS_TASK,
-            &[leaf(&unlink), Value::List(&disks)],
-        )
+    pub fn promote_disks_task(&self, unlink: bool, disks: &[VirtualDisk]) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::PROMOTE_DISKS_TASK, &[leaf(&unlink), Value::List(&disks)])
     }
 
     /// `CreateScreenshot_Task`, since 4.0; needs `VirtualMachine.Interact.CreateScreenshot`.
@@ -630,12 +515,7 @@ impl VirtualMachine {
         Request::new(
             self,
             &method::QUERY_CHANGED_DISK_AREAS,
-            &[
-                snapshot.map_or(Value::Unset, leaf),
-                leaf(&device_key),
-                leaf(&start_offset),
-                Value::String(change_id),
-            ],
+            &[snapshot.map_or(Value::Unset, leaf), leaf(&device_key), leaf(&start_offset), Value::String(change_id)],
         )
     }
 
@@ -647,15 +527,8 @@ impl VirtualMachine {
     /// `reloadVirtualMachineFromPath_Task`, since 4.1; needs `VirtualMachine.Config.ReloadFromPath`.
     ///
     /// Faults: `AlreadyExists`, `FileFault`, `InvalidPowerState`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
-    pub fn reload_virtual_machine_from_path_task(
-        &self,
-        configuration_path: &str,
-    ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::RELOAD_VIRTUAL_MACHINE_FROM_PATH_TASK,
-            &[Value::String(configuration_path)],
-        )
+    pub fn reload_virtual_machine_from_path_task(&self, configuration_path: &str) -> Request<ManagedObjectReference> {
+        Request::new(self, &method::RELOAD_VIRTUAL_MACHINE_FROM_PATH_TASK, &[Value::String(configuration_path)])
     }
 
     /// `QueryFaultToleranceCompatibility`, since 4.1; needs `VirtualMachine.Config.QueryFTCompatibility`.
@@ -672,11 +545,7 @@ impl VirtualMachine {
         &self,
         for_legacy_ft: Option<bool>,
     ) -> Request<Vec<LocalizedMethodFault>> {
-        Request::new(
-            self,
-            &method::QUERY_FAULT_TOLERANCE_COMPATIBILITY_EX,
-            &[optional(&for_legacy_ft)],
-        )
+        Request::new(self, &method::QUERY_FAULT_TOLERANCE_COMPATIBILITY_EX, &[optional(&for_legacy_ft)])
     }
 
     /// `TerminateVM`, since 5.0; needs `VirtualMachine.Interact.PowerOff`.
@@ -706,12 +575,7 @@ impl VirtualMachine {
         Request::new(
             self,
             &method::ATTACH_DISK_TASK,
-            &[
-                leaf(disk_id),
-                leaf(datastore),
-                optional(&controller_key),
-                optional(&unit_number),
-            ],
+            &[leaf(disk_id), leaf(datastore), optional(&controller_key), optional(&unit_number)],
         )
     }
 
@@ -730,11 +594,7 @@ impl VirtualMachine {
         mask: &[HostFeatureMask],
         complete_masks: Option<bool>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::APPLY_EVC_MODE_VM_TASK,
-            &[Value::List(&mask), optional(&complete_masks)],
-        )
+        Request::new(self, &method::APPLY_EVC_MODE_VM_TASK, &[Value::List(&mask), optional(&complete_masks)])
     }
 
     /// `CryptoUnlock_Task`, since 6.7; needs `Cryptographer.RegisterVM`.
@@ -753,32 +613,23 @@ impl VirtualMachine {
 }
 
 /// The property `capability`.
-pub const CAPABILITY: Property<VirtualMachine, VirtualMachineCapability> =
-    Property::new("capability");
+pub const CAPABILITY: Property<VirtualMachine, VirtualMachineCapability> = Property::new("capability");
 /// The property `config`.
-pub const CONFIG: Property<VirtualMachine, Option<VirtualMachineConfigInfo>> =
-    Property::new("config");
+pub const CONFIG: Property<VirtualMachine, Option<VirtualMachineConfigInfo>> = Property::new("config");
 /// The property `layout`.
-pub const LAYOUT: Property<VirtualMachine, Option<VirtualMachineFileLayout>> =
-    Property::new("layout");
+pub const LAYOUT: Property<VirtualMachine, Option<VirtualMachineFileLayout>> = Property::new("layout");
 /// The property `layoutEx`, since 4.0.
-pub const LAYOUT_EX: Property<VirtualMachine, Option<VirtualMachineFileLayoutEx>> =
-    Property::new("layoutEx");
+pub const LAYOUT_EX: Property<VirtualMachine, Option<VirtualMachineFileLayoutEx>> = Property::new("layoutEx");
 /// The property `storage`, since 4.0.
-pub const STORAGE: Property<VirtualMachine, Option<VirtualMachineStorageInfo>> =
-    Property::new("storage");
+pub const STORAGE: Property<VirtualMachine, Option<VirtualMachineStorageInfo>> = Property::new("storage");
 /// The property `environmentBrowser`.
-pub const ENVIRONMENT_BROWSER: Property<VirtualMachine, ManagedObjectReference> =
-    Property::new("environmentBrowser");
+pub const ENVIRONMENT_BROWSER: Property<VirtualMachine, ManagedObjectReference> = Property::new("environmentBrowser");
 /// The property `resourcePool`.
-pub const RESOURCE_POOL: Property<VirtualMachine, Option<ManagedObjectReference>> =
-    Property::new("resourcePool");
+pub const RESOURCE_POOL: Property<VirtualMachine, Option<ManagedObjectReference>> = Property::new("resourcePool");
 /// The property `parentVApp`, since 4.1.
-pub const PARENT_V_APP: Property<VirtualMachine, Option<ManagedObjectReference>> =
-    Property::new("parentVApp");
+pub const PARENT_V_APP: Property<VirtualMachine, Option<ManagedObjectReference>> = Property::new("parentVApp");
 /// The property `resourceConfig`.
-pub const RESOURCE_CONFIG: Property<VirtualMachine, Option<ResourceConfigSpec>> =
-    Property::new("resourceConfig");
+pub const RESOURCE_CONFIG: Property<VirtualMachine, Option<ResourceConfigSpec>> = Property::new("resourceConfig");
 /// The property `runtime`.
 pub const RUNTIME: Property<VirtualMachine, VirtualMachineRuntimeInfo> = Property::new("runtime");
 /// The property `guest`.
@@ -786,31 +637,23 @@ pub const GUEST: Property<VirtualMachine, Option<GuestInfo>> = Property::new("gu
 /// The property `summary`.
 pub const SUMMARY: Property<VirtualMachine, VirtualMachineSummary> = Property::new("summary");
 /// The property `datastore`; needs `System.View`.
-pub const DATASTORE: Property<VirtualMachine, Vec<ManagedObjectReference>> =
-    Property::new("datastore");
+pub const DATASTORE: Property<VirtualMachine, Vec<ManagedObjectReference>> = Property::new("datastore");
 /// The property `network`; needs `System.View`.
 pub const NETWORK: Property<VirtualMachine, Vec<ManagedObjectReference>> = Property::new("network");
 /// The property `snapshot`.
-pub const SNAPSHOT: Property<VirtualMachine, Option<VirtualMachineSnapshotInfo>> =
-    Property::new("snapshot");
+pub const SNAPSHOT: Property<VirtualMachine, Option<VirtualMachineSnapshotInfo>> = Property::new("snapshot");
 /// The property `rootSnapshot`, since 4.1.
-pub const ROOT_SNAPSHOT: Property<VirtualMachine, Vec<ManagedObjectReference>> =
-    Property::new("rootSnapshot");
+pub const ROOT_SNAPSHOT: Property<VirtualMachine, Vec<ManagedObjectReference>> = Property::new("rootSnapshot");
 /// The property `guestHeartbeatStatus`.
-pub const GUEST_HEARTBEAT_STATUS: Property<VirtualMachine, ManagedEntityStatus> =
-    Property::new("guestHeartbeatStatus");
+pub const GUEST_HEARTBEAT_STATUS: Property<VirtualMachine, ManagedEntityStatus> = Property::new("guestHeartbeatStatus");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
-pub const PARENT: Property<VirtualMachine, Option<ManagedObjectReference>> =
-    Property::new("parent");
+pub const PARENT: Property<VirtualMachine, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
-pub const CUSTOM_VALUE: Property<VirtualMachine, Vec<Poly<CustomFieldValue>>> =
-    Property::new("customValue");
+pub const CUSTOM_VALUE: Property<VirtualMachine, Vec<Poly<CustomFieldValue>>> = Property::new("customValue");
 /// The property `overallStatus` of `ManagedEntity`.
-pub const OVERALL_STATUS: Property<VirtualMachine, ManagedEntityStatus> =
-    Property::new("overallStatus");
+pub const OVERALL_STATUS: Property<VirtualMachine, ManagedEntityStatus> = Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
-pub const CONFIG_STATUS: Property<VirtualMachine, ManagedEntityStatus> =
-    Property::new("configStatus");
+pub const CONFIG_STATUS: Property<VirtualMachine, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
 pub const CONFIG_ISSUE: Property<VirtualMachine, Vec<Poly<Event>>> = Property::new("configIssue");
 /// The property `effectiveRole` of `ManagedEntity`; needs `System.View`.
@@ -822,90 +665,68 @@ pub const NAME: Property<VirtualMachine, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
 pub const DISABLED_METHOD: Property<VirtualMachine, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
-pub const RECENT_TASK: Property<VirtualMachine, Vec<ManagedObjectReference>> =
-    Property::new("recentTask");
+pub const RECENT_TASK: Property<VirtualMachine, Vec<ManagedObjectReference>> = Property::new("recentTask");
 /// The property `declaredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const DECLARED_ALARM_STATE: Property<VirtualMachine, Vec<AlarmState>> =
-    Property::new("declaredAlarmState");
+pub const DECLARED_ALARM_STATE: Property<VirtualMachine, Vec<AlarmState>> = Property::new("declaredAlarmState");
 /// The property `triggeredAlarmState` of `ManagedEntity`; needs `System.View`.
-pub const TRIGGERED_ALARM_STATE: Property<VirtualMachine, Vec<AlarmState>> =
-    Property::new("triggeredAlarmState");
+pub const TRIGGERED_ALARM_STATE: Property<VirtualMachine, Vec<AlarmState>> = Property::new("triggeredAlarmState");
 /// The property `alarmActionsEnabled` of `ManagedEntity`, since 4.0; needs `System.Read`.
-pub const ALARM_ACTIONS_ENABLED: Property<VirtualMachine, Option<bool>> =
-    Property::new("alarmActionsEnabled");
+pub const ALARM_ACTIONS_ENABLED: Property<VirtualMachine, Option<bool>> = Property::new("alarmActionsEnabled");
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<VirtualMachine, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const VALUE: Property<VirtualMachine, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<VirtualMachine, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<VirtualMachine, Vec<CustomFieldDef>> = Property::new("availableField");
 /// The property path `runtime.powerState`.
-pub const POWER_STATE: Property<VirtualMachine, VirtualMachinePowerState> =
-    Property::new("runtime.powerState");
+pub const POWER_STATE: Property<VirtualMachine, VirtualMachinePowerState> = Property::new("runtime.powerState");
 /// The property path `runtime.connectionState`.
 pub const CONNECTION_STATE: Property<VirtualMachine, VirtualMachineConnectionState> =
     Property::new("runtime.connectionState");
 /// The property path `runtime.host`.
-pub const HOST: Property<VirtualMachine, Option<ManagedObjectReference>> =
-    Property::new("runtime.host");
+pub const HOST: Property<VirtualMachine, Option<ManagedObjectReference>> = Property::new("runtime.host");
 /// The property path `runtime.bootTime`.
 pub const BOOT_TIME: Property<VirtualMachine, Option<DateTime>> = Property::new("runtime.bootTime");
 /// The property path `runtime.question`.
-pub const QUESTION: Property<VirtualMachine, Option<VirtualMachineQuestionInfo>> =
-    Property::new("runtime.question");
+pub const QUESTION: Property<VirtualMachine, Option<VirtualMachineQuestionInfo>> = Property::new("runtime.question");
 /// The property path `summary.config.numCpu`.
 pub const NUM_CPU: Property<VirtualMachine, Option<i32>> = Property::new("summary.config.numCpu");
 /// The property path `summary.config.memorySizeMB`.
-pub const MEMORY_SIZE_MB: Property<VirtualMachine, Option<i32>> =
-    Property::new("summary.config.memorySizeMB");
+pub const MEMORY_SIZE_MB: Property<VirtualMachine, Option<i32>> = Property::new("summary.config.memorySizeMB");
 /// The property path `summary.config.guestFullName`.
-pub const GUEST_FULL_NAME: Property<VirtualMachine, Option<String>> =
-    Property::new("summary.config.guestFullName");
+pub const GUEST_FULL_NAME: Property<VirtualMachine, Option<String>> = Property::new("summary.config.guestFullName");
 /// The property path `summary.config.guestId`.
-pub const GUEST_ID: Property<VirtualMachine, Option<String>> =
-    Property::new("summary.config.guestId");
+pub const GUEST_ID: Property<VirtualMachine, Option<String>> = Property::new("summary.config.guestId");
 /// The property path `summary.config.template`.
 pub const IS_TEMPLATE: Property<VirtualMachine, bool> = Property::new("summary.config.template");
 /// The property path `summary.config.vmPathName`.
-pub const VM_PATH_NAME: Property<VirtualMachine, String> =
-    Property::new("summary.config.vmPathName");
+pub const VM_PATH_NAME: Property<VirtualMachine, String> = Property::new("summary.config.vmPathName");
 /// The property path `config.uuid`.
 pub const UUID: Property<VirtualMachine, Option<String>> = Property::new("config.uuid");
 /// The property path `config.instanceUuid`.
-pub const INSTANCE_UUID: Property<VirtualMachine, Option<String>> =
-    Property::new("config.instanceUuid");
+pub const INSTANCE_UUID: Property<VirtualMachine, Option<String>> = Property::new("config.instanceUuid");
 /// The property path `config.annotation`.
 pub const ANNOTATION: Property<VirtualMachine, Option<String>> = Property::new("config.annotation");
 /// The property path `config.hardware`.
-pub const HARDWARE: Property<VirtualMachine, Option<VirtualHardware>> =
-    Property::new("config.hardware");
+pub const HARDWARE: Property<VirtualMachine, Option<VirtualHardware>> = Property::new("config.hardware");
 /// The property path `config.hardware.device`.
-pub const DEVICES: Property<VirtualMachine, Vec<Poly<VirtualDevice>>> =
-    Property::new("config.hardware.device");
+pub const DEVICES: Property<VirtualMachine, Vec<Poly<VirtualDevice>>> = Property::new("config.hardware.device");
 /// The property path `config.extraConfig`.
-pub const EXTRA_CONFIG: Property<VirtualMachine, Vec<Poly<OptionValue>>> =
-    Property::new("config.extraConfig");
+pub const EXTRA_CONFIG: Property<VirtualMachine, Vec<Poly<OptionValue>>> = Property::new("config.extraConfig");
 /// The property path `config.changeVersion`.
-pub const CHANGE_VERSION: Property<VirtualMachine, Option<String>> =
-    Property::new("config.changeVersion");
+pub const CHANGE_VERSION: Property<VirtualMachine, Option<String>> = Property::new("config.changeVersion");
 /// The property path `guest.ipAddress`.
-pub const GUEST_IP_ADDRESS: Property<VirtualMachine, Option<String>> =
-    Property::new("guest.ipAddress");
+pub const GUEST_IP_ADDRESS: Property<VirtualMachine, Option<String>> = Property::new("guest.ipAddress");
 /// The property path `guest.hostName`.
-pub const GUEST_HOST_NAME: Property<VirtualMachine, Option<String>> =
-    Property::new("guest.hostName");
+pub const GUEST_HOST_NAME: Property<VirtualMachine, Option<String>> = Property::new("guest.hostName");
 /// The property path `guest.net`.
 pub const GUEST_NICS: Property<VirtualMachine, Vec<GuestNicInfo>> = Property::new("guest.net");
 /// The property path `guest.toolsRunningStatus`.
-pub const TOOLS_RUNNING_STATUS: Property<VirtualMachine, Option<String>> =
-    Property::new("guest.toolsRunningStatus");
+pub const TOOLS_RUNNING_STATUS: Property<VirtualMachine, Option<String>> = Property::new("guest.toolsRunningStatus");
 /// The property path `guest.toolsVersionStatus2`.
-pub const TOOLS_VERSION_STATUS: Property<VirtualMachine, Option<String>> =
-    Property::new("guest.toolsVersionStatus2");
+pub const TOOLS_VERSION_STATUS: Property<VirtualMachine, Option<String>> = Property::new("guest.toolsVersionStatus2");
 /// The property path `summary.quickStats`.
-pub const QUICK_STATS: Property<VirtualMachine, VirtualMachineQuickStats> =
-    Property::new("summary.quickStats");
+pub const QUICK_STATS: Property<VirtualMachine, VirtualMachineQuickStats> = Property::new("summary.quickStats");
 /// The property path `summary.storage`.
 pub const STORAGE_COMMITTED: Property<VirtualMachine, Option<VirtualMachineStorageSummary>> =
     Property::new("summary.storage");
@@ -945,10 +766,7 @@ pub mod method {
             FieldInfo::req("name", Type::String),
             FieldInfo::opt("description", Type::String),
             FieldInfo::req("memory", Type::Boolean),
-            FieldInfo::opt(
-                "quiesceSpec",
-                Type::Data(VirtualMachineGuestQuiesceSpec::INFO),
-            ),
+            FieldInfo::opt("quiesceSpec", Type::Data(VirtualMachineGuestQuiesceSpec::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.CreateSnapshot"),
@@ -958,10 +776,7 @@ pub mod method {
     pub static REVERT_TO_CURRENT_SNAPSHOT_TASK: Method = Method {
         name: "RevertToCurrentSnapshot_Task",
         owner: "VirtualMachine",
-        params: &[
-            FieldInfo::opt("host", Type::Ref),
-            FieldInfo::opt("suppressPowerOn", Type::Boolean),
-        ],
+        params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("suppressPowerOn", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.RevertToSnapshot"),
     };
@@ -1000,10 +815,7 @@ pub mod method {
     pub static RECONFIG_VM_TASK: Method = Method {
         name: "ReconfigVM_Task",
         owner: "VirtualMachine",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(VirtualMachineConfigSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(VirtualMachineConfigSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -1093,10 +905,7 @@ pub mod method {
     pub static ANSWER_VM: Method = Method {
         name: "AnswerVM",
         owner: "VirtualMachine",
-        params: &[
-            FieldInfo::req("questionId", Type::String),
-            FieldInfo::req("answerChoice", Type::String),
-        ],
+        params: &[FieldInfo::req("questionId", Type::String), FieldInfo::req("answerChoice", Type::String)],
         result: None,
         privilege: Some("VirtualMachine.Interact.AnswerQuestion"),
     };
@@ -1162,10 +971,7 @@ pub mod method {
     pub static INSTANT_CLONE_TASK: Method = Method {
         name: "InstantClone_Task",
         owner: "VirtualMachine",
-        params: &[FieldInfo::req(
-            "spec",
-            Type::Data(VirtualMachineInstantCloneSpec::INFO),
-        )],
+        params: &[FieldInfo::req("spec", Type::Data(VirtualMachineInstantCloneSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Clone"),
     };
@@ -1192,10 +998,7 @@ pub mod method {
     pub static MARK_AS_VIRTUAL_MACHINE: Method = Method {
         name: "MarkAsVirtualMachine",
         owner: "VirtualMachine",
-        params: &[
-            FieldInfo::req("pool", Type::Ref),
-            FieldInfo::opt("host", Type::Ref),
-        ],
+        params: &[FieldInfo::req("pool", Type::Ref), FieldInfo::opt("host", Type::Ref)],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.MarkAsVM"),
     };
@@ -1250,10 +1053,7 @@ pub mod method {
         name: "AcquireMksTicket",
         owner: "VirtualMachine",
         params: &[],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VirtualMachineMksTicket::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VirtualMachineMksTicket::INFO))),
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
     };
 
@@ -1262,10 +1062,7 @@ pub mod method {
         name: "QueryConnections",
         owner: "VirtualMachine",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(VirtualMachineConnection::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineConnection::INFO))),
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
     };
 
@@ -1273,10 +1070,7 @@ pub mod method {
     pub static DROP_CONNECTIONS: Method = Method {
         name: "DropConnections",
         owner: "VirtualMachine",
-        params: &[FieldInfo::list(
-            "listOfConnections",
-            Type::Data(VirtualMachineConnection::INFO),
-        )],
+        params: &[FieldInfo::list("listOfConnections", Type::Data(VirtualMachineConnection::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
     };
@@ -1286,10 +1080,7 @@ pub mod method {
         name: "AcquireTicket",
         owner: "VirtualMachine",
         params: &[FieldInfo::req("ticketType", Type::String)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VirtualMachineTicket::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VirtualMachineTicket::INFO))),
         privilege: None,
     };
 
@@ -1297,10 +1088,7 @@ pub mod method {
     pub static SET_SCREEN_RESOLUTION: Method = Method {
         name: "SetScreenResolution",
         owner: "VirtualMachine",
-        params: &[
-            FieldInfo::req("width", Type::Int),
-            FieldInfo::req("height", Type::Int),
-        ],
+        params: &[FieldInfo::req("width", Type::Int), FieldInfo::req("height", Type::Int)],
         result: None,
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
     };
@@ -1375,10 +1163,7 @@ pub mod method {
     pub static ENABLE_SECONDARY_VM_TASK: Method = Method {
         name: "EnableSecondaryVM_Task",
         owner: "VirtualMachine",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::opt("host", Type::Ref),
-        ],
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.EnableSecondary"),
     };
@@ -1387,10 +1172,7 @@ pub mod method {
     pub static SET_DISPLAY_TOPOLOGY: Method = Method {
         name: "SetDisplayTopology",
         owner: "VirtualMachine",
-        params: &[FieldInfo::list_req(
-            "displays",
-            Type::Data(VirtualMachineDisplayTopology::INFO),
-        )],
+        params: &[FieldInfo::list_req("displays", Type::Data(VirtualMachineDisplayTopology::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
     };
@@ -1399,10 +1181,7 @@ pub mod method {
     pub static START_RECORDING_TASK: Method = Method {
         name: "StartRecording_Task",
         owner: "VirtualMachine",
-        params: &[
-            FieldInfo::req("name", Type::String),
-            FieldInfo::opt("description", Type::String),
-        ],
+        params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("description", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.Record"),
     };
@@ -1438,10 +1217,7 @@ pub mod method {
     pub static PROMOTE_DISKS_TASK: Method = Method {
         name: "PromoteDisks_Task",
         owner: "VirtualMachine",
-        params: &[
-            FieldInfo::req("unlink", Type::Boolean),
-            FieldInfo::list("disks", Type::Data(VirtualDisk::INFO)),
-        ],
+        params: &[FieldInfo::req("unlink", Type::Boolean), FieldInfo::list("disks", Type::Data(VirtualDisk::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.PromoteDisks"),
     };
@@ -1474,10 +1250,7 @@ pub mod method {
             FieldInfo::req("startOffset", Type::Long),
             FieldInfo::req("changeId", Type::String),
         ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(DiskChangeInfo::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(DiskChangeInfo::INFO))),
         privilege: Some("VirtualMachine.Provisioning.DiskRandomRead"),
     };
 
@@ -1504,10 +1277,7 @@ pub mod method {
         name: "QueryFaultToleranceCompatibility",
         owner: "VirtualMachine",
         params: &[],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(LocalizedMethodFault::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(LocalizedMethodFault::INFO))),
         privilege: Some("VirtualMachine.Config.QueryFTCompatibility"),
     };
 
@@ -1516,10 +1286,7 @@ pub mod method {
         name: "QueryFaultToleranceCompatibilityEx",
         owner: "VirtualMachine",
         params: &[FieldInfo::opt("forLegacyFt", Type::Boolean)],
-        result: Some(FieldInfo::list(
-            "returnval",
-            Type::Data(LocalizedMethodFault::INFO),
-        )),
+        result: Some(FieldInfo::list("returnval", Type::Data(LocalizedMethodFault::INFO))),
         privilege: Some("VirtualMachine.Config.QueryFTCompatibility"),
     };
 

@@ -12,11 +12,7 @@ pub struct VirtualMachineCompatibilityChecker {
     base: Handle,
 }
 
-managed_object!(
-    VirtualMachineCompatibilityChecker,
-    Handle,
-    "VirtualMachineCompatibilityChecker"
-);
+managed_object!(VirtualMachineCompatibilityChecker, Handle, "VirtualMachineCompatibilityChecker");
 
 impl VirtualMachineCompatibilityChecker {
     /// `CheckCompatibility_Task`, since 4.0; needs `System.View`.
@@ -34,12 +30,7 @@ impl VirtualMachineCompatibilityChecker {
         Request::new(
             self,
             &method::CHECK_COMPATIBILITY_TASK,
-            &[
-                leaf(vm),
-                host.map_or(Value::Unset, leaf),
-                pool.map_or(Value::Unset, leaf),
-                Value::List(&test_type),
-            ],
+            &[leaf(vm), host.map_or(Value::Unset, leaf), pool.map_or(Value::Unset, leaf), Value::List(&test_type)],
         )
     }
 
@@ -84,12 +75,7 @@ impl VirtualMachineCompatibilityChecker {
         Request::new(
             self,
             &method::CHECK_POWER_ON_TASK,
-            &[
-                leaf(vm),
-                host.map_or(Value::Unset, leaf),
-                pool.map_or(Value::Unset, leaf),
-                Value::List(&test_type),
-            ],
+            &[leaf(vm), host.map_or(Value::Unset, leaf), pool.map_or(Value::Unset, leaf), Value::List(&test_type)],
         )
     }
 }

@@ -12,11 +12,7 @@ pub struct VirtualMachineGuestCustomizationManager {
     base: Handle,
 }
 
-managed_object!(
-    VirtualMachineGuestCustomizationManager,
-    Handle,
-    "VirtualMachineGuestCustomizationManager"
-);
+managed_object!(VirtualMachineGuestCustomizationManager, Handle, "VirtualMachineGuestCustomizationManager");
 
 impl VirtualMachineGuestCustomizationManager {
     /// `CustomizeGuest_Task`, since 6.8.7; needs `VirtualMachine.Provisioning.Customize`.
@@ -32,12 +28,7 @@ impl VirtualMachineGuestCustomizationManager {
         Request::new(
             self,
             &method::CUSTOMIZE_GUEST_TASK,
-            &[
-                leaf(vm),
-                leaf(auth),
-                leaf(spec),
-                Value::List(&config_params),
-            ],
+            &[leaf(vm), leaf(auth), leaf(spec), Value::List(&config_params)],
         )
     }
 
@@ -49,11 +40,7 @@ impl VirtualMachineGuestCustomizationManager {
         vm: &ManagedObjectReference,
         auth: &Poly<GuestAuthentication>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::START_GUEST_NETWORK_TASK,
-            &[leaf(vm), leaf(auth)],
-        )
+        Request::new(self, &method::START_GUEST_NETWORK_TASK, &[leaf(vm), leaf(auth)])
     }
 
     /// `AbortCustomization_Task`, since 6.8.7; needs `VirtualMachine.Provisioning.Customize`.
@@ -64,11 +51,7 @@ impl VirtualMachineGuestCustomizationManager {
         vm: &ManagedObjectReference,
         auth: &Poly<GuestAuthentication>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::ABORT_CUSTOMIZATION_TASK,
-            &[leaf(vm), leaf(auth)],
-        )
+        Request::new(self, &method::ABORT_CUSTOMIZATION_TASK, &[leaf(vm), leaf(auth)])
     }
 }
 
@@ -94,10 +77,7 @@ pub mod method {
     pub static START_GUEST_NETWORK_TASK: Method = Method {
         name: "StartGuestNetwork_Task",
         owner: "VirtualMachineGuestCustomizationManager",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-        ],
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
     };
@@ -106,10 +86,7 @@ pub mod method {
     pub static ABORT_CUSTOMIZATION_TASK: Method = Method {
         name: "AbortCustomization_Task",
         owner: "VirtualMachineGuestCustomizationManager",
-        params: &[
-            FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-        ],
+        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
     };

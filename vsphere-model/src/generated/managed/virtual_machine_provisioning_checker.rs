@@ -15,11 +15,7 @@ pub struct VirtualMachineProvisioningChecker {
     base: Handle,
 }
 
-managed_object!(
-    VirtualMachineProvisioningChecker,
-    Handle,
-    "VirtualMachineProvisioningChecker"
-);
+managed_object!(VirtualMachineProvisioningChecker, Handle, "VirtualMachineProvisioningChecker");
 
 impl VirtualMachineProvisioningChecker {
     /// `QueryVMotionCompatibilityEx_Task`, since 4.0; needs `System.View`.
@@ -30,11 +26,7 @@ impl VirtualMachineProvisioningChecker {
         vm: &[ManagedObjectReference],
         host: &[ManagedObjectReference],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::QUERY_V_MOTION_COMPATIBILITY_EX_TASK,
-            &[Value::List(&vm), Value::List(&host)],
-        )
+        Request::new(self, &method::QUERY_V_MOTION_COMPATIBILITY_EX_TASK, &[Value::List(&vm), Value::List(&host)])
     }
 
     /// `CheckMigrate_Task`, since 4.0; needs `System.View`.
@@ -74,11 +66,7 @@ impl VirtualMachineProvisioningChecker {
         spec: &VirtualMachineRelocateSpec,
         test_type: &[String],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CHECK_RELOCATE_TASK,
-            &[leaf(vm), leaf(spec), Value::List(&test_type)],
-        )
+        Request::new(self, &method::CHECK_RELOCATE_TASK, &[leaf(vm), leaf(spec), Value::List(&test_type)])
     }
 
     /// `CheckClone_Task`, since 4.0; needs `System.View`.
@@ -97,13 +85,7 @@ impl VirtualMachineProvisioningChecker {
         Request::new(
             self,
             &method::CHECK_CLONE_TASK,
-            &[
-                leaf(vm),
-                leaf(folder),
-                Value::String(name),
-                leaf(spec),
-                Value::List(&test_type),
-            ],
+            &[leaf(vm), leaf(folder), Value::String(name), leaf(spec), Value::List(&test_type)],
         )
     }
 
@@ -118,11 +100,7 @@ impl VirtualMachineProvisioningChecker {
         spec: &VirtualMachineInstantCloneSpec,
         test_type: &[String],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::CHECK_INSTANT_CLONE_TASK,
-            &[leaf(vm), leaf(spec), Value::List(&test_type)],
-        )
+        Request::new(self, &method::CHECK_INSTANT_CLONE_TASK, &[leaf(vm), leaf(spec), Value::List(&test_type)])
     }
 }
 
@@ -134,10 +112,7 @@ pub mod method {
     pub static QUERY_V_MOTION_COMPATIBILITY_EX_TASK: Method = Method {
         name: "QueryVMotionCompatibilityEx_Task",
         owner: "VirtualMachineProvisioningChecker",
-        params: &[
-            FieldInfo::list_req("vm", Type::Ref),
-            FieldInfo::list_req("host", Type::Ref),
-        ],
+        params: &[FieldInfo::list_req("vm", Type::Ref), FieldInfo::list_req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };

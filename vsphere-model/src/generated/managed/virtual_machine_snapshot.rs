@@ -13,11 +13,7 @@ pub struct VirtualMachineSnapshot {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(
-    VirtualMachineSnapshot,
-    ExtensibleManagedObject,
-    "VirtualMachineSnapshot"
-);
+managed_object!(VirtualMachineSnapshot, ExtensibleManagedObject, "VirtualMachineSnapshot");
 
 impl VirtualMachineSnapshot {
     /// `RevertToSnapshot_Task`, since 2.0; needs `VirtualMachine.State.RevertToSnapshot`.
@@ -31,10 +27,7 @@ impl VirtualMachineSnapshot {
         Request::new(
             self,
             &method::REVERT_TO_SNAPSHOT_TASK,
-            &[
-                host.map_or(Value::Unset, leaf),
-                optional(&suppress_power_on),
-            ],
+            &[host.map_or(Value::Unset, leaf), optional(&suppress_power_on)],
         )
     }
 
@@ -46,11 +39,7 @@ impl VirtualMachineSnapshot {
         remove_children: bool,
         consolidate: Option<bool>,
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::REMOVE_SNAPSHOT_TASK,
-            &[leaf(&remove_children), optional(&consolidate)],
-        )
+        Request::new(self, &method::REMOVE_SNAPSHOT_TASK, &[leaf(&remove_children), optional(&consolidate)])
     }
 
     /// `RenameSnapshot`, since 2.0; needs `VirtualMachine.State.RenameSnapshot`.
@@ -60,10 +49,7 @@ impl VirtualMachineSnapshot {
         Request::new(
             self,
             &method::RENAME_SNAPSHOT,
-            &[
-                name.map_or(Value::Unset, Value::String),
-                description.map_or(Value::Unset, Value::String),
-            ],
+            &[name.map_or(Value::Unset, Value::String), description.map_or(Value::Unset, Value::String)],
         )
     }
 
@@ -76,20 +62,16 @@ impl VirtualMachineSnapshot {
 }
 
 /// The property `config`.
-pub const CONFIG: Property<VirtualMachineSnapshot, VirtualMachineConfigInfo> =
-    Property::new("config");
+pub const CONFIG: Property<VirtualMachineSnapshot, VirtualMachineConfigInfo> = Property::new("config");
 /// The property `childSnapshot`, since 4.1.
 pub const CHILD_SNAPSHOT: Property<VirtualMachineSnapshot, Vec<ManagedObjectReference>> =
     Property::new("childSnapshot");
 /// The property `vm`, since 6.0.
-pub const VM: Property<VirtualMachineSnapshot, Option<ManagedObjectReference>> =
-    Property::new("vm");
+pub const VM: Property<VirtualMachineSnapshot, Option<ManagedObjectReference>> = Property::new("vm");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const VALUE: Property<VirtualMachineSnapshot, Vec<Poly<CustomFieldValue>>> =
-    Property::new("value");
+pub const VALUE: Property<VirtualMachineSnapshot, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const AVAILABLE_FIELD: Property<VirtualMachineSnapshot, Vec<CustomFieldDef>> =
-    Property::new("availableField");
+pub const AVAILABLE_FIELD: Property<VirtualMachineSnapshot, Vec<CustomFieldDef>> = Property::new("availableField");
 
 /// The methods, described.
 pub mod method {
@@ -99,10 +81,7 @@ pub mod method {
     pub static REVERT_TO_SNAPSHOT_TASK: Method = Method {
         name: "RevertToSnapshot_Task",
         owner: "VirtualMachineSnapshot",
-        params: &[
-            FieldInfo::opt("host", Type::Ref),
-            FieldInfo::opt("suppressPowerOn", Type::Boolean),
-        ],
+        params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("suppressPowerOn", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.RevertToSnapshot"),
     };
@@ -111,10 +90,7 @@ pub mod method {
     pub static REMOVE_SNAPSHOT_TASK: Method = Method {
         name: "RemoveSnapshot_Task",
         owner: "VirtualMachineSnapshot",
-        params: &[
-            FieldInfo::req("removeChildren", Type::Boolean),
-            FieldInfo::opt("consolidate", Type::Boolean),
-        ],
+        params: &[FieldInfo::req("removeChildren", Type::Boolean), FieldInfo::opt("consolidate", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.RemoveSnapshot"),
     };
@@ -123,10 +99,7 @@ pub mod method {
     pub static RENAME_SNAPSHOT: Method = Method {
         name: "RenameSnapshot",
         owner: "VirtualMachineSnapshot",
-        params: &[
-            FieldInfo::opt("name", Type::String),
-            FieldInfo::opt("description", Type::String),
-        ],
+        params: &[FieldInfo::opt("name", Type::String), FieldInfo::opt("description", Type::String)],
         result: None,
         privilege: Some("VirtualMachine.State.RenameSnapshot"),
     };

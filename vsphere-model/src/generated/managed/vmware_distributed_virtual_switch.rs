@@ -17,11 +17,7 @@ pub struct VmwareDistributedVirtualSwitch {
     base: DistributedVirtualSwitch,
 }
 
-managed_object!(
-    VmwareDistributedVirtualSwitch,
-    DistributedVirtualSwitch,
-    "VmwareDistributedVirtualSwitch"
-);
+managed_object!(VmwareDistributedVirtualSwitch, DistributedVirtualSwitch, "VmwareDistributedVirtualSwitch");
 
 impl VmwareDistributedVirtualSwitch {
     /// `UpdateDVSLacpGroupConfig_Task`, since 5.5; needs `DVSwitch.Modify`.
@@ -31,38 +27,27 @@ impl VmwareDistributedVirtualSwitch {
         &self,
         lacp_group_spec: &[VMwareDvsLacpGroupSpec],
     ) -> Request<ManagedObjectReference> {
-        Request::new(
-            self,
-            &method::UPDATE_DVS_LACP_GROUP_CONFIG_TASK,
-            &[Value::List(&lacp_group_spec)],
-        )
+        Request::new(self, &method::UPDATE_DVS_LACP_GROUP_CONFIG_TASK, &[Value::List(&lacp_group_spec)])
     }
 }
 
 /// The property `uuid` of `DistributedVirtualSwitch`.
 pub const UUID: Property<VmwareDistributedVirtualSwitch, String> = Property::new("uuid");
 /// The property `capability` of `DistributedVirtualSwitch`.
-pub const CAPABILITY: Property<VmwareDistributedVirtualSwitch, DVSCapability> =
-    Property::new("capability");
+pub const CAPABILITY: Property<VmwareDistributedVirtualSwitch, DVSCapability> = Property::new("capability");
 /// The property `summary` of `DistributedVirtualSwitch`.
 pub const SUMMARY: Property<VmwareDistributedVirtualSwitch, DVSSummary> = Property::new("summary");
 /// The property `config` of `DistributedVirtualSwitch`.
-pub const CONFIG: Property<VmwareDistributedVirtualSwitch, Poly<DVSConfigInfo>> =
-    Property::new("config");
+pub const CONFIG: Property<VmwareDistributedVirtualSwitch, Poly<DVSConfigInfo>> = Property::new("config");
 /// The property `networkResourcePool` of `DistributedVirtualSwitch`, since 4.1.
-pub const NETWORK_RESOURCE_POOL: Property<
-    VmwareDistributedVirtualSwitch,
-    Vec<DVSNetworkResourcePool>,
-> = Property::new("networkResourcePool");
+pub const NETWORK_RESOURCE_POOL: Property<VmwareDistributedVirtualSwitch, Vec<DVSNetworkResourcePool>> =
+    Property::new("networkResourcePool");
 /// The property `portgroup` of `DistributedVirtualSwitch`.
-pub const PORTGROUP: Property<VmwareDistributedVirtualSwitch, Vec<ManagedObjectReference>> =
-    Property::new("portgroup");
+pub const PORTGROUP: Property<VmwareDistributedVirtualSwitch, Vec<ManagedObjectReference>> = Property::new("portgroup");
 /// The property `runtime` of `DistributedVirtualSwitch`, since 5.1.
-pub const RUNTIME: Property<VmwareDistributedVirtualSwitch, Option<DVSRuntimeInfo>> =
-    Property::new("runtime");
+pub const RUNTIME: Property<VmwareDistributedVirtualSwitch, Option<DVSRuntimeInfo>> = Property::new("runtime");
 /// The property `parent` of `ManagedEntity`; needs `System.View`.
-pub const PARENT: Property<VmwareDistributedVirtualSwitch, Option<ManagedObjectReference>> =
-    Property::new("parent");
+pub const PARENT: Property<VmwareDistributedVirtualSwitch, Option<ManagedObjectReference>> = Property::new("parent");
 /// The property `customValue` of `ManagedEntity`; needs `System.View`.
 pub const CUSTOM_VALUE: Property<VmwareDistributedVirtualSwitch, Vec<Poly<CustomFieldValue>>> =
     Property::new("customValue");
@@ -70,22 +55,17 @@ pub const CUSTOM_VALUE: Property<VmwareDistributedVirtualSwitch, Vec<Poly<Custom
 pub const OVERALL_STATUS: Property<VmwareDistributedVirtualSwitch, ManagedEntityStatus> =
     Property::new("overallStatus");
 /// The property `configStatus` of `ManagedEntity`.
-pub const CONFIG_STATUS: Property<VmwareDistributedVirtualSwitch, ManagedEntityStatus> =
-    Property::new("configStatus");
+pub const CONFIG_STATUS: Property<VmwareDistributedVirtualSwitch, ManagedEntityStatus> = Property::new("configStatus");
 /// The property `configIssue` of `ManagedEntity`.
-pub const CONFIG_ISSUE: Property<VmwareDistributedVirtualSwitch, Vec<Poly<Event>>> =
-    Property::new("configIssue");
+pub const CONFIG_ISSUE: Property<VmwareDistributedVirtualSwitch, Vec<Poly<Event>>> = Property::new("configIssue");
 /// The property `effectiveRole` of `ManagedEntity`; needs `System.View`.
-pub const EFFECTIVE_ROLE: Property<VmwareDistributedVirtualSwitch, Vec<i32>> =
-    Property::new("effectiveRole");
+pub const EFFECTIVE_ROLE: Property<VmwareDistributedVirtualSwitch, Vec<i32>> = Property::new("effectiveRole");
 /// The property `permission` of `ManagedEntity`.
-pub const PERMISSION: Property<VmwareDistributedVirtualSwitch, Vec<Permission>> =
-    Property::new("permission");
+pub const PERMISSION: Property<VmwareDistributedVirtualSwitch, Vec<Permission>> = Property::new("permission");
 /// The property `name` of `ManagedEntity`; needs `System.View`.
 pub const NAME: Property<VmwareDistributedVirtualSwitch, String> = Property::new("name");
 /// The property `disabledMethod` of `ManagedEntity`.
-pub const DISABLED_METHOD: Property<VmwareDistributedVirtualSwitch, Vec<String>> =
-    Property::new("disabledMethod");
+pub const DISABLED_METHOD: Property<VmwareDistributedVirtualSwitch, Vec<String>> = Property::new("disabledMethod");
 /// The property `recentTask` of `ManagedEntity`.
 pub const RECENT_TASK: Property<VmwareDistributedVirtualSwitch, Vec<ManagedObjectReference>> =
     Property::new("recentTask");
@@ -101,8 +81,7 @@ pub const ALARM_ACTIONS_ENABLED: Property<VmwareDistributedVirtualSwitch, Option
 /// The property `tag` of `ManagedEntity`, since 4.0; needs `System.View`.
 pub const TAG: Property<VmwareDistributedVirtualSwitch, Vec<Tag>> = Property::new("tag");
 /// The property `value` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
-pub const VALUE: Property<VmwareDistributedVirtualSwitch, Vec<Poly<CustomFieldValue>>> =
-    Property::new("value");
+pub const VALUE: Property<VmwareDistributedVirtualSwitch, Vec<Poly<CustomFieldValue>>> = Property::new("value");
 /// The property `availableField` of `ExtensibleManagedObject`, since 2.5; needs `System.View`.
 pub const AVAILABLE_FIELD: Property<VmwareDistributedVirtualSwitch, Vec<CustomFieldDef>> =
     Property::new("availableField");
@@ -115,10 +94,7 @@ pub mod method {
     pub static UPDATE_DVS_LACP_GROUP_CONFIG_TASK: Method = Method {
         name: "UpdateDVSLacpGroupConfig_Task",
         owner: "VmwareDistributedVirtualSwitch",
-        params: &[FieldInfo::list_req(
-            "lacpGroupSpec",
-            Type::Data(VMwareDvsLacpGroupSpec::INFO),
-        )],
+        params: &[FieldInfo::list_req("lacpGroupSpec", Type::Data(VMwareDvsLacpGroupSpec::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
     };

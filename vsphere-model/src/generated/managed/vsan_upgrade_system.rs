@@ -23,11 +23,7 @@ impl VsanUpgradeSystem {
         cluster: &ManagedObjectReference,
         downgrade_format: Option<bool>,
     ) -> Request<VsanUpgradeSystemPreflightCheckResult> {
-        Request::new(
-            self,
-            &method::PERFORM_VSAN_UPGRADE_PREFLIGHT_CHECK,
-            &[leaf(cluster), optional(&downgrade_format)],
-        )
+        Request::new(self, &method::PERFORM_VSAN_UPGRADE_PREFLIGHT_CHECK, &[leaf(cluster), optional(&downgrade_format)])
     }
 
     /// `QueryVsanUpgradeStatus`, since 6.0; needs `System.Read`.
@@ -75,14 +71,8 @@ pub mod method {
     pub static PERFORM_VSAN_UPGRADE_PREFLIGHT_CHECK: Method = Method {
         name: "PerformVsanUpgradePreflightCheck",
         owner: "VsanUpgradeSystem",
-        params: &[
-            FieldInfo::req("cluster", Type::Ref),
-            FieldInfo::opt("downgradeFormat", Type::Boolean),
-        ],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VsanUpgradeSystemPreflightCheckResult::INFO),
-        )),
+        params: &[FieldInfo::req("cluster", Type::Ref), FieldInfo::opt("downgradeFormat", Type::Boolean)],
+        result: Some(FieldInfo::req("returnval", Type::Data(VsanUpgradeSystemPreflightCheckResult::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -91,10 +81,7 @@ pub mod method {
         name: "QueryVsanUpgradeStatus",
         owner: "VsanUpgradeSystem",
         params: &[FieldInfo::req("cluster", Type::Ref)],
-        result: Some(FieldInfo::req(
-            "returnval",
-            Type::Data(VsanUpgradeSystemUpgradeStatus::INFO),
-        )),
+        result: Some(FieldInfo::req("returnval", Type::Data(VsanUpgradeSystemUpgradeStatus::INFO))),
         privilege: Some("System.Read"),
     };
 

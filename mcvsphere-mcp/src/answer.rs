@@ -1,0 +1,117 @@
+//! The shape of a successful answer.
+//!
+//! A program reads the structured content; a person, and the model of a client that passes on text alone, reads the text.
+//! The text holds all the data too, but as a table or as lines instead of JSON a second time: of a page of virtual machines
+//! that is a little more than half as long.
+
+use rmcp::{
+    ErrorData,
+    handler::server::tool::IntoCallToolResult,
+    model::{CallToolResponse, CallToolResult, ContentBlock},
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::{ToolError, error::Result, render};
+
+/// What a tool answers.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    data: Value,
+    failed: bool,
+}
+
+impl Answer {
+    /// One object.
+    pub(crate) fn object(report: &impl Serialize) -> Result<Self> {
+        Ok(Self { data: to_value(report)?, failed: false })
+    }
+
+    /// A page of a list, of whose items only some fields are wanted.
+    pub(crate) fn list(page: &impl Serialize, fields: Option<Vec<impl Serialize>>) -> Result<Self> {
+        let mut data = to_value(page)?;
+        if let (Some(fields), Some(items)) = (fields, data.get_mut("items").and_then(Value::as_array_mut)) {
+            let fields: Vec<Value> = fields.iter().map(to_value).collect::<Result<_>>()?;
+            let mut items: Vec<_> = items.iter_mut().filter_map(Value::as_object_mut).collect();
+            for field in fields.iter().filter_map(Value::as_str) {
+                if !items.is_empty() && items.iter().all(|item| !item.contains_key(field)) {
+                    let known: Vec<_> = items.iter().flat_map(|item| item.keys()).collect();
+                    return Err(unknown_field(field, &known));
+                }
+            }
+            for item in &mut items {
+                **item = chosen(item, &fields);
+            }
+        }
+        Ok(Self { data, failed: false })
+    }
+
+    /// A report for each object of a change, which has an `error` where that object's change failed. The call has failed
+    /// when all have; when there is one object, its error is the call's.
+    pub(crate) fn reports(reports: &[impl Serialize]) -> Result<Self> {
+        let reports: Vec<Value> = reports.iter().map(to_value).collect::<Result<_>>()?;
+        let error = |report: &Value| report.get("error").filter(|error| !error.is_null()).cloned();
+        if let [only] = reports.as_slice()
+            && let Some(error) = error(only)
+        {
+            return Err(ToolError::from_report(&error));
+        }
+        let failures = reports.iter().filter(|report| error(report).is_some()).count();
+        let failed = failures > 0 && failures == reports.len();
+        Ok(Self { data: json!({ "results": reports, "failed": failures }), failed })
+    }
+}
+
+fn to_value(report: impl Serialize) -> Result<Value> {
+    serde_json::to_value(report).map_err(|error| ToolError::new("internal", error.to_string()))
+}
+
+fn unknown_field(field: &str, known: &[&String]) -> ToolError {
+    let mut names: Vec<&str> = Vec::new();
+    for name in known {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    ToolError::invalid_argument(format!("`fields`: there is no `{field}`, only {}", names.join(", ")))
+}
+
+/// The chosen fields of an item, in the order in which they were asked for.
+fn chosen(item: &Map<String, Value>, fields: &[Value]) -> Map<String, Value> {
+    let names = fields.iter().filter_map(Value::as_str);
+    names.map(|name| (name.to_owned(), item.get(name).cloned().unwrap_or_default())).collect()
+}
+
+impl IntoCallToolResult for Answer {
+    fn into_call_tool_result(self) -> std::result::Result<CallToolResponse, ErrorData> {
+        let mut result = CallToolResult::success(vec![ContentBlock::text(render::text(&self.data))]);
+        result.is_error = Some(self.failed);
+        result.structured_content = Some(self.data);
+        Ok(result.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_chosen_fields_stay() {
+        let page = json!({ "items": [{ "name": "a", "id": "vm-1", "ip": null }], "total": 1 });
+        let answer = Answer::list(&page, Some(vec!["id", "ip"])).unwrap();
+        assert_eq!(answer.data, json!({ "items": [{ "id": "vm-1", "ip": null }], "total": 1 }));
+        let error = Answer::list(&page, Some(vec!["size"])).unwrap_err();
+        assert!(format!("{error:?}").contains("no `size`, only name, id, ip"), "{error:?}");
+    }
+
+    #[test]
+    fn the_error_of_one_object_is_the_calls() {
+        let failed = json!({ "vm": "a", "error": { "code": "not_found", "message": "no a" } });
+        let good = json!({ "vm": "b", "changed": true });
+        let error = Answer::reports(std::slice::from_ref(&failed)).unwrap_err();
+        assert_eq!(error, ToolError::new("not_found", "no a"));
+        let some = Answer::reports(&[failed.clone(), good]).unwrap();
+        assert_eq!((some.failed, &some.data["failed"]), (false, &json!(1)));
+        assert!(Answer::reports(&[failed.clone(), failed]).unwrap().failed);
+    }
+}

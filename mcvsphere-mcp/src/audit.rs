@@ -1,0 +1,97 @@
+//! One line a call: who called what with which arguments, what came of it, how long it took.
+
+use std::{borrow::Cow, time::Duration};
+
+use rmcp::{RoleServer, model::CallToolRequestParams, service::RequestContext};
+use serde_json::Value;
+
+use crate::Permission;
+
+/// The target of audit lines, which a log level does not silence.
+pub(crate) const TARGET: &str = "audit";
+
+/// What is known of a call before it runs.
+pub(crate) struct Record {
+    pub(crate) tool: Cow<'static, str>,
+    pub(crate) permission: Option<Permission>,
+    arguments: String,
+    client: Option<String>,
+    trace: Option<String>,
+}
+
+impl Record {
+    pub(crate) fn new(request: &CallToolRequestParams, context: &RequestContext<RoleServer>) -> Self {
+        let arguments = request.arguments.clone().unwrap_or_default();
+        let client = context.client_info();
+        Self {
+            tool: request.name.clone(),
+            permission: None,
+            arguments: redacted(Value::Object(arguments)).to_string(),
+            client: client.map(|it| format!("{}/{}", it.name, it.version)),
+            trace: context.meta.get_traceparent().map(str::to_owned),
+        }
+    }
+
+    /// Writes the line.
+    pub(crate) fn finish(self, outcome: &str, duration: Duration) {
+        tracing::info!(
+            target: TARGET,
+            tool = %self.tool,
+            permission = self.permission.map(Permission::name),
+            arguments = self.arguments,
+            client = self.client,
+            trace = self.trace,
+            outcome,
+            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            "call"
+        );
+    }
+}
+
+/// What may hold a secret by its name, or much data, is not written.
+fn redacted(value: Value) -> Value {
+    match value {
+        Value::Object(object) => object
+            .into_iter()
+            .map(|(key, value)| {
+                let value = if is_secret(&key) { Value::from("***") } else { redacted(value) };
+                (key, value)
+            })
+            .collect(),
+        Value::Array(items) => items.into_iter().map(redacted).collect(),
+        Value::String(text) if text.chars().count() > LONGEST => {
+            let start: String = text.chars().take(LONGEST).collect();
+            Value::from(format!("{start}… ({} bytes)", text.len()))
+        }
+        other => other,
+    }
+}
+
+/// The most characters of one argument in an audit line.
+const LONGEST: usize = 200;
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["password", "passwd", "secret", "token", "credential", "private_key", "environment", "content"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::redacted;
+
+    #[test]
+    fn secrets_are_not_written() {
+        let arguments = json!({
+            "vm": "web-1", "password": "x", "nested": [{ "apiToken": 1 }], "long": "a".repeat(201)
+        });
+        let line = redacted(arguments);
+        assert_eq!(line["vm"], "web-1");
+        assert_eq!(line["password"], "***");
+        assert_eq!(line["nested"][0]["apiToken"], "***");
+        assert!(line["long"].as_str().unwrap().ends_with("… (201 bytes)"));
+    }
+}

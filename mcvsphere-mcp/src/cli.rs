@@ -1,0 +1,389 @@
+//! The command line: serve, or list, describe and call tools as a client of the same server would.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use clap::{Parser, Subcommand};
+use rmcp::{
+    RoleClient, ServiceExt,
+    model::{
+        CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, Implementation, JsonObject, Tool,
+    },
+    service::{RunningService, ServerInitializeError, ServiceError},
+    transport::io::stdio_pipes,
+};
+use serde_json::{Value, json};
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+
+use crate::{Server, SettingArgs, Settings, arguments::nearest, audit, render};
+
+/// Gives AI assistants control of VMware vSphere by the Model Context Protocol.
+///
+/// Without a command it serves MCP on standard input and output, as clients start it.
+#[derive(Debug, Parser)]
+#[command(name = "mcvsphere", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Use the tools from the command line
+    #[command(subcommand)]
+    Tools(Tools),
+}
+
+#[derive(Debug, Subcommand)]
+enum Tools {
+    /// List the tools
+    List {
+        /// Print what a client gets, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Describe a tool and its arguments
+    Describe {
+        /// The tool's name
+        name: String,
+        /// Print what a client gets, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Call a tool: exit code 1 when it fails
+    Call {
+        /// The tool's name
+        name: String,
+        /// Its arguments; a list is written a,b or as JSON
+        #[arg(value_name = "KEY=VALUE")]
+        arguments: Vec<String>,
+        /// Print the answer's structured content as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        // The reader of a pipe has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "mcvsphere: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let settings = Settings::new(&cli.settings, |name| std::env::var(name).ok())?;
+    start_log(&settings, cli.command.is_none())?;
+    let server = Server::new(&settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        match cli.command {
+            None => serve(server).await,
+            Some(Command::Tools(command)) => tools(server, command).await,
+        }
+    });
+    // A read from standard input cannot be cancelled and must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+/// Serves until the client closes its side or a signal comes.
+async fn serve(server: Server) -> anyhow::Result<ExitCode> {
+    if io::stdin().is_terminal() {
+        tracing::warn!("serving MCP on standard input; `mcvsphere --help` says what else there is");
+    }
+    let ended = tokio::select! {
+        ended = serve_until_closed(server.clone()) => ended,
+        signal = stop_signal() => signal,
+    };
+    server.close().await;
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve_until_closed(server: Server) -> anyhow::Result<()> {
+    match server.serve(stdio_pipes()).await {
+        Ok(service) => service.waiting().await.map(drop).context("the server's task failed"),
+        // A client that leaves before it says anything has done nothing wrong.
+        Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
+        Err(error) => Err(error).context("no MCP client on standard input"),
+    }
+}
+
+#[cfg(unix)]
+async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        signal = tokio::signal::ctrl_c() => Ok(signal?),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() -> anyhow::Result<()> {
+    Ok(tokio::signal::ctrl_c().await?)
+}
+
+/// Carries out a command on the tools through a client in this process, so that it passes where every client passes.
+async fn tools(server: Server, command: Tools) -> anyhow::Result<ExitCode> {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let serving = tokio::spawn({
+        let server = server.clone();
+        async move { server.serve(theirs).await.map(|service| service.waiting()) }
+    });
+    let client = identity().serve(ours).await.context("the server in this process does not answer")?;
+    let code = carry_out(&client, command).await;
+    let _ = client.cancel().await;
+    // It ends with its client; the time-out only guards the user's terminal against a fault.
+    let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
+    server.close().await;
+    code
+}
+
+type Client = RunningService<RoleClient, ClientConfig>;
+
+/// Who calls, for the audit.
+fn identity() -> ClientConfig {
+    let name = Implementation::new("mcvsphere-tools", env!("CARGO_PKG_VERSION"));
+    ClientConfig::new(ClientCapabilities::default(), name)
+}
+
+async fn carry_out(client: &Client, command: Tools) -> anyhow::Result<ExitCode> {
+    let all = client.list_all_tools().await?;
+    match command {
+        Tools::List { json: true } => print(&pretty(&json!(all))?)?,
+        Tools::List { json: false } => print(&overview(&all))?,
+        Tools::Describe { name, json } => {
+            let tool = find(&all, &name)?;
+            print(&if json { pretty(&json!(tool))? } else { description(tool) })?;
+        }
+        Tools::Call { name, arguments, json } => {
+            // An older name is not in the list; the server knows it.
+            let schema = all.iter().find(|tool| tool.name == name).map(|tool| &*tool.input_schema);
+            let request = CallToolRequestParams::new(name.clone()).with_arguments(parse_arguments(&arguments, schema)?);
+            let result = client.call_tool(request).await.map_err(plain)?;
+            return print_result(&result, json);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The words of the server alone, without those of the protocol around them.
+fn plain(error: ServiceError) -> anyhow::Error {
+    match error {
+        ServiceError::McpError(error) => anyhow!("{}", error.message),
+        other => other.into(),
+    }
+}
+
+fn print_result(result: &CallToolResult, json: bool) -> anyhow::Result<ExitCode> {
+    let text = match &result.structured_content {
+        Some(content) if json => pretty(content)?,
+        _ => {
+            let texts = result.content.iter().filter_map(|block| block.as_text());
+            texts.map(|block| block.text.as_str()).collect::<Vec<_>>().join("\n")
+        }
+    };
+    let failed = result.is_error == Some(true);
+    if failed && !json {
+        writeln!(io::stderr(), "mcvsphere: {text}")?;
+    } else {
+        print(&text)?;
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn overview(tools: &[Tool]) -> String {
+    let rows = tools.iter().map(|tool| {
+        json!({
+            "tool": tool.name,
+            "permission": fact(tool, "permission"),
+            "toolset": fact(tool, "toolset"),
+            "title": tool.annotations.as_ref().and_then(|it| it.title.clone()),
+        })
+    });
+    render::text(&rows.collect())
+}
+
+fn description(tool: &Tool) -> String {
+    let hints = tool.annotations.as_ref();
+    let hint = |get: fn(&rmcp::model::ToolAnnotations) -> Option<bool>| hints.and_then(get);
+    let required = tool.input_schema.get("required").and_then(Value::as_array);
+    let no_properties = JsonObject::new();
+    let properties = tool.input_schema.get("properties").and_then(Value::as_object);
+    let arguments = properties.unwrap_or(&no_properties).iter().map(|(name, schema)| {
+        let is_required = required.is_some_and(|names| names.iter().any(|it| it == name));
+        json!({
+            "argument": name,
+            "type": type_of(schema),
+            "required": if is_required { "yes" } else { "no" },
+            "meaning": schema.get("description"),
+        })
+    });
+    let facts = json!({
+        "tool": tool.name,
+        "title": hints.and_then(|it| it.title.clone()),
+        "permission": fact(tool, "permission"),
+        "toolset": fact(tool, "toolset"),
+        "read_only": hint(|it| it.read_only_hint),
+        "destructive": hint(|it| it.destructive_hint).unwrap_or(false),
+        "idempotent": hint(|it| it.idempotent_hint).unwrap_or(false),
+        "description": tool.description,
+        "arguments": arguments.collect::<Value>(),
+    });
+    render::text(&facts)
+}
+
+/// A type as a person would write it: `integer`, `powered_on|powered_off`, `list of string`.
+fn type_of(schema: &Value) -> String {
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        return values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("|");
+    }
+    match (schema.get("type").and_then(Value::as_str), schema.get("items")) {
+        (Some("array"), Some(items)) => format!("list of {}", type_of(items)),
+        (name, _) => name.unwrap_or("any").to_owned(),
+    }
+}
+
+fn fact<'a>(tool: &'a Tool, name: &str) -> Option<&'a Value> {
+    tool.meta.as_ref()?.get(&format!("mcvsphere/{name}"))
+}
+
+fn find<'a>(tools: &'a [Tool], name: &str) -> anyhow::Result<&'a Tool> {
+    tools.iter().find(|tool| tool.name == name).ok_or_else(|| {
+        let names: Vec<String> = tools.iter().map(|tool| tool.name.to_string()).collect();
+        match nearest(name, &names) {
+            Some(near) => anyhow!("unknown tool `{name}`, did you mean `{near}`?"),
+            None => anyhow!("unknown tool `{name}`: `mcvsphere tools list` shows all"),
+        }
+    })
+}
+
+/// Reads `key=value` pairs by the types in the schema. A key that is not in it goes to the server as text: it may be an
+/// older name, and if it is wrong the server says which is right.
+fn parse_arguments(pairs: &[String], schema: Option<&JsonObject>) -> anyhow::Result<JsonObject> {
+    let properties = schema.and_then(|schema| schema.get("properties"));
+    let mut arguments = JsonObject::new();
+    for pair in pairs {
+        let (key, text) = pair.split_once('=').with_context(|| format!("`{pair}` is not key=value"))?;
+        let property = properties.and_then(|properties| properties.get(key));
+        let value = parse_value(text, property).map_err(|why| anyhow!("`{key}`: {why}"))?;
+        if arguments.insert(key.to_owned(), value).is_some() {
+            return Err(anyhow!("`{key}` is given twice"));
+        }
+    }
+    Ok(arguments)
+}
+
+fn parse_value(text: &str, schema: Option<&Value>) -> Result<Value, String> {
+    let json = || serde_json::from_str::<Value>(text).ok();
+    let expected = schema.and_then(|schema| schema.get("type")).and_then(Value::as_str);
+    match expected {
+        Some("integer" | "number") => {
+            json().filter(Value::is_number).ok_or_else(|| format!("must be a number, not {text:?}"))
+        }
+        Some("boolean") => {
+            json().filter(Value::is_boolean).ok_or_else(|| format!("must be true or false, not {text:?}"))
+        }
+        Some("object") => json().filter(Value::is_object).ok_or_else(|| "must be a JSON object".to_owned()),
+        Some("array") => match json() {
+            Some(list @ Value::Array(_)) => Ok(list),
+            _ => {
+                let items = schema.and_then(|schema| schema.get("items"));
+                text.split(',').map(|item| parse_value(item.trim(), items)).collect()
+            }
+        },
+        _ => Ok(Value::from(text)),
+    }
+}
+
+fn pretty(value: &Value) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)?)
+}
+
+fn print(text: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{text}")
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Logs as JSON lines on standard error; standard output belongs to the protocol. A server always writes its audit lines;
+/// on the command line the user sees what he calls, and asks for them with a log level.
+fn start_log(settings: &Settings, serving: bool) -> anyhow::Result<()> {
+    let default = if serving { Level::INFO } else { Level::WARN };
+    let level = settings.log_level().unwrap_or(default);
+    let detailed = level >= Level::DEBUG;
+    let libraries = if detailed { level } else { Level::WARN };
+    // rmcp warns of each error that it answers, which the audit line says already.
+    let protocol = if detailed { level } else { Level::ERROR };
+    let audited = serving || settings.log_level().is_some();
+    let filter = format!(
+        "{libraries},rmcp={protocol},mcvsphere_mcp={level},vsphere_ops={level},vsphere_soap={level},{}={}",
+        audit::TARGET,
+        if audited { "info" } else { "off" }
+    );
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_writer(io::stderr)
+        .try_init()
+        .map_err(|error| anyhow!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_by_the_schema() {
+        let schema = json!({ "properties": {
+            "limit": { "type": "integer" },
+            "force": { "type": "boolean" },
+            "vms": { "type": "array", "items": { "type": "string" } },
+            "vm": { "type": "string" },
+        } });
+        let parse = |pairs: &[&str]| {
+            let pairs: Vec<String> = pairs.iter().map(|pair| (*pair).to_owned()).collect();
+            parse_arguments(&pairs, schema.as_object())
+        };
+        let all = parse(&["limit=5", "force=true", "vms=a, b", "vm=007", "older=1"]).unwrap();
+        assert_eq!(
+            Value::Object(all),
+            json!({ "limit": 5, "force": true, "vms": ["a", "b"], "vm": "007", "older": "1" })
+        );
+        let list = parse(&[r#"vms=["a,b"]"#]).unwrap();
+        assert_eq!(list["vms"], json!(["a,b"]));
+        for (pairs, wrong) in [
+            (vec!["limit=many"], "`limit`: must be a number"),
+            (vec!["force=maybe"], "`force`: must be true or false"),
+            (vec!["vm"], "`vm` is not key=value"),
+            (vec!["vm=a", "vm=b"], "`vm` is given twice"),
+        ] {
+            let error = parse(&pairs).unwrap_err().to_string();
+            assert!(error.starts_with(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

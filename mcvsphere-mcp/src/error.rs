@@ -1,0 +1,113 @@
+//! Why a call failed, in words for a model and in a form for a program.
+
+use std::borrow::Cow;
+
+use rmcp::{
+    ErrorData,
+    handler::server::tool::IntoCallToolResult,
+    model::{CallToolResponse, CallToolResult, ContentBlock},
+};
+use serde_json::{Value, json};
+
+/// What a tool returns. The name matters: rmcp's macro finds the output schema by it.
+pub(crate) type Result<T> = std::result::Result<T, ToolError>;
+
+/// A failed call: it reaches the client as a result with `isError`, so that the model reads it and can mend its call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolError {
+    code: Cow<'static, str>,
+    message: String,
+    candidates: Value,
+}
+
+impl ToolError {
+    /// An error with a code of the list that `vsphere_ops::Error` draws from, or one of the front end's own:
+    /// `unknown_tool`, `cancelled`, `deadline`, `internal`.
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), candidates: Value::Null }
+    }
+
+    /// An argument that the tool cannot take.
+    pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
+        Self::new("invalid_argument", message)
+    }
+
+    /// The answer of the call.
+    pub(crate) fn into_result(self) -> CallToolResult {
+        let mut structured = json!({ "code": self.code, "message": self.message });
+        let mut text = format!("{} ({})", self.message, self.code);
+        if !self.candidates.is_null() {
+            text.push_str("\ncandidates:\n");
+            text.push_str(&crate::render::text(&self.candidates));
+            structured["candidates"] = self.candidates;
+        }
+        let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);
+        result.structured_content = Some(structured);
+        result
+    }
+}
+
+impl ToolError {
+    /// The error of one object of several, read back from its report: `{code, message, candidates?}`.
+    pub(crate) fn from_report(report: &Value) -> Self {
+        let text = |key: &str| report.get(key).and_then(Value::as_str);
+        let mut error = Self::new(
+            text("code").unwrap_or("fault").to_owned(),
+            text("message").map_or_else(|| report.to_string(), str::to_owned),
+        );
+        if let Some(candidates) = report.get("candidates") {
+            error.candidates = candidates.clone();
+        }
+        error
+    }
+}
+
+impl From<vsphere_ops::Error> for ToolError {
+    fn from(error: vsphere_ops::Error) -> Self {
+        let code = error.code();
+        let message = match next_step(code) {
+            Some(step) => format!("{error}; {step}"),
+            None => error.to_string(),
+        };
+        let candidates: Vec<Value> =
+            error.candidates().iter().map(|candidate| json!({ "path": candidate.path, "id": candidate.id })).collect();
+        let candidates = if candidates.is_empty() { Value::Null } else { Value::Array(candidates) };
+        Self { code: code.into(), message, candidates }
+    }
+}
+
+/// What to do next, where the error alone does not tell a model.
+fn next_step(code: &str) -> Option<&'static str> {
+    match code {
+        "not_found" => Some("the list tools show what there is"),
+        "ambiguous" => Some("call again with the path or the id of one candidate"),
+        "auth" => Some("check VCENTER_USER and VCENTER_PASSWORD"),
+        "connection" => Some("check VCENTER_HOST, and for certificates VCENTER_CA_FILE, VCENTER_THUMBPRINT"),
+        _ => None,
+    }
+}
+
+impl IntoCallToolResult for ToolError {
+    fn into_call_tool_result(self) -> std::result::Result<CallToolResponse, ErrorData> {
+        Ok(self.into_result().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_code_message_and_candidates() {
+        let mut error = ToolError::new("ambiguous", "two are named web");
+        error.candidates = json!([{ "path": "/DC0/vm/web", "id": "vm-1" }]);
+        let result = error.into_result();
+        assert_eq!(result.is_error, Some(true));
+        let structured = result.structured_content.unwrap();
+        assert_eq!(structured["code"], "ambiguous");
+        assert_eq!(structured["candidates"][0]["id"], "vm-1");
+        let text = &result.content[0].as_text().unwrap().text;
+        assert!(text.starts_with("two are named web (ambiguous)"), "{text}");
+        assert!(text.contains("/DC0/vm/web"), "{text}");
+    }
+}

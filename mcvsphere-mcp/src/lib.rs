@@ -1,0 +1,25 @@
+//! The MCP server of mcvsphere: settings, the server with its one choke point, and a short function per tool.
+//!
+//! A library, so that tests and other binaries run the very stack that the program runs.
+
+mod answer;
+mod arguments;
+mod audit;
+mod catalog;
+pub mod cli;
+mod error;
+mod gate;
+mod permission;
+mod progress;
+mod render;
+mod schema;
+mod server;
+mod settings;
+mod tools;
+mod vsphere;
+
+pub use catalog::CatalogError;
+pub use error::ToolError;
+pub use permission::{Permission, Toolset, tool_meta};
+pub use server::Server;
+pub use settings::{SettingArgs, Settings, SettingsError};

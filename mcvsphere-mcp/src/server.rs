@@ -1,0 +1,156 @@
+//! The MCP server. What is true of every call is in the choke point (`gate`), what a tool does is in `tools`.
+
+use std::{sync::Arc, time::Duration};
+
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    handler::server::tool::ToolRouter,
+    model::{
+        CacheScope, CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, MetaObject,
+        PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+    },
+    service::RequestContext,
+};
+use serde_json::json;
+
+use crate::{Settings, catalog::Catalog, catalog::CatalogError, vsphere::Vsphere};
+
+/// The server; a clone is cheap and shares the connection to vSphere.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    catalog: Catalog,
+    vsphere: Vsphere,
+    call_timeout: Duration,
+}
+
+/// What a client tells its model of this server, the essentials first: some clients cut it at 2,048 characters.
+const INSTRUCTIONS: &str = "\
+mcvsphere looks at and controls a VMware vCenter Server or ESXi host.
+- Objects (`vm`, `host`, `cluster`, `folder`) are given by name, by inventory path (/DC0/vm/prod/web-1) or by id (vm-42). \
+When a name fits several objects the call fails and lists the candidates: call again with a path or an id. Nothing is guessed.
+- List tools return one page (`limit`, 50 by default) with `total`; `next_cursor` of one page is the `cursor` of the next. \
+Narrow with `filter` (a glob on the name: web-*) and name only the `fields` that you need.
+- A tool that changes something waits until vSphere has done it and tells the state afterwards. Where the object was \
+already in that state it says `changed: false` and succeeds.
+- For several machines pass `vms` once instead of calling once per machine: they are done in parallel.
+- Power off is like pulling the plug: ask the user before, and look at what runs there first.
+- An error has a code, says what to do next, and is safe to retry once that is done.";
+
+impl Server {
+    /// A server with all tools. It connects to vSphere at the first call that needs it.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when a tool is not fit to be offered.
+    pub fn new(settings: &Settings) -> Result<Self, CatalogError> {
+        Self::with_tools(settings, crate::tools::all())
+    }
+
+    /// A server with these tools, through the same choke point.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when a tool is not fit to be offered.
+    pub fn with_tools(settings: &Settings, tools: ToolRouter<Self>) -> Result<Self, CatalogError> {
+        let shared = Shared {
+            catalog: Catalog::new(tools)?,
+            vsphere: Vsphere::new(settings),
+            call_timeout: settings.call_timeout(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Ends the session with vSphere, where there is one.
+    pub async fn close(&self) {
+        self.shared.vsphere.close().await;
+    }
+
+    /// The tools.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.shared.catalog
+    }
+
+    /// The connection to vSphere.
+    pub(crate) fn vsphere(&self) -> &Vsphere {
+        &self.shared.vsphere
+    }
+
+    /// How long a call may take.
+    pub(crate) fn call_timeout(&self) -> Duration {
+        self.shared.call_timeout
+    }
+
+    /// Says in a result who made it, which rmcp does for `server/discover` alone.
+    fn sign(&self, meta: &mut Option<MetaObject>) {
+        let ServerConfig { server_info, .. } = self.get_info();
+        meta.get_or_insert_default().insert("io.modelcontextprotocol/serverInfo".to_owned(), json!(server_info));
+    }
+
+    /// The names of a tool's arguments.
+    pub(crate) fn argument_names(&self, tool: &str) -> Vec<String> {
+        self.catalog()
+            .tool(tool)
+            .and_then(|tool| tool.input_schema.get("properties")?.as_object())
+            .map(|properties| properties.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new("mcvsphere", env!("CARGO_PKG_VERSION")).with_title("mcvsphere"))
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.catalog().tool(name).cloned()
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let mut result = ListToolsResult::with_all_items(self.catalog().tools());
+        if is_stateless(&context) {
+            // The list is the same until this process ends, but a client cannot know when that is.
+            result.ttl_ms = Some(0);
+            result.cache_scope = Some(CacheScope::Public);
+            self.sign(&mut result.meta);
+        }
+        Ok(result)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let stateless = is_stateless(&context);
+        let mut response = self.pass(request, context).await?;
+        if let CallToolResponse::Complete(result) = &mut response
+            && stateless
+        {
+            self.sign(&mut result.meta);
+        }
+        Ok(response)
+    }
+}
+
+/// Whether the client speaks the revision in which each result stands for itself.
+fn is_stateless(context: &RequestContext<RoleServer>) -> bool {
+    context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::INSTRUCTIONS;
+
+    #[test]
+    fn no_client_cuts_the_instructions() {
+        assert!(INSTRUCTIONS.chars().count() < 2048);
+    }
+}

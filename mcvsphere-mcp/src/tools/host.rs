@@ -1,0 +1,74 @@
+//! Hosts.
+
+use rmcp::{tool, tool_router};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use vsphere_ops::host::{self, HostQuery};
+
+use crate::{
+    Permission, Server, Toolset,
+    answer::Answer,
+    arguments::{Parameters, page_size},
+    error::Result,
+    tool_meta,
+};
+
+#[tool_router(router = host_tools, vis = "pub(crate)")]
+impl Server {
+    /// List the ESXi hosts with their state, cluster, version and hardware. Use it to find a host, or to see which are
+    /// disconnected or in maintenance mode.
+    #[tool(
+        meta = tool_meta(Toolset::Host, Permission::ReadOnly, &[]),
+        annotations(title = "List hosts", read_only_hint = true)
+    )]
+    async fn list_hosts(&self, Parameters(args): Parameters<ListHosts>) -> Result<Answer> {
+        let query = HostQuery {
+            filter: args.filter,
+            cluster: args.cluster,
+            state: args.state.map(|state| state.name().to_owned()),
+            limit: page_size(args.limit)?,
+            cursor: args.cursor,
+        };
+        let page = host::list(self.vsphere().client().await?, &query).await?;
+        Answer::list(&page, args.fields)
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListHosts {
+    /// Only hosts of this cluster: name, path or id.
+    #[serde(alias = "cluster_name")]
+    cluster: Option<String>,
+    /// Only hosts in this state.
+    state: Option<HostState>,
+    /// Glob on the name: esx-*.
+    filter: Option<String>,
+    /// Only these fields of each host, such as name and id; all without it.
+    fields: Option<Vec<String>>,
+    /// Hosts in one answer, 50 without it.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<usize>,
+    /// The next_cursor of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum HostState {
+    Connected,
+    Disconnected,
+    NotResponding,
+    Maintenance,
+}
+
+impl HostState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+            Self::NotResponding => "not_responding",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}

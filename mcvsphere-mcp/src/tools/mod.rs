@@ -1,0 +1,15 @@
+//! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
+
+mod host;
+mod power;
+mod vcenter;
+mod vm;
+
+use rmcp::handler::server::tool::ToolRouter;
+
+use crate::Server;
+
+/// All tools.
+pub(crate) fn all() -> ToolRouter<Server> {
+    Server::vm_tools() + Server::power_tools() + Server::host_tools() + Server::vcenter_tools()
+}

@@ -1,0 +1,113 @@
+//! Virtual machines.
+
+use rmcp::{tool, tool_router};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use vsphere_ops::vm::{self, VmQuery};
+
+use crate::{
+    Permission, Server, Toolset,
+    answer::Answer,
+    arguments::{Parameters, page_size},
+    error::Result,
+    tool_meta,
+};
+
+#[tool_router(router = vm_tools, vis = "pub(crate)")]
+impl Server {
+    /// List virtual machines with power state, CPUs, memory, guest OS, host and IP address. Use it to find a machine, or to
+    /// see many at once; get_vm_info has the details of one.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::ReadOnly, &[]),
+        annotations(title = "List virtual machines", read_only_hint = true)
+    )]
+    async fn list_vms(&self, Parameters(args): Parameters<ListVms>) -> Result<Answer> {
+        let query = VmQuery {
+            filter: args.filter,
+            power_state: args.power_state.map(|state| state.name().to_owned()),
+            folder: args.folder,
+            host: args.host,
+            cluster: args.cluster,
+            limit: page_size(args.limit)?,
+            cursor: args.cursor,
+        };
+        let page = vm::list(self.vsphere().client().await?, &query).await?;
+        Answer::list(&page, args.fields)
+    }
+
+    /// Get everything about one virtual machine: hardware, guest, disks, network adapters, datastores, host, UUIDs,
+    /// annotation, VMware Tools, number of snapshots and inventory path.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::ReadOnly, &[]),
+        annotations(title = "Get a virtual machine's details", read_only_hint = true)
+    )]
+    async fn get_vm_info(&self, Parameters(args): Parameters<OneVm>) -> Result<Answer> {
+        Answer::object(&vm::info(self.vsphere().client().await?, &args.vm).await?)
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListVms {
+    /// Only machines in this state.
+    power_state: Option<PowerState>,
+    /// Only machines in this folder and below: name, path or id.
+    #[serde(alias = "folder_name")]
+    folder: Option<String>,
+    /// Only machines on this host: name, path or id.
+    #[serde(alias = "host_name")]
+    host: Option<String>,
+    /// Only machines of this cluster: name, path or id.
+    #[serde(alias = "cluster_name")]
+    cluster: Option<String>,
+    /// Glob on the name: web-*.
+    filter: Option<String>,
+    /// Only these fields of each machine; all without it.
+    fields: Option<Vec<VmField>>,
+    /// Machines in one answer, 50 without it.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<usize>,
+    /// The next_cursor of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum PowerState {
+    #[serde(alias = "poweredOn", alias = "on")]
+    PoweredOn,
+    #[serde(alias = "poweredOff", alias = "off")]
+    PoweredOff,
+    Suspended,
+}
+
+impl PowerState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::PoweredOn => "powered_on",
+            Self::PoweredOff => "powered_off",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum VmField {
+    Name,
+    Id,
+    PowerState,
+    Cpu,
+    MemoryMb,
+    GuestOs,
+    Host,
+    Ip,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OneVm {
+    /// Virtual machine: name, inventory path (/DC0/vm/prod/web-1) or id (vm-42).
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+}

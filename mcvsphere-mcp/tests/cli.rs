@@ -1,0 +1,100 @@
+//! The program `mcvsphere` on the command line, without a vCenter Server.
+
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn mcvsphere(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mcvsphere"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn the_tools_are_listed_without_a_server() {
+    let output = mcvsphere(&["tools", "list"], &[]);
+    assert!(output.status.success());
+    let text = stdout(&output);
+    let names: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    let expected = ["get_vcenter_info", "get_vm_info", "list_hosts", "list_vms", "power_off_vm", "power_on_vm"];
+    assert_eq!(names, expected);
+    assert_eq!(stderr(&output), "");
+
+    let json: Value = serde_json::from_slice(&mcvsphere(&["tools", "list", "--json"], &[]).stdout).unwrap();
+    assert_eq!(json[3]["name"], "list_vms");
+}
+
+#[test]
+fn a_tool_is_described() {
+    let text = stdout(&mcvsphere(&["tools", "describe", "power_off_vm"], &[]));
+    assert!(text.contains("permission: power_ops"), "{text}");
+    assert!(text.contains("destructive: true"), "{text}");
+    assert!(text.contains("list of string"), "{text}");
+}
+
+#[test]
+fn what_fails_has_exit_code_1_and_says_why() {
+    for (arguments, why) in [
+        (&["tools", "describe", "list_vm"][..], "did you mean `list_vms`?"),
+        (&["tools", "call", "list_vm"], "did you mean `list_vms`?"),
+        (&["tools", "call", "list_vms", "limit=many"], "`limit`: must be a number"),
+        (&["tools", "call", "list_vms", "powerstate=on"], "did you mean `power_state`?"),
+        (&["tools", "call", "get_vcenter_info"], "VCENTER_HOST is not set"),
+        (&["tools", "list", "--log-level", "loud"], "LOG_LEVEL must be"),
+    ] {
+        let output = mcvsphere(arguments, &[]);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+        let error = stderr(&output);
+        assert!(error.starts_with("mcvsphere: ") && error.contains(why), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_failure_as_json_is_on_standard_output() {
+    let output = mcvsphere(&["tools", "call", "get_vcenter_info", "--json"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["code"], "config");
+}
+
+#[test]
+fn a_call_is_audited_without_its_secrets() {
+    let environment = [("LOG_LEVEL", "info")];
+    let arguments = ["tools", "call", "get_vm_info", "vm=web-1", "password=hunter2"];
+    let error = stderr(&mcvsphere(&arguments, &environment));
+    let line = error.lines().find(|line| line.contains("\"audit\"")).unwrap();
+    let audit: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(audit["tool"], "get_vm_info");
+    assert_eq!(audit["outcome"], "invalid_argument");
+    assert!(audit["arguments"].as_str().unwrap().contains("web-1"), "{line}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_client_that_leaves_ends_the_server() {
+    // Standard input is empty: the client is gone before it said anything.
+    let output = mcvsphere(&[], &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+}
+
+#[test]
+fn the_version_is_told() {
+    let text = stdout(&mcvsphere(&["--version"], &[]));
+    assert_eq!(text.trim(), concat!("mcvsphere ", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,28 @@
+//! The server as a client sees it, over a pipe in this process, with no vSphere behind it.
+
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
+mod choke_point;
+mod snapshots;
+
+use mcvsphere_mcp::{Server, SettingArgs, Settings};
+use rmcp::{RoleClient, ServiceExt, service::RunningService};
+
+/// Settings for which no vCenter Server answers: nothing listens on port 1.
+fn settings() -> Settings {
+    settings_with(&[("VCENTER_HOST", "http://127.0.0.1:1"), ("VCENTER_USER", "user"), ("VCENTER_PASSWORD", "pass")])
+}
+
+fn settings_with(environment: &[(&str, &str)]) -> Settings {
+    Settings::new(&SettingArgs::default(), |name| {
+        environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    })
+    .unwrap()
+}
+
+/// A client of this server.
+async fn connect(server: Server) -> RunningService<RoleClient, ()> {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    tokio::spawn(async move { server.serve(theirs).await.unwrap().waiting().await });
+    ().serve(ours).await.unwrap()
+}

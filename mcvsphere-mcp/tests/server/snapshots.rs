@@ -1,0 +1,67 @@
+//! What `tools/list` says of each tool is committed: a change of it is seen in review.
+//!
+//! `UPDATE_SNAPSHOTS=1 cargo test -p mcvsphere-mcp --test server` writes the files anew.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use mcvsphere_mcp::Server;
+use serde_json::{Value, json};
+
+use crate::{connect, settings};
+
+async fn tools() -> Vec<Value> {
+    let client = connect(Server::new(&settings()).unwrap()).await;
+    let tools = client.list_all_tools().await.unwrap();
+    tools.iter().map(|tool| json!(tool)).collect()
+}
+
+#[tokio::test]
+async fn each_tool_is_as_committed() {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots"));
+    let update = std::env::var_os("UPDATE_SNAPSHOTS").is_some();
+    let mut expected = BTreeSet::new();
+    for tool in tools().await {
+        let file = format!("{}.json", tool["name"].as_str().unwrap());
+        let now = serde_json::to_string_pretty(&tool).unwrap() + "\n";
+        if update {
+            fs::write(folder.join(&file), &now).unwrap();
+        }
+        let committed = fs::read_to_string(folder.join(&file)).unwrap_or_default();
+        assert_eq!(committed, now, "{file} differs: UPDATE_SNAPSHOTS=1 writes it anew");
+        expected.insert(file);
+    }
+    let committed: BTreeSet<String> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(committed, expected, "a file for each tool, and no other");
+}
+
+#[tokio::test]
+async fn names_and_hints_follow_the_conventions() {
+    for tool in tools().await {
+        let name = tool["name"].as_str().unwrap();
+        assert!(name.len() <= 64 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        let hints = &tool["annotations"];
+        assert_eq!(hints["openWorldHint"], false, "{name}");
+        let looks_only = tool["_meta"]["mcvsphere/permission"] == "read_only";
+        assert_eq!(hints["readOnlyHint"], looks_only, "{name}");
+        if !looks_only {
+            assert!(hints["destructiveHint"].is_boolean(), "{name}");
+        }
+        assert!(tool["_meta"]["mcvsphere/aliases"].is_null(), "{name}: older names are not listed");
+    }
+}
+
+#[tokio::test]
+async fn schemas_are_clean_and_describe_each_argument() {
+    for tool in tools().await {
+        let name = tool["name"].as_str().unwrap();
+        let text = tool["inputSchema"].to_string();
+        for noise in ["\"$schema\"", "\"$ref\"", "\"format\"", "\"title\"", "null"] {
+            assert!(!text.contains(noise), "{name} has {noise}: {text}");
+        }
+        assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{name}");
+        for (argument, schema) in tool["inputSchema"]["properties"].as_object().into_iter().flatten() {
+            assert!(schema["description"].is_string(), "{name}: {argument} has no description");
+        }
+    }
+}

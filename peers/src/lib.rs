@@ -1,0 +1,59 @@
+//! Real servers and clients for the tests that `cargo xtask peers` runs.
+//!
+//! Such a test has a name that starts with `peers_` and the attribute
+//! `#[ignore = "needs vcsim: cargo xtask peers"]`, so that plain `cargo test` needs Rust alone. The programs are named
+//! by the environment variables that `cargo xtask peers` sets. Whatever a test starts here ends with it.
+
+mod mcp_client;
+mod proxy;
+mod vcsim;
+
+pub use mcp_client::{Lifecycle, McpClient};
+pub use proxy::CountingProxy;
+pub use vcsim::Vcsim;
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use tokio::{process::Command, time::timeout};
+
+/// How long a peer may take for one answer before the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs `govc` against a server's SDK URL and returns its JSON answer.
+///
+/// # Errors
+/// When govc cannot be started, takes more than a minute, fails (its words are in the error) or answers no JSON.
+pub async fn govc(url: &str, args: &[&str]) -> anyhow::Result<Value> {
+    let mut command = Command::new(program("PEERS_GOVC")?);
+    // A flag counts only between the verb and what it is about.
+    let (verb, rest) = args.split_first().context("govc what?")?;
+    command.arg(verb).arg("-json").args(rest);
+    command.env("GOVC_URL", url).env("GOVC_INSECURE", "1");
+    // A session kept on disk would outlive the server that gave it.
+    command.env("GOVC_PERSIST_SESSION", "false");
+    let stdout = run(command).await.with_context(|| format!("govc {}", args.join(" ")))?;
+    serde_json::from_slice(&stdout).with_context(|| format!("govc {}: not JSON", args.join(" ")))
+}
+
+/// The program that an environment variable of `cargo xtask peers` names.
+fn program(variable: &str) -> anyhow::Result<PathBuf> {
+    std::env::var_os(variable)
+        .map(PathBuf::from)
+        .with_context(|| format!("{variable} is not set: run this test with `cargo xtask peers`"))
+}
+
+/// Runs a program to its end and returns what it printed.
+async fn run(mut command: Command) -> anyhow::Result<Vec<u8>> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let output = timeout(PATIENCE, command.output()).await.context("no end within a minute")??;
+    ensure!(
+        output.status.success(),
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(output.stdout)
+}

@@ -1,0 +1,164 @@
+//! A proxy that sees which requests a client sends.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{
+    io::{self, AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, tcp},
+    task::JoinSet,
+};
+
+/// A loopback proxy before a plain HTTP server that notes each request in order; it ends when this value is dropped.
+#[derive(Debug)]
+pub struct CountingProxy {
+    address: SocketAddr,
+    log: Log,
+    _accepting: JoinSet<()>,
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+impl CountingProxy {
+    /// Listens on a free loopback port and passes everything on to `server`.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start(server: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let log = Log::default();
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, server, Arc::clone(&log)));
+        Ok(Self { address, log, _accepting: accepting })
+    }
+
+    /// The SDK URL for a client that is to be watched.
+    pub fn url(&self) -> String {
+        format!("http://{}/sdk", self.address)
+    }
+
+    /// All requests so far, in order: a SOAP operation's name (`Login`), else method and path (`GET /sdk/vimService`).
+    pub fn requests(&self) -> Vec<String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The requests after the last `Login`, without the `Logout` that ends the session.
+    pub fn requests_after_login(&self) -> Vec<String> {
+        let mut requests = self.requests();
+        let start = requests.iter().rposition(|r| r == "Login").map_or(0, |login| login + 1);
+        requests.drain(..start);
+        requests.retain(|r| r != "Logout");
+        requests
+    }
+}
+
+async fn accept(listener: TcpListener, server: SocketAddr, log: Log) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        connections.spawn(pass_on(client, server, Arc::clone(&log)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Copies both ways. An error of either side closes both, which is what the other side would see without a proxy.
+async fn pass_on(client: TcpStream, server: SocketAddr, log: Log) -> io::Result<()> {
+    let server = TcpStream::connect(server).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (from_client, mut to_client) = client.into_split();
+    let (mut from_server, to_server) = server.into_split();
+    tokio::select! {
+        ended = watch(from_client, to_server, log) => ended,
+        ended = io::copy(&mut from_server, &mut to_client) => ended.map(drop),
+    }
+}
+
+async fn watch(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, log: Log) -> io::Result<()> {
+    let mut seen = Vec::new();
+    let mut chunk = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut chunk).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        seen.extend_from_slice(&chunk[..length]);
+        // Noted before it is passed on: whoever has the answer finds the request in the log.
+        while let Some((request, end)) = first_request(&seen) {
+            log.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+            seen.drain(..end);
+        }
+        to.write_all(&chunk[..length]).await?;
+    }
+}
+
+/// The name of the first whole HTTP request and where it ends.
+fn first_request(bytes: &[u8]) -> Option<(String, usize)> {
+    let head_end = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&bytes[..head_end]);
+    let header = |name: &str| {
+        head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        })
+    };
+    let end = if header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
+        // A SOAP envelope holds no line of a single zero, so the last chunk's mark is unambiguous here.
+        head_end + bytes[head_end..].windows(5).position(|w| w == b"0\r\n\r\n")? + 5
+    } else {
+        head_end + header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0)
+    };
+    let body = String::from_utf8_lossy(bytes.get(head_end..end)?);
+    let mut words = head.split(' ');
+    let request_line = || Some(format!("{} {}", words.next()?, words.next()?));
+    let name = operation(&body).map(str::to_owned).or_else(request_line)?;
+    Some((name, end))
+}
+
+/// The first element in a SOAP body.
+fn operation(envelope: &str) -> Option<&str> {
+    let mut tags = envelope.split('<').skip(1).map(|tag| {
+        let name = tag.split(['>', ' ', '/', '\n', '\r', '\t']).next().unwrap_or_default();
+        name.rsplit(':').next().unwrap_or_default()
+    });
+    tags.find(|name| *name == "Body")?;
+    tags.next().filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_request;
+
+    #[test]
+    fn requests_are_cut_apart_and_named() {
+        let body = r#"<s:Envelope xmlns:s="x"><s:Body><v:Login xmlns:v="urn:vim25"/></s:Body></s:Envelope>"#;
+        let bytes = format!(
+            "GET /sdk/vimServiceVersions.xml HTTP/1.1\r\nHost: x\r\n\r\n\
+             POST /sdk HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}POST",
+            body.len()
+        );
+        let (name, end) = first_request(bytes.as_bytes()).unwrap();
+        assert_eq!(name, "GET /sdk/vimServiceVersions.xml");
+        let rest = &bytes.as_bytes()[end..];
+        let (name, end) = first_request(rest).unwrap();
+        assert_eq!(name, "Login");
+        assert_eq!(&rest[end..], b"POST");
+    }
+
+    #[test]
+    fn half_a_request_is_none() {
+        assert_eq!(first_request(b"POST /sdk HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc"), None);
+        assert_eq!(first_request(b"POST /sdk HTTP/1.1\r\nContent-Le"), None);
+    }
+
+    #[test]
+    fn a_chunked_body_is_read_to_its_end() {
+        let bytes = b"POST /sdk HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
+            19\r\n<e:Body><Logout></Logout>\r\n0\r\n\r\nGET";
+        let (name, end) = first_request(bytes).unwrap();
+        assert_eq!(name, "Logout");
+        assert_eq!(&bytes[end..], b"GET");
+    }
+}

@@ -1,0 +1,234 @@
+//! The error of all operations: what was being done, to what, and why it failed.
+
+use std::fmt;
+
+use vsphere_model::types::LocalizedMethodFault;
+use vsphere_soap::fault::SoapFault;
+use vsphere_soap::object::DataType;
+use vsphere_soap::{ErrorKind as WireKind, Sent};
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed operation. Its text is one clause, `operation "target": cause`.
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    operation: String,
+    target: Option<String>,
+    kind: ErrorKind,
+}
+
+/// Why an operation failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The connection or the server: a fault, a time limit, an answer that is not SOAP.
+    Api(vsphere_soap::Error),
+    /// A task ended with this fault.
+    Task(LocalizedMethodFault),
+    /// No object fits.
+    NotFound(String),
+    /// Several objects fit.
+    Ambiguous(Vec<Candidate>),
+    /// An argument or a setting makes no sense; the text names it.
+    InvalidArgument(String),
+    /// The server can't do this; the text says why.
+    Unsupported(String),
+    /// The user may not read what the operation needs; the text names it.
+    Unreadable(String),
+}
+
+/// An object that fits a name.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Candidate {
+    /// Its inventory path.
+    pub path: String,
+    /// Its managed object id.
+    pub id: String,
+}
+
+impl Error {
+    /// An error of `operation`, a short verb phrase such as `power on`.
+    pub fn new(operation: impl Into<String>, kind: ErrorKind) -> Self {
+        Self { inner: Box::new(Inner { operation: operation.into(), target: None, kind }) }
+    }
+
+    /// Names the object that the operation was meant for, as the user knows it.
+    #[must_use]
+    pub fn on(mut self, target: impl Into<String>) -> Self {
+        self.inner.target = Some(target.into());
+        self
+    }
+
+    /// Replaces the operation by the one that the user asked for.
+    #[must_use]
+    pub fn in_operation(mut self, operation: impl Into<String>) -> Self {
+        self.inner.operation = operation.into();
+        self
+    }
+
+    /// The operation that failed.
+    pub fn operation(&self) -> &str {
+        &self.inner.operation
+    }
+
+    /// The object that the operation was meant for.
+    pub fn target(&self) -> Option<&str> {
+        self.inner.target.as_deref()
+    }
+
+    /// Why it failed.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.inner.kind
+    }
+
+    /// The kind of failure as one word, for programs: `not_found`, `ambiguous`, `permission`, `auth`, `timeout`,
+    /// `connection`, `config`, `invalid_argument`, `unsupported` or `fault`.
+    pub fn code(&self) -> &'static str {
+        match self.kind() {
+            ErrorKind::NotFound(_) => "not_found",
+            ErrorKind::Ambiguous(_) => "ambiguous",
+            ErrorKind::InvalidArgument(_) => "invalid_argument",
+            ErrorKind::Unsupported(_) => "unsupported",
+            ErrorKind::Unreadable(_) => "permission",
+            ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("NoPermission") => "permission",
+            ErrorKind::Task(_) => "fault",
+            ErrorKind::Api(error) => match error.kind() {
+                WireKind::Fault(fault) if fault.is_named("InvalidLogin") || fault.is_named("NotAuthenticated") => {
+                    "auth"
+                }
+                WireKind::Fault(fault) if fault.is_named("ManagedObjectNotFound") => "not_found",
+                WireKind::Fault(_) => "fault",
+                WireKind::Timeout { .. } => "timeout",
+                WireKind::Config(_) => "config",
+                _ => "connection",
+            },
+        }
+    }
+
+    /// The objects that fit, where several do.
+    pub fn candidates(&self) -> &[Candidate] {
+        match self.kind() {
+            ErrorKind::Ambiguous(candidates) => candidates,
+            _ => &[],
+        }
+    }
+
+    /// Whether there is no such object, or no longer.
+    pub fn is_not_found(&self) -> bool {
+        self.code() == "not_found"
+    }
+
+    /// Whether the same operation may succeed a little later. Whether it is safe to repeat is another question: see
+    /// [`sent`](Self::sent).
+    pub fn is_retryable(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Api(error) => error.is_retryable(),
+            _ => self.is_fault("TaskInProgress") || self.is_fault("ConcurrentAccess"),
+        }
+    }
+
+    /// Whether the server may have carried out the request that failed.
+    pub fn sent(&self) -> Sent {
+        match self.kind() {
+            ErrorKind::Api(error) => error.sent(),
+            ErrorKind::Task(_) => Sent::Yes,
+            _ => Sent::No,
+        }
+    }
+
+    /// The API's fault, as a `T`, where that is the cause.
+    pub fn fault<T: DataType>(&self) -> Option<&T> {
+        match self.kind() {
+            ErrorKind::Api(error) => error.fault().and_then(SoapFault::downcast_ref),
+            ErrorKind::Task(fault) => fault.fault.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the API's fault with this wire name, or one that extends it, is the cause.
+    pub fn is_fault(&self, name: &str) -> bool {
+        match self.kind() {
+            ErrorKind::Api(error) => error.fault().is_some_and(|fault| fault.is_named(name)),
+            ErrorKind::Task(fault) => {
+                let object = fault.fault.as_object();
+                object.type_name() == name || object.data().info().lineage().any(|info| info.name() == name)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<vsphere_soap::Error> for Error {
+    fn from(error: vsphere_soap::Error) -> Self {
+        let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
+        Self { inner: Box::new(Inner { operation, target, kind: ErrorKind::Api(error) }) }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.target() {
+            Some(target) => write!(f, "{} {target:?}: {}", self.operation(), self.kind()),
+            None => write!(f, "{}: {}", self.operation(), self.kind()),
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api(error) => error.kind().fmt(f),
+            Self::Task(fault) => write!(f, "{}", TaskFault(fault)),
+            Self::NotFound(text) | Self::InvalidArgument(text) | Self::Unsupported(text) | Self::Unreadable(text) => {
+                f.write_str(text)
+            }
+            Self::Ambiguous(candidates) => {
+                write!(f, "{} objects fit: ", candidates.len())?;
+                for (index, candidate) in candidates.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(f, "{comma}{} ({})", candidate.path, candidate.id)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A task's fault as one clause.
+struct TaskFault<'a>(&'a LocalizedMethodFault);
+
+impl fmt::Display for TaskFault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.fault.type_name();
+        match self.0.localized_message.as_deref().map(|text| text.trim().trim_end_matches('.')) {
+            None | Some("") => write!(f, "the task failed with {name}"),
+            Some(text) => write!(f, "{text} ({name})"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { operation, target, kind } = &*self.inner;
+        f.debug_struct("Error").field("operation", operation).field("target", target).field("kind", kind).finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.kind() {
+            // The text of the wire's error is already in ours: go on with what is below it.
+            ErrorKind::Api(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// An error from what a caller gave.
+pub(crate) fn invalid(operation: &str, text: impl Into<String>) -> Error {
+    Error::new(operation, ErrorKind::InvalidArgument(text.into()))
+}

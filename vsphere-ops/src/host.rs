@@ -1,0 +1,188 @@
+//! ESXi hosts.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use vsphere_model::managed::{ComputeResource, host_system as host};
+use vsphere_model::types::{
+    HostListSummaryQuickStats, HostSystemConnectionState, ManagedObjectReference, ObjectContent,
+};
+
+use crate::client::Client;
+use crate::error::{Result, invalid};
+use crate::find::{self, name_of};
+use crate::name::Glob;
+use crate::page::{Page, Window};
+use crate::read::Values;
+use crate::vm::optional;
+
+/// Which hosts to list.
+#[derive(Debug, Clone, Default)]
+pub struct HostQuery {
+    /// A glob on the name.
+    pub filter: Option<String>,
+    /// Only those of this cluster: name, path or id.
+    pub cluster: Option<String>,
+    /// `connected`, `disconnected`, `not_responding` or `maintenance`.
+    pub state: Option<String>,
+    /// The most to answer with.
+    pub limit: usize,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A host in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostSummary {
+    /// The name.
+    pub name: String,
+    /// The managed object id.
+    pub id: String,
+    /// `connected`, `disconnected` or `not_responding`.
+    pub connection_state: &'static str,
+    /// Whether it is in maintenance mode.
+    pub maintenance_mode: bool,
+    /// The name of its cluster, or of itself where it is in none.
+    pub cluster: Option<String>,
+    /// The product and its version.
+    pub version: Option<String>,
+    /// Vendor and model.
+    pub model: Option<String>,
+    /// CPU cores.
+    pub cpu_cores: Option<i16>,
+    /// CPU speed of a core in MHz.
+    pub cpu_mhz: Option<i32>,
+    /// CPU in use in MHz.
+    pub cpu_usage_mhz: Option<i32>,
+    /// Memory in MiB.
+    pub memory_mb: Option<i64>,
+    /// Memory in use in MiB.
+    pub memory_usage_mb: Option<i32>,
+    /// How many virtual machines are registered on it.
+    pub vms: usize,
+}
+
+const SHOWN: [&str; 8] = [
+    "name",
+    host::CONNECTION_STATE.path(),
+    host::IN_MAINTENANCE_MODE.path(),
+    host::PARENT.path(),
+    host::SUMMARY_PRODUCT.path(),
+    host::SUMMARY_HARDWARE.path(),
+    host::QUICK_STATS.path(),
+    host::VM.path(),
+];
+
+/// Lists hosts, sorted by name.
+///
+/// # Errors
+/// `not_found` or `ambiguous` where the cluster is not exactly one, `invalid_argument` for a state that does not exist,
+/// and those of the server.
+pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary>> {
+    let wanted = query.state.as_deref().map(State::parse).transpose()?;
+    let container = match &query.cluster {
+        Some(cluster) => Some(client.get::<ComputeResource>(cluster).await?.reference().clone()),
+        None => None,
+    };
+    let glob = query.filter.as_deref().map(Glob::new);
+    let paths = ["name", host::CONNECTION_STATE.path(), host::IN_MAINTENANCE_MODE.path()];
+    let objects = find::scan(client, container.as_ref(), &[("HostSystem", &paths)]).await?;
+    let mut keys = Vec::new();
+    for content in objects {
+        let Some(name) = name_of(&content) else { continue };
+        let id = content.obj.value;
+        let mut values = Values::new(content.prop_set, content.missing_set);
+        if glob.as_ref().is_none_or(|glob| glob.fits(&name))
+            && wanted.as_ref().is_none_or(|wanted| wanted.fits(&mut values))
+        {
+            keys.push((name, id));
+        }
+    }
+    let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
+    let references = window.keys.iter().map(|(_, id)| ManagedObjectReference::new("HostSystem", id));
+    let details = find::details(client, references, &SHOWN).await?;
+    let parents = details.iter().filter_map(parent_of);
+    let mut parents: Vec<ManagedObjectReference> = parents.collect();
+    parents.sort();
+    parents.dedup();
+    let clusters = find::details(client, parents, &["name"]).await?;
+    let clusters: HashMap<String, String> =
+        clusters.into_iter().filter_map(|content| Some((content.obj.value.clone(), name_of(&content)?))).collect();
+    let mut by_id: HashMap<String, ObjectContent> =
+        details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
+    let items = window.keys.iter().filter_map(|(_, id)| Some(summary(by_id.remove(id)?, &clusters))).collect();
+    Ok(window.page(items))
+}
+
+fn parent_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
+    let property = content.prop_set.iter().find(|property| property.name == host::PARENT.path())?;
+    property.val.clone().take().ok()
+}
+
+fn summary(content: ObjectContent, clusters: &HashMap<String, String>) -> HostSummary {
+    let name = name_of(&content).unwrap_or_default();
+    let cluster = parent_of(&content).and_then(|parent| clusters.get(&parent.value).cloned());
+    let id = content.obj.value;
+    let mut values = Values::new(content.prop_set, content.missing_set);
+    let product: Option<vsphere_model::types::AboutInfo> = optional(&mut values, host::SUMMARY_PRODUCT.path());
+    let hardware: Option<vsphere_model::types::HostHardwareSummary> =
+        optional(&mut values, host::SUMMARY_HARDWARE.path());
+    let stats: HostListSummaryQuickStats = optional(&mut values, host::QUICK_STATS.path()).unwrap_or_default();
+    let vms: Option<Vec<ManagedObjectReference>> = optional(&mut values, host::VM.path());
+    HostSummary {
+        name,
+        id,
+        connection_state: state_name(&optional(&mut values, host::CONNECTION_STATE.path()).unwrap_or_default()),
+        maintenance_mode: optional(&mut values, host::IN_MAINTENANCE_MODE.path()).unwrap_or(false),
+        cluster,
+        version: product.map(|product| product.full_name),
+        model: hardware.as_ref().map(|hardware| format!("{} {}", hardware.vendor, hardware.model)),
+        cpu_cores: hardware.as_ref().map(|hardware| hardware.num_cpu_cores),
+        cpu_mhz: hardware.as_ref().map(|hardware| hardware.cpu_mhz),
+        cpu_usage_mhz: stats.overall_cpu_usage,
+        memory_mb: hardware.as_ref().map(|hardware| hardware.memory_size / (1 << 20)),
+        memory_usage_mb: stats.overall_memory_usage,
+        vms: vms.map_or(0, |vms| vms.len()),
+    }
+}
+
+fn state_name(state: &HostSystemConnectionState) -> &'static str {
+    match state {
+        HostSystemConnectionState::Connected => "connected",
+        HostSystemConnectionState::Disconnected => "disconnected",
+        HostSystemConnectionState::NotResponding => "not_responding",
+        _ => "unknown",
+    }
+}
+
+/// The state that listed hosts are in.
+enum State {
+    Connection(&'static str),
+    Maintenance,
+}
+
+impl State {
+    fn parse(text: &str) -> Result<Self> {
+        Ok(match text.to_ascii_lowercase().replace(['_', '-'], "").as_str() {
+            "connected" => Self::Connection("connected"),
+            "disconnected" => Self::Connection("disconnected"),
+            "notresponding" => Self::Connection("not_responding"),
+            "maintenance" => Self::Maintenance,
+            _ => {
+                let text = format!(
+                    "{text:?} is no state of a host: give connected, disconnected, not_responding or maintenance"
+                );
+                return Err(invalid("list hosts", text));
+            }
+        })
+    }
+
+    fn fits(&self, values: &mut Values) -> bool {
+        match self {
+            Self::Connection(wanted) => {
+                optional(values, host::CONNECTION_STATE.path()).is_some_and(|state| state_name(&state) == *wanted)
+            }
+            Self::Maintenance => optional(values, host::IN_MAINTENANCE_MODE.path()).unwrap_or(false),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Pages of lists.
+
+use serde::Serialize;
+
+use crate::error::{Result, invalid};
+
+/// A page of a list, and how to get the next.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page<T> {
+    /// What is on the page.
+    pub items: Vec<T>,
+    /// How many that is.
+    pub returned: usize,
+    /// How many there are in all that fit the query.
+    pub total: usize,
+    /// Whether there are more after this page.
+    pub truncated: bool,
+    /// What to ask the next page with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// A window on a sorted list: what comes after the cursor.
+pub(crate) struct Window<K> {
+    pub keys: Vec<K>,
+    total: usize,
+    next_cursor: Option<String>,
+}
+
+impl<K: Ord + Clone + AsRef<str>> Window<(K, K)> {
+    /// Cuts the page out of the keys `(sort key, id)`. The cursor names the last one that was given, so that objects
+    /// that come and go between two pages neither repeat nor hide others.
+    pub(crate) fn cut(mut keys: Vec<(K, K)>, limit: usize, cursor: Option<&str>) -> Result<Self> {
+        keys.sort();
+        let total = keys.len();
+        if let Some(cursor) = cursor {
+            let Some((id, name)) = cursor.split_once(':') else {
+                return Err(invalid("list", format!("the cursor {cursor:?} is not one that a list gave")));
+            };
+            keys.retain(|(key, own)| (key.as_ref(), own.as_ref()) > (name, id));
+        }
+        let more = keys.len() > limit;
+        keys.truncate(limit);
+        let next_cursor = keys.last().filter(|_| more).map(|(key, id)| format!("{}:{}", id.as_ref(), key.as_ref()));
+        Ok(Self { keys, total, next_cursor })
+    }
+
+    /// The page with these items.
+    pub(crate) fn page<T>(self, items: Vec<T>) -> Page<T> {
+        Page {
+            returned: items.len(),
+            items,
+            total: self.total,
+            truncated: self.next_cursor.is_some(),
+            next_cursor: self.next_cursor,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Power states of virtual machines.
+
+use futures::future::join_all;
+use serde::Serialize;
+use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::types::VirtualMachinePowerState;
+
+use crate::client::Client;
+use crate::error::{Candidate, Error, Result};
+use crate::mo::Mo;
+use crate::task::{self, Task};
+use crate::vm::power_state_name;
+
+impl Mo<VirtualMachine> {
+    /// Powers the machine on, or resumes it where it is suspended.
+    ///
+    /// # Errors
+    /// The fault `InvalidPowerState` where it runs already, and those of the server.
+    pub async fn power_on(&self) -> Result<Task<()>> {
+        task::start(self, "power on", self.power_on_vm_task(None)).await
+    }
+
+    /// Powers the machine off at once, like pulling the plug.
+    ///
+    /// # Errors
+    /// The fault `InvalidPowerState` where it is off already, and those of the server.
+    pub async fn power_off(&self) -> Result<Task<()>> {
+        task::start(self, "power off", self.power_off_vm_task()).await
+    }
+}
+
+/// How far the power operation of one of several machines is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The machine, as the caller named it.
+    pub vm: String,
+    /// Per cent of the work that is done.
+    pub percent: u8,
+}
+
+/// How a power operation ended for one machine.
+#[derive(Debug, Serialize)]
+pub struct PowerReport {
+    /// The machine's name, or what the caller named where it was not found.
+    pub vm: String,
+    /// Its managed object id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// `powered_on`, `powered_off` or `suspended`, after the operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<&'static str>,
+    /// Whether the operation changed it; it did not where the machine was in that state already.
+    pub changed: bool,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+/// Why an operation on one of several objects failed.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// The kind of failure as one word: see [`Error::code`].
+    pub code: &'static str,
+    /// What failed and why.
+    pub message: String,
+    /// The objects that fit, where several do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Candidate>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { code: error.code(), message: error.to_string(), candidates: error.candidates().to_vec() }
+    }
+}
+
+/// Powers machines on, each given by name, path or id, and waits until they run. One that runs already is left alone.
+pub async fn on(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
+    join_all(vms.iter().map(|what| change(client, what, VirtualMachinePowerState::PoweredOn, progress))).await
+}
+
+/// Powers machines off, each given by name, path or id, and waits until they are. One that is off already is left alone.
+pub async fn off(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
+    join_all(vms.iter().map(|what| change(client, what, VirtualMachinePowerState::PoweredOff, progress))).await
+}
+
+async fn change(
+    client: &Client,
+    what: &str,
+    wanted: VirtualMachinePowerState,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> PowerReport {
+    let machine = match client.get::<VirtualMachine>(what).await {
+        Ok(machine) => machine,
+        Err(error) => {
+            let error = Some(error.into());
+            return PowerReport { vm: what.to_owned(), id: None, power_state: None, changed: false, error };
+        }
+    };
+    let (power_state, changed, error) = match reach(&machine, what, &wanted, progress).await {
+        Ok(changed) => (Some(power_state_name(&wanted)), changed, None),
+        Err(error) => (None, false, Some(error.into())),
+    };
+    PowerReport { vm: machine.label().to_owned(), id: Some(machine.id().to_owned()), power_state, changed, error }
+}
+
+/// Brings a machine into a power state; says whether that changed anything.
+async fn reach(
+    machine: &Mo<VirtualMachine>,
+    what: &str,
+    wanted: &VirtualMachinePowerState,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<bool> {
+    let started = match wanted {
+        VirtualMachinePowerState::PoweredOn => machine.power_on().await,
+        _ => machine.power_off().await,
+    };
+    let ended = match started {
+        Ok(task) => {
+            let told = |percent| progress(Progress { vm: what.to_owned(), percent });
+            task.watch(&|progress| told(progress.percent)).await
+        }
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(()) => Ok(true),
+        // Asking first would race with others: the refusal says that it is so already, or that it can't be.
+        Err(error) if error.is_fault("InvalidPowerState") && &machine.read(vm::POWER_STATE).await? == wanted => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}

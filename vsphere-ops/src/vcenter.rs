@@ -1,0 +1,68 @@
+//! The server itself.
+
+use serde::Serialize;
+use vsphere_model::managed::{ServiceInstance, SessionManager, session_manager};
+use vsphere_model::types::ManagedObjectReference;
+use vsphere_soap::object::format_date_time;
+
+use crate::client::Client;
+use crate::error::Result;
+use crate::mo::Mo;
+
+/// What a vCenter or an ESXi host says of itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct VcenterInfo {
+    /// The product, with version and build.
+    pub full_name: String,
+    /// The product.
+    pub product: String,
+    /// The version.
+    pub version: String,
+    /// The build number.
+    pub build: String,
+    /// `VirtualCenter` or `HostAgent`.
+    pub api_type: String,
+    /// The newest version of the API that it speaks.
+    pub api_version: String,
+    /// The version of the API that is spoken with it.
+    pub api_version_in_use: String,
+    /// The operating system that it runs on.
+    pub os_type: String,
+    /// The UUID of the instance; ESXi has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_uuid: Option<String>,
+    /// The user that is logged in.
+    pub user: Option<String>,
+    /// The server's time, RFC 3339.
+    pub server_time: String,
+}
+
+/// Reads what the server says of itself.
+///
+/// # Errors
+/// Those of the server.
+pub async fn info(client: &Client) -> Result<VcenterInfo> {
+    let about = &client.content().about;
+    let root = ManagedObjectReference::new("ServiceInstance", "ServiceInstance");
+    let time = client.raw::<ServiceInstance>(&root).current_time().await?;
+    let user = match &client.content().session_manager {
+        Some(manager) => {
+            let manager: Mo<SessionManager> = Mo::new(client, manager, None);
+            manager.read(session_manager::CURRENT_SESSION).await?.map(|session| session.user_name)
+        }
+        None => None,
+    };
+    Ok(VcenterInfo {
+        full_name: about.full_name.clone(),
+        product: about.name.clone(),
+        version: about.version.clone(),
+        build: about.build.clone(),
+        api_type: about.api_type.clone(),
+        api_version: about.api_version.clone(),
+        api_version_in_use: client.api_version().to_owned(),
+        os_type: about.os_type.clone(),
+        instance_uuid: about.instance_uuid.clone(),
+        user,
+        server_time: format_date_time(&time),
+    })
+}

@@ -1,0 +1,183 @@
+//! Virtual machines: lists and details.
+
+mod info;
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use vsphere_model::managed::virtual_machine as vm;
+use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachinePowerState};
+
+pub use info::{Disk, Nic, VmInfo, info};
+
+use crate::client::Client;
+use crate::error::{Result, invalid};
+use crate::find::{self, name_of};
+use crate::name::Glob;
+use crate::page::{Page, Window};
+use crate::read::Values;
+
+/// Which virtual machines to list.
+#[derive(Debug, Clone, Default)]
+pub struct VmQuery {
+    /// A glob on the name.
+    pub filter: Option<String>,
+    /// `powered_on`, `powered_off` or `suspended`.
+    pub power_state: Option<String>,
+    /// Only those in this folder and below: name, path or id.
+    pub folder: Option<String>,
+    /// Only those on this host: name, path or id.
+    pub host: Option<String>,
+    /// Only those of this cluster: name, path or id.
+    pub cluster: Option<String>,
+    /// The most to answer with.
+    pub limit: usize,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A virtual machine in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct VmSummary {
+    /// The name.
+    pub name: String,
+    /// The managed object id.
+    pub id: String,
+    /// `powered_on`, `powered_off` or `suspended`.
+    pub power_state: &'static str,
+    /// Virtual CPUs.
+    pub cpu: Option<i32>,
+    /// Memory in MiB.
+    pub memory_mb: Option<i32>,
+    /// The guest operating system, in full.
+    pub guest_os: Option<String>,
+    /// The name of the host that it runs on.
+    pub host: Option<String>,
+    /// The guest's primary IP address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+}
+
+/// What is shown of each machine.
+const SHOWN: [&str; 7] = [
+    "name",
+    vm::POWER_STATE.path(),
+    vm::NUM_CPU.path(),
+    vm::MEMORY_SIZE_MB.path(),
+    vm::GUEST_FULL_NAME.path(),
+    vm::HOST.path(),
+    vm::GUEST_IP_ADDRESS.path(),
+];
+
+/// Lists virtual machines, sorted by name. Templates are not among them.
+///
+/// Names and states of all machines are read in one request, and what is shown of one page in a second.
+///
+/// # Errors
+/// `not_found` or `ambiguous` where a folder, host or cluster is not exactly one, `invalid_argument` for a power state
+/// that does not exist, and those of the server.
+pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
+    let power_state = query.power_state.as_deref().map(parse_power_state).transpose()?;
+    let container = container(client, query).await?;
+    let glob = query.filter.as_deref().map(Glob::new);
+    let paths = ["name", vm::POWER_STATE.path(), vm::IS_TEMPLATE.path()];
+    let types: &[(&'static str, &[&'static str])] = &[("VirtualMachine", &paths), ("HostSystem", &["name"])];
+    // Below a folder of machines there are no hosts: their names come with the details.
+    let types = if container.is_some() { &types[..1] } else { types };
+    let objects = find::scan(client, container.as_ref(), types).await?;
+    let mut hosts: HashMap<String, String> =
+        find::names_by_id(&objects, "HostSystem").into_iter().map(|(id, name)| (id.to_owned(), name)).collect();
+
+    let mut keys = Vec::new();
+    for content in objects.into_iter().filter(|content| content.obj.type_ == "VirtualMachine") {
+        let Some(name) = name_of(&content) else { continue };
+        let id = content.obj.value;
+        let mut values = Values::new(content.prop_set, content.missing_set);
+        let fits = glob.as_ref().is_none_or(|glob| glob.fits(&name))
+            && !values.take(vm::IS_TEMPLATE.path()).unwrap_or(false)
+            && power_state.as_ref().is_none_or(|wanted| values.take(vm::POWER_STATE.path()).as_ref() == Ok(wanted));
+        if fits {
+            keys.push((name, id));
+        }
+    }
+    let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
+    let references = window.keys.iter().map(|(_, id)| ManagedObjectReference::new("VirtualMachine", id));
+    let details = find::details(client, references, &SHOWN).await?;
+    let unknown = details.iter().filter_map(host_of).filter(|host| !hosts.contains_key(&host.value));
+    let unknown: Vec<ManagedObjectReference> = unique(unknown.collect());
+    for content in find::details(client, unknown, &["name"]).await? {
+        let name = name_of(&content).unwrap_or_default();
+        hosts.insert(content.obj.value, name);
+    }
+    let mut by_id: HashMap<String, ObjectContent> =
+        details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
+    let items = window.keys.iter().filter_map(|(_, id)| Some(summary(by_id.remove(id)?, &hosts))).collect();
+    Ok(window.page(items))
+}
+
+/// The container that holds the machines asked for; `None` for the whole inventory.
+async fn container(client: &Client, query: &VmQuery) -> Result<Option<ManagedObjectReference>> {
+    use vsphere_model::managed::{ComputeResource, Folder, HostSystem};
+    Ok(match (&query.folder, &query.host, &query.cluster) {
+        (None, None, None) => None,
+        (Some(folder), None, None) => Some(client.get::<Folder>(folder).await?.reference().clone()),
+        (None, Some(host), None) => Some(client.get::<HostSystem>(host).await?.reference().clone()),
+        (None, None, Some(cluster)) => Some(client.get::<ComputeResource>(cluster).await?.reference().clone()),
+        _ => return Err(invalid("list virtual machines", "folder, host and cluster exclude each other: give one")),
+    })
+}
+
+fn host_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
+    let property = content.prop_set.iter().find(|property| property.name == vm::HOST.path())?;
+    property.val.clone().take().ok()
+}
+
+fn unique(mut references: Vec<ManagedObjectReference>) -> Vec<ManagedObjectReference> {
+    references.sort();
+    references.dedup();
+    references
+}
+
+fn summary(content: ObjectContent, hosts: &HashMap<String, String>) -> VmSummary {
+    let name = name_of(&content).unwrap_or_default();
+    let id = content.obj.value;
+    let mut values = Values::new(content.prop_set, content.missing_set);
+    let host: Option<ManagedObjectReference> = optional(&mut values, vm::HOST.path());
+    VmSummary {
+        name,
+        id,
+        power_state: power_state_name(&optional(&mut values, vm::POWER_STATE.path()).unwrap_or_default()),
+        cpu: optional(&mut values, vm::NUM_CPU.path()),
+        memory_mb: optional(&mut values, vm::MEMORY_SIZE_MB.path()),
+        guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()),
+        host: host.map(|host| hosts.get(&host.value).cloned().unwrap_or(host.value)),
+        ip: optional(&mut values, vm::GUEST_IP_ADDRESS.path()),
+    }
+}
+
+/// The value of a property, where it has one that the user may read.
+pub(crate) fn optional<T: vsphere_soap::object::FromAny>(values: &mut Values, path: &'static str) -> Option<T> {
+    values.take::<Option<T>>(path).ok().flatten()
+}
+
+/// The name of a power state in reports.
+pub(crate) fn power_state_name(state: &VirtualMachinePowerState) -> &'static str {
+    match state {
+        VirtualMachinePowerState::PoweredOn => "powered_on",
+        VirtualMachinePowerState::PoweredOff => "powered_off",
+        VirtualMachinePowerState::Suspended => "suspended",
+        _ => "unknown",
+    }
+}
+
+fn parse_power_state(text: &str) -> Result<VirtualMachinePowerState> {
+    Ok(match text.to_ascii_lowercase().replace('_', "").as_str() {
+        "poweredon" | "on" => VirtualMachinePowerState::PoweredOn,
+        "poweredoff" | "off" => VirtualMachinePowerState::PoweredOff,
+        "suspended" => VirtualMachinePowerState::Suspended,
+        _ => {
+            let text = format!("{text:?} is no power state: give powered_on, powered_off or suspended");
+            return Err(invalid("list virtual machines", text));
+        }
+    })
+}

@@ -1,0 +1,264 @@
+//! All about one virtual machine.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::types::{
+    GuestInfo, ManagedObjectReference, Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDisk,
+    VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard, VirtualEthernetCardDistributedVirtualPortBackingInfo,
+    VirtualEthernetCardNetworkBackingInfo, VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualMachineConfigInfo,
+    VirtualMachineSnapshotTree,
+};
+use vsphere_soap::object::format_date_time;
+
+use super::power_state_name;
+use crate::client::Client;
+use crate::error::Result;
+use crate::find::{self, name_of};
+
+/// All about one virtual machine.
+#[derive(Debug, Clone, Serialize)]
+pub struct VmInfo {
+    /// The name.
+    pub name: String,
+    /// The managed object id.
+    pub id: String,
+    /// The inventory path.
+    pub path: String,
+    /// Whether it is a template.
+    pub template: bool,
+    /// `powered_on`, `powered_off` or `suspended`.
+    pub power_state: &'static str,
+    /// `connected`, `disconnected`, `inaccessible`, `invalid` or `orphaned`.
+    pub connection_state: String,
+    /// When it was powered on, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_time: Option<String>,
+    /// The name of the host that it is registered on.
+    pub host: Option<String>,
+    /// Virtual CPUs.
+    pub cpu: Option<i32>,
+    /// Cores per socket.
+    pub cores_per_socket: Option<i32>,
+    /// Memory in MiB.
+    pub memory_mb: Option<i32>,
+    /// The virtual hardware version (`vmx-21`).
+    pub hardware_version: Option<String>,
+    /// `bios` or `efi`.
+    pub firmware: Option<String>,
+    /// The identifier of the configured guest operating system.
+    pub guest_id: Option<String>,
+    /// The guest operating system, in full.
+    pub guest_os: Option<String>,
+    /// The guest's host name. The guest says so: not to be trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest_host_name: Option<String>,
+    /// The guest's primary IP address. The guest says so: not to be trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// What VMware Tools in the guest do.
+    pub tools: ToolsInfo,
+    /// The BIOS UUID.
+    pub uuid: Option<String>,
+    /// The instance UUID, unique within the vCenter.
+    pub instance_uuid: Option<String>,
+    /// The note on the machine. People write it: not to be trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<String>,
+    /// The names of its datastores.
+    pub datastores: Vec<String>,
+    /// The path of the configuration file, as a datastore path.
+    pub vmx_path: Option<String>,
+    /// The virtual disks.
+    pub disks: Vec<Disk>,
+    /// The network adapters.
+    pub nics: Vec<Nic>,
+    /// How many snapshots it has.
+    pub snapshots: usize,
+    /// Storage in use, in bytes.
+    pub storage_used_bytes: Option<i64>,
+}
+
+/// VMware Tools.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ToolsInfo {
+    /// `guestToolsRunning`, `guestToolsNotRunning` or `guestToolsExecutingScripts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_status: Option<String>,
+    /// How the version compares (`guestToolsCurrent`, `guestToolsNeedUpgrade`…).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_status: Option<String>,
+    /// The version number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// A virtual disk.
+#[derive(Debug, Clone, Serialize)]
+pub struct Disk {
+    /// The label (`Hard disk 1`).
+    pub label: String,
+    /// The device key.
+    pub key: i32,
+    /// The capacity in GiB.
+    pub capacity_gb: f64,
+    /// Whether its space is allocated on demand, where the server says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thin: Option<bool>,
+    /// The file, as a datastore path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// A network adapter.
+#[derive(Debug, Clone, Serialize)]
+pub struct Nic {
+    /// The label (`Network adapter 1`).
+    pub label: String,
+    /// The device key.
+    pub key: i32,
+    /// The API's type (`VirtualVmxnet3`).
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// The MAC address.
+    pub mac: Option<String>,
+    /// Whether it is connected.
+    pub connected: Option<bool>,
+    /// The network, port group or switch that it is attached to.
+    pub network: Option<String>,
+    /// The addresses that the guest reports: not to be trusted.
+    pub ip_addresses: Vec<String>,
+}
+
+/// Reads all about the virtual machine with this name, path or id.
+///
+/// # Errors
+/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
+pub async fn info(client: &Client, what: &str) -> Result<VmInfo> {
+    let machine = client.get::<VirtualMachine>(what).await?;
+    let (name, runtime, config, guest, datastores, snapshot, storage) = machine
+        .read((vm::NAME, vm::RUNTIME, vm::CONFIG, vm::GUEST, vm::DATASTORE, vm::SNAPSHOT, vm::STORAGE_COMMITTED))
+        .await?;
+    let path = client.paths(std::slice::from_ref(machine.reference())).await?.pop().unwrap_or_default();
+    let networks = config.as_ref().map(portgroups).unwrap_or_default();
+    let related = datastores.iter().cloned().chain(runtime.host.clone()).chain(networks);
+    let related: Vec<ManagedObjectReference> = related.collect();
+    let names = names(client, related).await?;
+    let guest = guest.unwrap_or_default();
+    let known = |reference: &ManagedObjectReference| names.get(&reference.value).cloned();
+    let hardware = config.as_ref().map(|config| &config.hardware);
+    let devices = hardware.map(|hardware| hardware.device.as_slice()).unwrap_or_default();
+    Ok(VmInfo {
+        name: crate::name::decode(&name),
+        id: machine.id().to_owned(),
+        path,
+        template: config.as_ref().is_some_and(|config| config.template),
+        power_state: power_state_name(&runtime.power_state),
+        connection_state: runtime.connection_state.as_str().to_owned(),
+        boot_time: runtime.boot_time.as_ref().map(format_date_time),
+        host: runtime.host.as_ref().and_then(known),
+        cpu: hardware.map(|hardware| hardware.num_cpu),
+        cores_per_socket: hardware.and_then(|hardware| hardware.num_cores_per_socket),
+        memory_mb: hardware.map(|hardware| hardware.memory_mb),
+        hardware_version: config.as_ref().map(|config| config.version.clone()),
+        firmware: config.as_ref().and_then(|config| config.firmware.clone()),
+        guest_id: config.as_ref().map(|config| config.guest_id.clone()),
+        guest_os: config.as_ref().map(|config| config.guest_full_name.clone()),
+        guest_host_name: guest.host_name.clone(),
+        ip: guest.ip_address.clone(),
+        tools: ToolsInfo {
+            running_status: guest.tools_running_status.clone(),
+            version_status: guest.tools_version_status2.clone(),
+            version: guest.tools_version.clone(),
+        },
+        uuid: config.as_ref().map(|config| config.uuid.clone()),
+        instance_uuid: config.as_ref().and_then(|config| config.instance_uuid.clone()),
+        annotation: config.as_ref().and_then(|config| config.annotation.clone()).filter(|text| !text.is_empty()),
+        datastores: datastores.iter().filter_map(known).collect(),
+        vmx_path: config.as_ref().map(|config| config.files.vm_path_name.clone()).unwrap_or_default(),
+        disks: devices.iter().filter_map(disk).collect(),
+        nics: devices.iter().filter_map(|device| nic(device, &guest, &names)).collect(),
+        snapshots: snapshot.map_or(0, |snapshot| count(&snapshot.root_snapshot_list)),
+        storage_used_bytes: storage.map(|storage| storage.committed),
+    })
+}
+
+async fn names(client: &Client, objects: Vec<ManagedObjectReference>) -> Result<HashMap<String, String>> {
+    // One object can be named by several devices; a read may name it once.
+    let objects: BTreeMap<String, ManagedObjectReference> =
+        objects.into_iter().map(|object| (object.value.clone(), object)).collect();
+    let contents = find::details(client, objects.into_values(), &["name"]).await?;
+    Ok(contents
+        .into_iter()
+        .filter_map(|content| Some((name_of(&content)?, content.obj.value)))
+        .map(|(n, id)| (id, n))
+        .collect())
+}
+
+/// The distributed port groups that adapters are attached to; their names are not in the devices.
+fn portgroups(config: &VirtualMachineConfigInfo) -> Vec<ManagedObjectReference> {
+    config
+        .hardware
+        .device
+        .iter()
+        .filter_map(port_of)
+        .map(|id| ManagedObjectReference::new("DistributedVirtualPortgroup", id))
+        .collect()
+}
+
+fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
+    let backing = device.backing.as_ref()?;
+    let port = backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?;
+    port.port.portgroup_key.clone()
+}
+
+fn label(device: &VirtualDevice) -> String {
+    device.device_info.as_ref().map(|info| info.label.clone()).unwrap_or_default()
+}
+
+fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
+    let disk = device.downcast_ref::<VirtualDisk>()?;
+    let bytes = disk.capacity_in_bytes.unwrap_or(disk.capacity_in_kb.saturating_mul(1024));
+    let backing = disk.backing.as_ref();
+    #[allow(clippy::cast_precision_loss, reason = "a size in GiB is shown with two digits")]
+    let capacity_gb = (bytes as f64 / f64::from(1 << 30) * 100.0).round() / 100.0;
+    Some(Disk {
+        label: label(disk),
+        key: disk.key,
+        capacity_gb,
+        thin: backing
+            .and_then(|backing| backing.downcast_ref::<VirtualDiskFlatVer2BackingInfo>())
+            .and_then(|flat| flat.thin_provisioned),
+        file: backing
+            .and_then(|backing| backing.downcast_ref::<VirtualDeviceFileBackingInfo>())
+            .map(|file| file.file_name.clone()),
+    })
+}
+
+fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, String>) -> Option<Nic> {
+    let card = device.downcast_ref::<VirtualEthernetCard>()?;
+    let backing = card.backing.as_ref();
+    let standard = backing.and_then(|b| b.downcast_ref::<VirtualEthernetCardNetworkBackingInfo>());
+    let opaque = backing.and_then(|b| b.downcast_ref::<VirtualEthernetCardOpaqueNetworkBackingInfo>());
+    let network = match (standard, opaque, port_of(device)) {
+        (Some(standard), ..) => Some(standard.device_name.clone()),
+        (_, Some(opaque), _) => Some(opaque.opaque_network_id.clone()),
+        (.., Some(key)) => Some(names.get(&key).cloned().unwrap_or(key)),
+        _ => None,
+    };
+    let reported = guest.net.iter().filter(|net| net.device_config_id == card.key);
+    Some(Nic {
+        label: label(card),
+        key: card.key,
+        type_: device.type_name().to_owned(),
+        mac: card.mac_address.clone(),
+        connected: card.connectable.as_ref().map(|connectable| connectable.connected),
+        network,
+        ip_addresses: reported.flat_map(|net| net.ip_address.iter().cloned()).collect(),
+    })
+}
+
+fn count(trees: &[VirtualMachineSnapshotTree]) -> usize {
+    trees.iter().map(|tree| 1 + count(&tree.child_snapshot_list)).sum()
+}

@@ -1,0 +1,139 @@
+//! A session with one server: the negotiated API version, login and logout, and operations carried over HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::envelope::{self, Answer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::{Call, Transport};
+use crate::object::{Any, FieldInfo, ManagedObjectReference, Registry, Type, Value};
+use crate::request::{Caller, Method, Operation};
+
+/// The version that servers of every age accept from a client that could not negotiate.
+const FALLBACK_VERSION: &str = "6.5";
+
+static LOGIN: Method = Method {
+    name: "Login",
+    owner: "SessionManager",
+    params: &[
+        FieldInfo::req("userName", Type::String),
+        FieldInfo::req("password", Type::String).secret(),
+        FieldInfo::opt("locale", Type::String),
+    ],
+    result: Some(FieldInfo::req("returnval", Type::Any)),
+    privilege: None,
+};
+
+static LOGOUT: Method = Method { name: "Logout", owner: "SessionManager", params: &[], result: None, privilege: None };
+
+/// A session with one server. Cheap to clone; clones share the session.
+///
+/// It carries operations as they are: renewing a lost session and sending a request again is for its caller, who knows
+/// the credentials and what is safe to repeat.
+#[derive(Debug, Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    transport: Transport,
+    registry: &'static Registry,
+    action: String,
+}
+
+impl Session {
+    /// Reaches the server and agrees on the API version: the newest of `known` that the server speaks.
+    ///
+    /// # Errors
+    /// Those of the connection; see [`Transport::service_versions`].
+    pub async fn open(transport: Transport, registry: &'static Registry, known: &[&str]) -> Result<Self> {
+        let version = transport.negotiate_version(known, FALLBACK_VERSION).await?;
+        let action = format!("urn:vim25/{version}");
+        Ok(Self { inner: Arc::new(Inner { transport, registry, action }) })
+    }
+
+    /// The API version that was agreed on.
+    pub fn version(&self) -> &str {
+        self.inner.action.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The HTTP layer below.
+    pub fn transport(&self) -> &Transport {
+        &self.inner.transport
+    }
+
+    /// Logs in at the server's session manager.
+    ///
+    /// # Errors
+    /// The fault `InvalidLogin` for a wrong user name or password, and those of the connection.
+    pub async fn login(&self, manager: &ManagedObjectReference, user: &str, password: &str) -> Result<()> {
+        let values = [Value::String(user), Value::String(password)];
+        let document = envelope::write_request(&LOGIN, manager, &values)
+            .map_err(|bad| Error::new("log in", ErrorKind::Config(bad.to_string())))?;
+        let operation = Operation { method: &LOGIN, target: manager.clone(), document };
+        self.send(&operation, Some(user), true, None).await.map(drop).map_err(|error| error.in_operation("log in"))
+    }
+
+    /// Logs out, and forgets the session. Where nobody is logged in nothing is sent.
+    ///
+    /// # Errors
+    /// Those of the connection; the session is forgotten all the same.
+    pub async fn logout(&self, manager: &ManagedObjectReference) -> Result<()> {
+        if self.inner.transport.session_cookie().is_none() {
+            return Ok(());
+        }
+        let document = envelope::write_request(&LOGOUT, manager, &[])
+            .map_err(|bad| Error::new("log out", ErrorKind::Config(bad.to_string())))?;
+        let operation = Operation { method: &LOGOUT, target: manager.clone(), document };
+        let done = self.send(&operation, None, false, Some(Duration::from_secs(10))).await;
+        self.inner.transport.clear_session_cookie();
+        done.map(drop).map_err(|error| error.in_operation("log out"))
+    }
+
+    /// Sends an operation with a deadline of its own.
+    ///
+    /// # Errors
+    /// As [`Caller::call`].
+    pub async fn call_within(&self, operation: &Operation, deadline: Duration) -> Result<Any> {
+        self.send(operation, None, false, Some(deadline)).await
+    }
+
+    async fn send(
+        &self,
+        operation: &Operation,
+        target: Option<&str>,
+        opens_session: bool,
+        deadline: Option<Duration>,
+    ) -> Result<Any> {
+        let name = operation.method.name;
+        let reference = operation.target.to_string();
+        let target = target.unwrap_or(&reference);
+        let mut call = Call::new(name, &self.inner.action, operation.document.clone()).target(target);
+        if opens_session {
+            call = call.opens_session();
+        }
+        if let Some(deadline) = deadline {
+            call = call.deadline(deadline);
+        }
+        let answer = self.inner.transport.post(call).await?;
+        let fail = |kind| Error::new(name, kind).on(target);
+        match envelope::read_answer(&answer.body, self.inner.registry, Some(operation.method)) {
+            Ok(Answer::Result { value, .. }) => Ok(value),
+            Ok(Answer::Fault(fault)) => Err(fail(ErrorKind::Fault(Box::new(fault)))),
+            Err(error) => {
+                let (message, offset) = error.into_parts();
+                Err(fail(ErrorKind::Decode { message: message.into(), offset }))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Caller for Session {
+    async fn call(&self, operation: &Operation) -> Result<Any> {
+        self.send(operation, None, false, None).await
+    }
+}

@@ -1,0 +1,153 @@
+//! Installing the peers, each at a pinned version, below `.peers`.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, bail, ensure};
+
+use super::say;
+
+/// The newest govmomi whose commands `go install` can resolve: later releases moved vcsim and govc into nested modules
+/// with replace directives, which cannot be installed by version.
+const GOVMOMI: &str = "v0.46.3";
+
+/// The oldest Go that builds it (the `go` line of its go.mod).
+const OLDEST_GO: (u32, u32) = (1, 22);
+
+/// The oldest Node.js that the official MCP clients run on.
+const OLDEST_NODE: (u32, u32) = (20, 0);
+
+/// Installs everything that is missing. Answers the environment variables that the tests read.
+pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+    let peers = root.join(".peers");
+    let vcsim = govmomi(&peers, "vcsim")?;
+    let govc = govmomi(&peers, "govc")?;
+    let node = need("node", "nodejs", "Node.js")?;
+    at_least(&node, &["--version"], OLDEST_NODE, "Node.js")?;
+    need("npm", "npm", "npm")?;
+    let mcp_client = mcp_client(root, &peers)?;
+    let xmllint = need("xmllint", "libxml2-utils", "xmllint")?;
+    Ok(vec![
+        ("PEERS_VCSIM", vcsim),
+        ("PEERS_GOVC", govc),
+        ("PEERS_NODE", node),
+        ("PEERS_MCP_CLIENT", mcp_client),
+        ("PEERS_XMLLINT", xmllint),
+    ])
+}
+
+/// One of govmomi's commands, built by Go.
+fn govmomi(peers: &Path, command: &str) -> anyhow::Result<PathBuf> {
+    let bin = peers.join("bin");
+    let path = bin.join(command);
+    if path.exists() {
+        // A binary without a version, or none that go can read, is simply built anew.
+        let facts = output("go", &[OsStr::new("version"), OsStr::new("-m"), path.as_os_str()]);
+        let pinned = format!("github.com/vmware/govmomi\t{GOVMOMI}\t");
+        if facts.is_ok_and(|facts| facts.contains(&pinned)) {
+            return Ok(path);
+        }
+    }
+    let go = need("go", "golang-go", "Go")?;
+    at_least(&go, &["version"], OLDEST_GO, "Go")?;
+    say(&format!("installing {command} {GOVMOMI}"));
+    fs::create_dir_all(&bin)?;
+    run(Command::new(go)
+        .args(["install", &format!("github.com/vmware/govmomi/{command}@{GOVMOMI}")])
+        .env("GOBIN", &bin))?;
+    Ok(path)
+}
+
+/// The folder with the official MCP clients and the script that drives them.
+fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
+    let source = root.join("peers/mcp-client");
+    let target = peers.join("mcp-client");
+    let lock = fs::read(source.join("package-lock.json"))?;
+    // The lock file is copied last, so that its equality says that the whole installation went well.
+    let installed = fs::read(target.join("installed.json")).is_ok_and(|copy| copy == lock);
+    fs::create_dir_all(&target)?;
+    for file in ["package.json", "package-lock.json", "client.mjs"] {
+        fs::copy(source.join(file), target.join(file)).with_context(|| format!("copy {file}"))?;
+    }
+    if !installed {
+        say("installing the official MCP clients");
+        run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&target))?;
+        fs::write(target.join("installed.json"), lock)?;
+    }
+    Ok(target)
+}
+
+/// A program on the search path; where it is missing, Debian's package is installed if this user may.
+fn need(program: &str, package: &str, title: &str) -> anyhow::Result<PathBuf> {
+    if let Some(path) = find(program) {
+        return Ok(path);
+    }
+    match find("apt-get") {
+        Some(apt) if nix::unistd::geteuid().is_root() => {
+            say(&format!("installing {package}"));
+            run(Command::new(&apt).args(["-qq", "update"]))?;
+            run(Command::new(&apt)
+                .args(["-qq", "-y", "--no-install-recommends", "install", package])
+                .env("DEBIAN_FRONTEND", "noninteractive"))?;
+            find(program).with_context(|| format!("{package} is installed but has no {program}"))
+        }
+        _ => bail!("{program} is missing: install {title} (on Debian: `apt-get install {package}`) and run this again"),
+    }
+}
+
+/// Fails when a program is older than what the peers need.
+fn at_least(program: &Path, ask: &[&str], oldest: (u32, u32), title: &str) -> anyhow::Result<()> {
+    let answer = output(program, ask)?;
+    let version = version(&answer).with_context(|| format!("{title} says no version: {answer}"))?;
+    ensure!(
+        version >= oldest,
+        "{title} {}.{} at {} is too old: {}.{} or newer is needed",
+        version.0,
+        version.1,
+        program.display(),
+        oldest.0,
+        oldest.1
+    );
+    Ok(())
+}
+
+/// The first `major.minor` in `go version go1.26.8 linux/amd64` or `v20.20.2`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    text.split_whitespace().find_map(|word| {
+        let mut numbers = word.trim_start_matches(|c: char| c.is_ascii_alphabetic()).split('.');
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    })
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH")?;
+    std::env::split_paths(&paths).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+fn output(program: impl AsRef<OsStr>, args: &[impl AsRef<OsStr>]) -> anyhow::Result<String> {
+    let output = Command::new(&program).args(args).output()?;
+    ensure!(output.status.success(), "{}: {}", program.as_ref().display(), output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("{command:?}"))?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn versions_are_found_in_what_programs_say() {
+        assert_eq!(version("go version go1.26.8 linux/amd64"), Some((1, 26)));
+        assert_eq!(version("v20.20.2\n"), Some((20, 20)));
+        assert_eq!(version("go version devel"), None);
+    }
+}

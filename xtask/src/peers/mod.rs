@@ -1,0 +1,56 @@
+//! `cargo xtask peers`: the tests against programs that others wrote.
+//!
+//! They are ordinary tests whose names start with `peers_`, ignored by plain `cargo test`. This task installs what they
+//! need into `.peers`, names it to them by environment variables, and runs them.
+
+mod install;
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::ensure;
+
+/// Arguments of `cargo xtask peers`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only install the peers and print where they are.
+    #[arg(long)]
+    install_only: bool,
+    /// Run only the tests of this package.
+    #[arg(long, short)]
+    package: Option<String>,
+    /// Run only the tests with this text in their names.
+    filter: Option<String>,
+}
+
+/// Installs the peers, and runs the tests that are marked for them.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let root = root();
+    let peers = install::all(&root)?;
+    if args.install_only {
+        for (name, path) in &peers {
+            say(&format!("{name}={}", path.display()));
+        }
+        return Ok(());
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(&root).args(["test", "--no-fail-fast"]);
+    match &args.package {
+        Some(package) => cargo.args(["--package", package]),
+        None => cargo.arg("--workspace"),
+    };
+    // Doctests are left out: `--ignored` would run the ones that are only meant to be read.
+    cargo.args(["--lib", "--bins", "--tests", "--", "--ignored"]);
+    cargo.arg(args.filter.as_deref().unwrap_or("peers_")).envs(peers);
+    ensure!(cargo.status()?.success(), "a test against the peers failed");
+    Ok(())
+}
+
+/// The workspace's root folder.
+fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize().unwrap_or_else(|_| PathBuf::from("."))
+}
+
+#[expect(clippy::print_stdout, reason = "a task for people and scripts prints")]
+fn say(line: &str) {
+    println!("{line}");
+}
