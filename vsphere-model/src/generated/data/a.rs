@@ -2,10 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    AlarmExpression, ArrayUpdateOperation, AutoStartWaitHeartbeatSetting, Description, DynamicData,
-    ElementDescription, LocalizableMessage, LocalizedMethodFault, ProfileApplyProfileProperty,
-    ProfileDeferredPolicyOptionParameter, ProfileExecuteResult, ProfilePolicy, ProfilePropertyPath,
-    TaskScheduler,
+    AlarmExpression, ArrayUpdateOperation, AutoStartWaitHeartbeatSetting, Description, DynamicData, ElementDescription,
+    LocalizableMessage, LocalizedMethodFault, ProfileApplyProfileProperty, ProfileDeferredPolicyOptionParameter,
+    ProfileExecuteResult, ProfilePolicy, ProfilePropertyPath, TaskScheduler,
 };
 
 /// `AuthenticationRequiredChallenge`, since 9.1.0.0.

@@ -2,8 +2,7 @@
 
 use crate::prelude::*;
 use crate::types::{
-    Action, DynamicData, ElementDescription, EntityEventArgument, EventArgument,
-    ManagedEntityStatus, TypeDescription,
+    Action, DynamicData, ElementDescription, EntityEventArgument, EventArgument, ManagedEntityStatus, TypeDescription,
 };
 
 /// `AlarmAction`, since 2.0.

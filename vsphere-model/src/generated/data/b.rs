@@ -2,8 +2,7 @@
 
 use crate::prelude::*;
 use crate::types::{
-    CryptoKeyId, DynamicData, ID, InheritablePolicy, KeyValue, LocalizedMethodFault, OptionType,
-    VslmVClockInfo,
+    CryptoKeyId, DynamicData, ID, InheritablePolicy, KeyValue, LocalizedMethodFault, OptionType, VslmVClockInfo,
 };
 
 /// `BatchResult`, since 6.0.

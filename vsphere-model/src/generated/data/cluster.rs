@@ -2,15 +2,13 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ArrayUpdateSpec, ClusterDasAdmissionControlInfo, ClusterDasAdmissionControlPolicy,
-    ClusterDasConfigInfo, ClusterDasData, ClusterDasVmConfigInfo, ClusterDasVmConfigSpec,
-    ComplianceProfile, ComputeResourceConfigInfo, ComputeResourceConfigSpec,
-    ComputeResourceSummary, CryptoKeyId, CustomizationIPSettings, DVPortgroupConfigSpec,
-    DpmBehavior, DrsBehavior, DynamicData, EVCMode, FolderFailedHostResult, HostCpuIdInfo,
-    HostDateTimeConfig, HostFeatureCapability, HostFeatureMask, HostLockdownMode,
-    HostPowerOperationType, HostVirtualNicSpec, IoFilterInfo, KeyProviderId, LocalizableMessage,
-    LocalizedMethodFault, ManagedEntityStatus, OptionValue, ProfileConfigInfo, ProfileCreateSpec,
-    SDDCBase, VirtualDiskId, VirtualMachineConfigSpec, VirtualMachineFeatureRequirement,
+    ArrayUpdateSpec, ClusterDasAdmissionControlInfo, ClusterDasAdmissionControlPolicy, ClusterDasConfigInfo,
+    ClusterDasData, ClusterDasVmConfigInfo, ClusterDasVmConfigSpec, ComplianceProfile, ComputeResourceConfigInfo,
+    ComputeResourceConfigSpec, ComputeResourceSummary, CryptoKeyId, CustomizationIPSettings, DVPortgroupConfigSpec,
+    DpmBehavior, DrsBehavior, DynamicData, EVCMode, FolderFailedHostResult, HostCpuIdInfo, HostDateTimeConfig,
+    HostFeatureCapability, HostFeatureMask, HostLockdownMode, HostPowerOperationType, HostVirtualNicSpec, IoFilterInfo,
+    KeyProviderId, LocalizableMessage, LocalizedMethodFault, ManagedEntityStatus, OptionValue, ProfileConfigInfo,
+    ProfileCreateSpec, SDDCBase, VirtualDiskId, VirtualMachineConfigSpec, VirtualMachineFeatureRequirement,
     VsanClusterConfigInfo, VsanClusterCoreConfig, VsanClusterCoreConfigSpec, VsanHostConfigInfo,
 };
 

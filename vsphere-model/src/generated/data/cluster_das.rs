@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ArrayUpdateSpec, ClusterVmComponentProtectionSettings, ClusterVmToolsMonitoringSettings,
-    DasHeartbeatDatastoreInfo, DasVmPriority, DynamicData, OptionValue,
+    ArrayUpdateSpec, ClusterVmComponentProtectionSettings, ClusterVmToolsMonitoringSettings, DasHeartbeatDatastoreInfo,
+    DasVmPriority, DynamicData, OptionValue,
 };
 
 /// `ClusterDasAamNodeState`, since 4.0.

@@ -2,8 +2,7 @@
 
 use crate::prelude::*;
 use crate::types::{
-    CustomizationLicenseDataMode, CustomizationNetBIOSMode, CustomizationSysprepRebootOption,
-    DynamicData, OptionValue,
+    CustomizationLicenseDataMode, CustomizationNetBIOSMode, CustomizationSysprepRebootOption, DynamicData, OptionValue,
 };
 
 /// `CustomizationSpecInfo`, since 2.0.

@@ -4,14 +4,13 @@ use crate::prelude::*;
 use crate::types::{
     AboutInfo, ApplyProfile, BoolPolicy, CryptoSpec, DistributedVirtualPortgroupInfo,
     DistributedVirtualSwitchHostMember, DistributedVirtualSwitchHostMemberConfigSpec,
-    DistributedVirtualSwitchHostProductSpec, DistributedVirtualSwitchInfo,
-    DistributedVirtualSwitchKeyedOpaqueBlob, DistributedVirtualSwitchPortStatistics,
-    DistributedVirtualSwitchProductSpec, DvsFilterPolicy, DvsHostInfrastructureTrafficResource,
-    DvsResourceRuntimeInfo, DvsVmVnicResourceAllocation, ElementDescription, EntityEventArgument,
-    EventArgument, HostFru, HostHardwareElementInfo, HostMemberRuntimeInfo, HourlyTaskScheduler,
-    InheritablePolicy, IntPolicy, InventoryDescription, LocalizedMethodFault, LongPolicy,
-    NumericRange, PerformanceStatisticsDescription, PhysicalNic, RecurrentTaskScheduler,
-    SelectionSet, SharesInfo, StringPolicy, TaskScheduler, VirtualDiskSpec,
+    DistributedVirtualSwitchHostProductSpec, DistributedVirtualSwitchInfo, DistributedVirtualSwitchKeyedOpaqueBlob,
+    DistributedVirtualSwitchPortStatistics, DistributedVirtualSwitchProductSpec, DvsFilterPolicy,
+    DvsHostInfrastructureTrafficResource, DvsResourceRuntimeInfo, DvsVmVnicResourceAllocation, ElementDescription,
+    EntityEventArgument, EventArgument, HostFru, HostHardwareElementInfo, HostMemberRuntimeInfo, HourlyTaskScheduler,
+    InheritablePolicy, IntPolicy, InventoryDescription, LocalizedMethodFault, LongPolicy, NumericRange,
+    PerformanceStatisticsDescription, PhysicalNic, RecurrentTaskScheduler, SelectionSet, SharesInfo, StringPolicy,
+    TaskScheduler, VirtualDiskSpec,
 };
 
 /// `DynamicArray`, since 2.0.

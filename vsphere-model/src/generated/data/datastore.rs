@@ -2,8 +2,7 @@
 
 use crate::prelude::*;
 use crate::types::{
-    DynamicData, EntityEventArgument, EventArgument, HostMountInfo, KeyValue,
-    VirtualMachineDatastoreVolumeOption,
+    DynamicData, EntityEventArgument, EventArgument, HostMountInfo, KeyValue, VirtualMachineDatastoreVolumeOption,
 };
 
 /// `DatastoreNamespaceManagerDirectoryInfo`, since 8.0.1.0.

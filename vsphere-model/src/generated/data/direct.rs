@@ -2,8 +2,7 @@
 
 use crate::prelude::*;
 use crate::types::{
-    DynamicData, LocalizedMethodFault, VirtualPCIPassthroughDvxBackingInfo,
-    VirtualPCIPassthroughDynamicBackingInfo,
+    DynamicData, LocalizedMethodFault, VirtualPCIPassthroughDvxBackingInfo, VirtualPCIPassthroughDynamicBackingInfo,
 };
 
 /// `DirectPathProfileManagerDirectPathConfig`, since 9.0.0.0.

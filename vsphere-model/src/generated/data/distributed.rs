@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    DVPortConfigInfo, DVPortState, DynamicData, ImportOperationBulkFaultFaultOnImport,
-    LocalizedMethodFault, VMwareDvsDpuCapability,
+    DVPortConfigInfo, DVPortState, DynamicData, ImportOperationBulkFaultFaultOnImport, LocalizedMethodFault,
+    VMwareDvsDpuCapability,
 };
 
 /// `DistributedVirtualPort`, since 4.0.

@@ -2,9 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, DynamicData, EntityEventArgument, EventArgument, HostEventArgument,
-    InheritablePolicy, IntExpression, IpAddress, IpAddressProfile, LocalizedMethodFault,
-    MacAddress, NegatableExpression, PnicUplinkProfile, SharesInfo, SingleIp, StringExpression,
+    ApplyProfile, DynamicData, EntityEventArgument, EventArgument, HostEventArgument, InheritablePolicy, IntExpression,
+    IpAddress, IpAddressProfile, LocalizedMethodFault, MacAddress, NegatableExpression, PnicUplinkProfile, SharesInfo,
+    SingleIp, StringExpression,
 };
 
 /// `DvsFilterParameter`, since 5.5.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    Description, DynamicData, EventArgument, HostCpuIdInfo, HostFeatureCapability, HostFeatureMask,
-    KeyAnyValue, KeyValue, LicenseSource, PrivilegeAvailability, VirtualMachineFeatureRequirement,
+    Description, DynamicData, EventArgument, HostCpuIdInfo, HostFeatureCapability, HostFeatureMask, KeyAnyValue,
+    KeyValue, LicenseSource, PrivilegeAvailability, VirtualMachineFeatureRequirement,
 };
 
 /// `ElementDescription`, since 2.0.

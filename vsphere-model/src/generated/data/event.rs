@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    AlarmExpression, DynamicData, ElementDescription, EnumDescription,
-    EventFilterSpecRecursionOption, ManagedEntityStatus,
+    AlarmExpression, DynamicData, ElementDescription, EnumDescription, EventFilterSpecRecursionOption,
+    ManagedEntityStatus,
 };
 
 /// `EventArgument`, since 2.0.

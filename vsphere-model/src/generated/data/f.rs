@@ -2,10 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, CustomizationIPSettings, Description, DynamicData, ElementDescription,
-    EntityEventArgument, EventArgument, FileInfo, FileQuery, HostConnectSpec,
-    HostFeatureCapability, HostFeatureMask, LocalizableMessage, LocalizedMethodFault, OptionType,
-    VirtualMachineFeatureRequirement,
+    ApplyProfile, CustomizationIPSettings, Description, DynamicData, ElementDescription, EntityEventArgument,
+    EventArgument, FileInfo, FileQuery, HostConnectSpec, HostFeatureCapability, HostFeatureMask, LocalizableMessage,
+    LocalizedMethodFault, OptionType, VirtualMachineFeatureRequirement,
 };
 
 /// `FaultsByHost`, since 6.7.

@@ -2,8 +2,7 @@
 
 use crate::prelude::*;
 use crate::types::{
-    CryptoSpec, DynamicData, GuestFileAttributes, LocalizedMethodFault, VirtualDiskSpec,
-    VirtualMachineProfileSpec,
+    CryptoSpec, DynamicData, GuestFileAttributes, LocalizedMethodFault, VirtualDiskSpec, VirtualMachineProfileSpec,
 };
 
 /// `FileLockInfo`, since 8.0.2.0.

@@ -2,9 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    BoolOption, DynamicData, HostCpuIdInfo, IntOption, KeyValue, LocalizedMethodFault,
-    NetBIOSConfigInfo, NetDhcpConfigInfo, NetDnsConfigInfo, NetIpConfigInfo, NetIpRouteConfigInfo,
-    VirtualMachineGuestRebootStatus, VirtualMachineToolsStatus,
+    BoolOption, DynamicData, HostCpuIdInfo, IntOption, KeyValue, LocalizedMethodFault, NetBIOSConfigInfo,
+    NetDhcpConfigInfo, NetDnsConfigInfo, NetIpConfigInfo, NetIpRouteConfigInfo, VirtualMachineGuestRebootStatus,
+    VirtualMachineToolsStatus,
 };
 
 /// `GuestInfo`, since 2.0.

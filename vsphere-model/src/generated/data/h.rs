@@ -2,9 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ClusterAction, DynamicData, ElementDescription, HostFru, HostHardwareStatusInfo,
-    HostSystemHealthInfo, KeyValue, LocalizedMethodFault, ManagedEntityStatus,
-    RecurrentTaskScheduler, ReplicationVmProgressInfo, TaskScheduler,
+    ClusterAction, DynamicData, ElementDescription, HostFru, HostHardwareStatusInfo, HostSystemHealthInfo, KeyValue,
+    LocalizedMethodFault, ManagedEntityStatus, RecurrentTaskScheduler, ReplicationVmProgressInfo, TaskScheduler,
 };
 
 /// `HbrManagerReplicationVmInfo`, since 5.0.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, DynamicData, FileInfo, FileQuery, LocalizedMethodFault, NegatableExpression,
-    OptionType, OvfConsumerOstNode, StaticRouteProfile, VAppEntityConfigInfo,
+    ApplyProfile, DynamicData, FileInfo, FileQuery, LocalizedMethodFault, NegatableExpression, OptionType,
+    OvfConsumerOstNode, StaticRouteProfile, VAppEntityConfigInfo,
 };
 
 /// `InheritablePolicy`, since 4.0.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, DatastoreInfo, DynamicData, InheritablePolicy, KeyAnyValue,
-    LatencySensitivitySensitivityLevel, LicenseSource, MethodFault, OptionType,
+    ApplyProfile, DatastoreInfo, DynamicData, InheritablePolicy, KeyAnyValue, LatencySensitivitySensitivityLevel,
+    LicenseSource, MethodFault, OptionType,
 };
 
 /// `LocalizableMessage`, since 4.0.

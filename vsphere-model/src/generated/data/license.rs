@@ -2,8 +2,7 @@
 
 use crate::prelude::*;
 use crate::types::{
-    DynamicData, KeyAnyValue, KeyValue, LicenseFeatureInfoState, LicenseManagerState,
-    LicenseReservationInfoState,
+    DynamicData, KeyAnyValue, KeyValue, LicenseFeatureInfoState, LicenseManagerState, LicenseReservationInfoState,
 };
 
 /// `LicenseSource`, since 2.0.

@@ -2,10 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    Action, AlarmExpression, DailyTaskScheduler, DayOfWeek, Description, DynamicData,
-    EntityEventArgument, EventArgument, HourlyTaskScheduler, LocalizedMethodFault,
-    MetricAlarmOperator, NegatableExpression, PerfMetricId, RecurrentTaskScheduler, TaskScheduler,
-    WeekOfMonth,
+    Action, AlarmExpression, DailyTaskScheduler, DayOfWeek, Description, DynamicData, EntityEventArgument,
+    EventArgument, HourlyTaskScheduler, LocalizedMethodFault, MetricAlarmOperator, NegatableExpression, PerfMetricId,
+    RecurrentTaskScheduler, TaskScheduler, WeekOfMonth,
 };
 
 /// `MissingProperty`, since 2.0.

@@ -2,10 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, CustomizationIPSettings, DatastoreInfo, DvsHostVNicProfile, DvsProfile,
-    DvsServiceConsoleVNicProfile, DynamicData, EntityEventArgument, EventArgument,
-    GuestAuthentication, HostNasVolume, HostPortGroupProfile, IpAddressProfile, IpRouteProfile,
-    NetStackInstanceProfile, OpaqueSwitchProfile, PhysicalNicProfile,
+    ApplyProfile, CustomizationIPSettings, DatastoreInfo, DvsHostVNicProfile, DvsProfile, DvsServiceConsoleVNicProfile,
+    DynamicData, EntityEventArgument, EventArgument, GuestAuthentication, HostNasVolume, HostPortGroupProfile,
+    IpAddressProfile, IpRouteProfile, NetStackInstanceProfile, OpaqueSwitchProfile, PhysicalNicProfile,
     ServiceConsolePortGroupProfile, ServiceLocator, VirtualSwitchProfile, VmPortGroupProfile,
 };
 

@@ -2,9 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    AlarmExpression, ApplyProfile, Description, DynamicData, DynamicProperty, ElementDescription,
-    MissingProperty, NetworkSummary, ObjectUpdateKind, PropertyChange, SelectionSpec,
-    TaskScheduler, VirtualMachineTargetInfo,
+    AlarmExpression, ApplyProfile, Description, DynamicData, DynamicProperty, ElementDescription, MissingProperty,
+    NetworkSummary, ObjectUpdateKind, PropertyChange, SelectionSpec, TaskScheduler, VirtualMachineTargetInfo,
 };
 
 /// `ObjectSpec`, since 2.0.

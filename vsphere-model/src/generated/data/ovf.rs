@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    DynamicData, ImportSpec, KeyValue, LocalizableMessage, LocalizedMethodFault,
-    ResourceConfigSpec, VAppProductInfo, VAppPropertyInfo,
+    DynamicData, ImportSpec, KeyValue, LocalizableMessage, LocalizedMethodFault, ResourceConfigSpec, VAppProductInfo,
+    VAppPropertyInfo,
 };
 
 /// `OvfConsumerOvfSection`, since 5.0.

@@ -2,17 +2,14 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, ClusterAction, ClusterActionHistory, ClusterDrsFaults, ClusterRecommendation,
-    ClusterRuleInfo, CustomizationIPSettings, DatastoreInfo, DynamicData, ElementDescription,
-    FcoeConfig, HostIpConfig, HostPMemVolume, HostPowerPolicy, IoFilterManagerSslTrust,
-    KeyAnyValue, LinkLayerDiscoveryProtocolInfo, LocalizedMethodFault, MissingObject,
-    NetworkPolicyProfile, NodeDeploymentSpec, NodeNetworkSpec, ObjectSpec, ObjectUpdate,
-    PerfInterval, PropertyChangeOp, StorageDrsConfigInfo, StorageDrsPlacementRankVmSpec,
-    UserSearchResult, VirtualController, VirtualControllerOption, VirtualDevice,
-    VirtualDeviceBackingInfo, VirtualDeviceOption, VirtualMachineCloneSpec,
-    VirtualMachineConfigSpec, VirtualMachineMovePriority, VirtualMachineProfileSpec,
-    VirtualMachineRelocateSpec, VirtualSCSIController, VirtualSCSIControllerOption,
-    VirtualSwitchSelectionProfile, VlanProfile,
+    ApplyProfile, ClusterAction, ClusterActionHistory, ClusterDrsFaults, ClusterRecommendation, ClusterRuleInfo,
+    CustomizationIPSettings, DatastoreInfo, DynamicData, ElementDescription, FcoeConfig, HostIpConfig, HostPMemVolume,
+    HostPowerPolicy, IoFilterManagerSslTrust, KeyAnyValue, LinkLayerDiscoveryProtocolInfo, LocalizedMethodFault,
+    MissingObject, NetworkPolicyProfile, NodeDeploymentSpec, NodeNetworkSpec, ObjectSpec, ObjectUpdate, PerfInterval,
+    PropertyChangeOp, StorageDrsConfigInfo, StorageDrsPlacementRankVmSpec, UserSearchResult, VirtualController,
+    VirtualControllerOption, VirtualDevice, VirtualDeviceBackingInfo, VirtualDeviceOption, VirtualMachineCloneSpec,
+    VirtualMachineConfigSpec, VirtualMachineMovePriority, VirtualMachineProfileSpec, VirtualMachineRelocateSpec,
+    VirtualSCSIController, VirtualSCSIControllerOption, VirtualSwitchSelectionProfile, VlanProfile,
 };
 
 /// `PropertyFilterSpec`, since 2.0.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, DynamicData, EventArgument, ExtendedDescription, ExtendedElementDescription,
-    HostConfigSpec, KeyAnyValue, LocalizableMessage, PolicyOption,
+    ApplyProfile, DynamicData, EventArgument, ExtendedDescription, ExtendedElementDescription, HostConfigSpec,
+    KeyAnyValue, LocalizableMessage, PolicyOption,
 };
 
 /// `ProfileEventArgument`, since 4.0.

@@ -2,11 +2,10 @@
 
 use crate::prelude::*;
 use crate::types::{
-    AboutInfo, Action, AlarmExpression, AnswerFile, ApplyProfile, DynamicData,
-    FileBackedVirtualDiskSpec, GuestAuthentication, HostDevice, HostProfilesEntityCustomizations,
-    InheritablePolicy, IntOption, IpAddress, IpAddressProfile, MacAddress, NegatableExpression,
-    OptionType, PermissionProfile, PortGroupProfile, Relation, SharesLevel, StateAlarmOperator,
-    VirtualDiskSpec, VirtualMachineCertThumbprint, VirtualMachineTargetInfo,
+    AboutInfo, Action, AlarmExpression, AnswerFile, ApplyProfile, DynamicData, FileBackedVirtualDiskSpec,
+    GuestAuthentication, HostDevice, HostProfilesEntityCustomizations, InheritablePolicy, IntOption, IpAddress,
+    IpAddressProfile, MacAddress, NegatableExpression, OptionType, PermissionProfile, PortGroupProfile, Relation,
+    SharesLevel, StateAlarmOperator, VirtualDiskSpec, VirtualMachineCertThumbprint, VirtualMachineTargetInfo,
 };
 
 /// `SelectionSpec`, since 2.0.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    Action, Description, DynamicData, ElementDescription, EntityEventArgument, EventArgument,
-    LocalizedMethodFault, TaskInfoState, TaskScheduler, TypeDescription,
+    Action, Description, DynamicData, ElementDescription, EntityEventArgument, EventArgument, LocalizedMethodFault,
+    TaskInfoState, TaskScheduler, TypeDescription,
 };
 
 /// `ScheduledTaskDescription`, since 2.0.

@@ -2,12 +2,10 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, ArrayUpdateSpec, BoolOption, ClusterAction, ClusterDrsFaults,
-    ClusterRecommendation, ClusterRuleInfo, ClusterRuleSpec, DynamicData, IntOption, LongOption,
-    NasStorageProfile, OptionValue, PlacementSpec, SharesInfo, SharesOption,
-    VirtualDiskAntiAffinityRuleSpec, VirtualDiskRuleSpec, VirtualMachineCloneSpec,
-    VirtualMachineConfigSpec, VirtualMachineMovePriority, VirtualMachineRelocateSpec,
-    VmPodConfigForPlacement,
+    ApplyProfile, ArrayUpdateSpec, BoolOption, ClusterAction, ClusterDrsFaults, ClusterRecommendation, ClusterRuleInfo,
+    ClusterRuleSpec, DynamicData, IntOption, LongOption, NasStorageProfile, OptionValue, PlacementSpec, SharesInfo,
+    SharesOption, VirtualDiskAntiAffinityRuleSpec, VirtualDiskRuleSpec, VirtualMachineCloneSpec,
+    VirtualMachineConfigSpec, VirtualMachineMovePriority, VirtualMachineRelocateSpec, VmPodConfigForPlacement,
 };
 
 /// `StorageIOAllocationInfo`, since 4.1.

@@ -2,9 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ArrayUpdateSpec, CryptoKeyId, Description, DynamicData, EntityEventArgument, EventArgument,
-    FileInfo, FileQuery, GuestAuthentication, LocalizedMethodFault, SelectionSpec,
-    VmConfigFileInfo, VmConfigFileQuery,
+    ArrayUpdateSpec, CryptoKeyId, Description, DynamicData, EntityEventArgument, EventArgument, FileInfo, FileQuery,
+    GuestAuthentication, LocalizedMethodFault, SelectionSpec, VmConfigFileInfo, VmConfigFileQuery,
 };
 
 /// `TraversalSpec`, since 2.0.

@@ -2,16 +2,15 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, ArrayUpdateSpec, BaseConfigInfo, BoolPolicy, ClusterNetworkConfigSpec,
-    CryptoSpec, DVPortSetting, DVPortgroupPolicy, DVSConfigInfo, DVSConfigSpec, DVSFailureCriteria,
-    DVSFeatureCapability, DVSHealthCheckCapability, DVSHealthCheckConfig, DVSMacManagementPolicy,
-    DVSSecurityPolicy, DatastoreInfo, DiskCryptoSpec, DistributedVirtualSwitchPortConnection,
-    DynamicData, FailoverNodeInfo, HostMemberHealthCheckResult, HostMemberUplinkHealthCheckResult,
-    HostProtocolEndpoint, HostVvolVolume, ID, InheritablePolicy, IntPolicy, KeyValue,
-    LinkDiscoveryProtocolConfig, LocalizableMessage, LocalizedMethodFault, ManagedByInfo,
-    NodeDeploymentSpec, NodeNetworkSpec, NumericRange, PassiveNodeDeploymentSpec,
-    PassiveNodeNetworkSpec, ResourceConfigSpec, ServiceLocator, SourceNodeSpec, StringPolicy,
-    VirtualMachineProfileSpec, VmConfigInfo, VmConfigSpec, WitnessNodeInfo,
+    ApplyProfile, ArrayUpdateSpec, BaseConfigInfo, BoolPolicy, ClusterNetworkConfigSpec, CryptoSpec, DVPortSetting,
+    DVPortgroupPolicy, DVSConfigInfo, DVSConfigSpec, DVSFailureCriteria, DVSFeatureCapability,
+    DVSHealthCheckCapability, DVSHealthCheckConfig, DVSMacManagementPolicy, DVSSecurityPolicy, DatastoreInfo,
+    DiskCryptoSpec, DistributedVirtualSwitchPortConnection, DynamicData, FailoverNodeInfo, HostMemberHealthCheckResult,
+    HostMemberUplinkHealthCheckResult, HostProtocolEndpoint, HostVvolVolume, ID, InheritablePolicy, IntPolicy,
+    KeyValue, LinkDiscoveryProtocolConfig, LocalizableMessage, LocalizedMethodFault, ManagedByInfo, NodeDeploymentSpec,
+    NodeNetworkSpec, NumericRange, PassiveNodeDeploymentSpec, PassiveNodeNetworkSpec, ResourceConfigSpec,
+    ServiceLocator, SourceNodeSpec, StringPolicy, VirtualMachineProfileSpec, VmConfigInfo, VmConfigSpec,
+    WitnessNodeInfo,
 };
 
 /// `VVolVmConfigFileUpdateResult`, since 6.5.

@@ -2,16 +2,15 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, BoolOption, ChoiceOption, DistributedVirtualSwitchPortConnection, DynamicData,
-    HostVirtualNic, ImportSpec, IntOption, LinkProfile, LongOption, NetworkPolicyProfile,
-    NumPortsProfile, OptionValue, ResourceConfigOption, ResourceConfigSpec, ResourcePoolSummary,
-    SharesInfo, StringOption, VAppConfigSpec, VAppProductInfo, VirtualAppVAppState, VirtualDevice,
-    VirtualDeviceBackingInfo, VirtualDeviceBackingOption, VirtualDeviceBusSlotInfo,
-    VirtualDeviceDeviceBackingInfo, VirtualDeviceDeviceBackingOption, VirtualDeviceFileBackingInfo,
-    VirtualDeviceFileBackingOption, VirtualDeviceOption, VirtualDevicePciBusSlotInfo,
-    VirtualDevicePipeBackingInfo, VirtualDevicePipeBackingOption,
-    VirtualDeviceRemoteDeviceBackingInfo, VirtualDeviceRemoteDeviceBackingOption,
-    VirtualDeviceURIBackingInfo, VirtualDeviceURIBackingOption, VirtualSCSISharing,
+    ApplyProfile, BoolOption, ChoiceOption, DistributedVirtualSwitchPortConnection, DynamicData, HostVirtualNic,
+    ImportSpec, IntOption, LinkProfile, LongOption, NetworkPolicyProfile, NumPortsProfile, OptionValue,
+    ResourceConfigOption, ResourceConfigSpec, ResourcePoolSummary, SharesInfo, StringOption, VAppConfigSpec,
+    VAppProductInfo, VirtualAppVAppState, VirtualDevice, VirtualDeviceBackingInfo, VirtualDeviceBackingOption,
+    VirtualDeviceBusSlotInfo, VirtualDeviceDeviceBackingInfo, VirtualDeviceDeviceBackingOption,
+    VirtualDeviceFileBackingInfo, VirtualDeviceFileBackingOption, VirtualDeviceOption, VirtualDevicePciBusSlotInfo,
+    VirtualDevicePipeBackingInfo, VirtualDevicePipeBackingOption, VirtualDeviceRemoteDeviceBackingInfo,
+    VirtualDeviceRemoteDeviceBackingOption, VirtualDeviceURIBackingInfo, VirtualDeviceURIBackingOption,
+    VirtualSCSISharing,
 };
 
 /// `VirtualNicManagerNetConfig`, since 4.0.

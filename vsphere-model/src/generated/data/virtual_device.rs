@@ -2,9 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    BoolOption, ChoiceOption, CryptoSpec, Description, DynamicData,
-    VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation,
-    VirtualMachineBaseIndependentFilterSpec, VirtualMachineProfileSpec,
+    BoolOption, ChoiceOption, CryptoSpec, Description, DynamicData, VirtualDeviceConfigSpecFileOperation,
+    VirtualDeviceConfigSpecOperation, VirtualMachineBaseIndependentFilterSpec, VirtualMachineProfileSpec,
 };
 
 /// `VirtualDevice`, since 2.0.

@@ -2,11 +2,11 @@
 
 use crate::prelude::*;
 use crate::types::{
-    BoolOption, ChoiceOption, ClusterRuleInfo, CryptoKeyId, DynamicData, ID, LongOption,
-    SharesInfo, StorageIOAllocationInfo, StorageIOAllocationOption, VirtualDevice,
-    VirtualDeviceBackingInfo, VirtualDeviceBackingOption, VirtualDeviceConfigSpec,
-    VirtualDeviceDeviceBackingInfo, VirtualDeviceDeviceBackingOption, VirtualDeviceFileBackingInfo,
-    VirtualDeviceFileBackingOption, VirtualDeviceOption, VirtualMachineBaseIndependentFilterSpec,
+    BoolOption, ChoiceOption, ClusterRuleInfo, CryptoKeyId, DynamicData, ID, LongOption, SharesInfo,
+    StorageIOAllocationInfo, StorageIOAllocationOption, VirtualDevice, VirtualDeviceBackingInfo,
+    VirtualDeviceBackingOption, VirtualDeviceConfigSpec, VirtualDeviceDeviceBackingInfo,
+    VirtualDeviceDeviceBackingOption, VirtualDeviceFileBackingInfo, VirtualDeviceFileBackingOption,
+    VirtualDeviceOption, VirtualMachineBaseIndependentFilterSpec,
 };
 
 /// `VirtualDisk`, since 2.0.

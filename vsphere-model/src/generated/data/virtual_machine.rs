@@ -2,19 +2,17 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ArrayUpdateSpec, BoolOption, ChoiceOption, CryptoKeyId, CryptoSpec, CustomFieldValue,
-    CustomizationSpec, DatastoreCapability, DatastoreOption, DatastoreSummary, Description,
-    DynamicData, DynamicProperty, ElementDescription, FaultToleranceConfigInfo, GuestOsDescriptor,
-    HostCpuIdInfo, HostFeatureMask, HostPciDevice, HostScsiDisk,
-    HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption, ImportSpec, KeyValue,
-    LatencySensitivity, LocalizedMethodFault, LongOption, ManagedByInfo, ManagedEntityStatus,
-    NetworkSummary, OptionDef, OptionValue, ReplicationConfigSpec, ReplicationSpec,
-    ResourceAllocationInfo, ScheduledHardwareUpgradeInfo, ServiceLocator, TagSpec, ToolsConfigInfo,
-    VAppProductInfo, VirtualDevice, VirtualDeviceBackingInfo, VirtualDeviceConfigSpec,
-    VirtualDeviceOption, VirtualHardware, VirtualHardwareOption, VirtualMachineConnectionState,
-    VirtualMachineFaultToleranceState, VirtualMachinePowerState, VirtualMachineRecordReplayState,
-    VirtualMachineRelocateTransformation, VirtualMachineToolsStatus, VmConfigInfo, VmConfigSpec,
-    VmPlacementPolicy,
+    ArrayUpdateSpec, BoolOption, ChoiceOption, CryptoKeyId, CryptoSpec, CustomFieldValue, CustomizationSpec,
+    DatastoreCapability, DatastoreOption, DatastoreSummary, Description, DynamicData, DynamicProperty,
+    ElementDescription, FaultToleranceConfigInfo, GuestOsDescriptor, HostCpuIdInfo, HostFeatureMask, HostPciDevice,
+    HostScsiDisk, HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption, ImportSpec, KeyValue,
+    LatencySensitivity, LocalizedMethodFault, LongOption, ManagedByInfo, ManagedEntityStatus, NetworkSummary,
+    OptionDef, OptionValue, ReplicationConfigSpec, ReplicationSpec, ResourceAllocationInfo,
+    ScheduledHardwareUpgradeInfo, ServiceLocator, TagSpec, ToolsConfigInfo, VAppProductInfo, VirtualDevice,
+    VirtualDeviceBackingInfo, VirtualDeviceConfigSpec, VirtualDeviceOption, VirtualHardware, VirtualHardwareOption,
+    VirtualMachineConnectionState, VirtualMachineFaultToleranceState, VirtualMachinePowerState,
+    VirtualMachineRecordReplayState, VirtualMachineRelocateTransformation, VirtualMachineToolsStatus, VmConfigInfo,
+    VmConfigSpec, VmPlacementPolicy,
 };
 
 /// `VirtualMachineMemoryReservationInfo`, since 2.5.

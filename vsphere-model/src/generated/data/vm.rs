@@ -2,10 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ApplyProfile, ClusterRuleInfo, CryptoKeyId, DynamicData, EntityEventArgument, EventArgument,
-    FileInfo, FileQuery, PodDiskLocator, PortGroupProfile, StorageDrsVmConfigInfo, TagId,
-    VAppIPAssignmentInfo, VAppOvfSectionInfo, VAppOvfSectionSpec, VAppProductInfo, VAppProductSpec,
-    VAppPropertyInfo, VAppPropertySpec,
+    ApplyProfile, ClusterRuleInfo, CryptoKeyId, DynamicData, EntityEventArgument, EventArgument, FileInfo, FileQuery,
+    PodDiskLocator, PortGroupProfile, StorageDrsVmConfigInfo, TagId, VAppIPAssignmentInfo, VAppOvfSectionInfo,
+    VAppOvfSectionSpec, VAppProductInfo, VAppProductSpec, VAppPropertyInfo, VAppPropertySpec,
 };
 
 /// `VmConfigFileQuery`, since 2.0.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    DatastoreInfo, DynamicData, HostDiskPartitionBlockRange, HostDiskPartitionLayout,
-    HostDiskPartitionSpec, HostScsiDiskPartition, HostVmfsSpec, HostVmfsVolume, LongOption,
+    DatastoreInfo, DynamicData, HostDiskPartitionBlockRange, HostDiskPartitionLayout, HostDiskPartitionSpec,
+    HostScsiDiskPartition, HostVmfsSpec, HostVmfsVolume, LongOption,
 };
 
 /// `VmfsDatastoreOption`, since 2.0.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    CustomizationIPSettings, DailyTaskScheduler, DynamicData, HourlyTaskScheduler,
-    NetBIOSConfigInfo, RecurrentTaskScheduler, TaskScheduler,
+    CustomizationIPSettings, DailyTaskScheduler, DynamicData, HourlyTaskScheduler, NetBIOSConfigInfo,
+    RecurrentTaskScheduler, TaskScheduler,
 };
 
 /// `WaitOptions`, since 4.1.

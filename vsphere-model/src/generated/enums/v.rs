@@ -2,8 +2,7 @@
 
 use crate::prelude::*;
 use crate::types::{
-    KeyProviderId, VMotionNotLicensed, VirtualCdrom, VirtualDisk, VirtualFloppy,
-    VirtualParallelPort, VirtualSerialPort,
+    KeyProviderId, VMotionNotLicensed, VirtualCdrom, VirtualDisk, VirtualFloppy, VirtualParallelPort, VirtualSerialPort,
 };
 
 enum_type! {

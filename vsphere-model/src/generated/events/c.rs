@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ChangesInfoEventArgument, Event, FolderEventArgument, HostEvent, ManagedEntityEventArgument,
-    ProfileEventArgument, VmEvent,
+    ChangesInfoEventArgument, Event, FolderEventArgument, HostEvent, ManagedEntityEventArgument, ProfileEventArgument,
+    VmEvent,
 };
 
 /// `CanceledHostOperationEvent`, since 2.0.

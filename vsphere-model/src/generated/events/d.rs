@@ -2,13 +2,11 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ChangesInfoEventArgument, ClusterEvent, DVPortStatus, DVPortgroupConfigSpec, DVSConfigSpec,
-    DatastoreEventArgument, DistributedVirtualSwitchPortConnectee,
-    DistributedVirtualSwitchProductSpec, DvsEventArgument, DvsOutOfSyncHostArgument,
-    EnteredStandbyModeEvent, EnteringStandbyModeEvent, Event, ExitStandbyModeFailedEvent,
-    ExitedStandbyModeEvent, ExitingStandbyModeEvent, FolderEventArgument, HostEvent,
-    HostEventArgument, HostMemberHealthCheckResult, LocalizedMethodFault, VmEvent, VmMigratedEvent,
-    VmPoweredOnEvent,
+    ChangesInfoEventArgument, ClusterEvent, DVPortStatus, DVPortgroupConfigSpec, DVSConfigSpec, DatastoreEventArgument,
+    DistributedVirtualSwitchPortConnectee, DistributedVirtualSwitchProductSpec, DvsEventArgument,
+    DvsOutOfSyncHostArgument, EnteredStandbyModeEvent, EnteringStandbyModeEvent, Event, ExitStandbyModeFailedEvent,
+    ExitedStandbyModeEvent, ExitingStandbyModeEvent, FolderEventArgument, HostEvent, HostEventArgument,
+    HostMemberHealthCheckResult, LocalizedMethodFault, VmEvent, VmMigratedEvent, VmPoweredOnEvent,
 };
 
 /// `DVPortgroupEvent`, since 4.0.

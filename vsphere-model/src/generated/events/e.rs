@@ -2,10 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ComputeResourceEventArgument, DatacenterEventArgument, DatastoreEventArgument,
-    DvsEventArgument, DynamicData, ExtendedEventPair, GeneralEvent, HostEvent, HostEventArgument,
-    KeyAnyValue, LocalizedMethodFault, NetworkEventArgument, TgwEventArgument, UpgradeEvent,
-    VmEventArgument,
+    ComputeResourceEventArgument, DatacenterEventArgument, DatastoreEventArgument, DvsEventArgument, DynamicData,
+    ExtendedEventPair, GeneralEvent, HostEvent, HostEventArgument, KeyAnyValue, LocalizedMethodFault,
+    NetworkEventArgument, TgwEventArgument, UpgradeEvent, VmEventArgument,
 };
 
 /// `Event`, since 2.0.

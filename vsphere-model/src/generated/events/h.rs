@@ -2,9 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ClusterEvent, ClusterOvercommittedEvent, ClusterStatusChangedEvent, DVSHostLocalPortInfo,
-    DvsEvent, Event, HostEventArgument, HostSpecification, HostSubSpecification, LicenseEvent,
-    LocalizedMethodFault, Permission, ProfileEventArgument, VmEventArgument, VnicPortArgument,
+    ClusterEvent, ClusterOvercommittedEvent, ClusterStatusChangedEvent, DVSHostLocalPortInfo, DvsEvent, Event,
+    HostEventArgument, HostSpecification, HostSubSpecification, LicenseEvent, LocalizedMethodFault, Permission,
+    ProfileEventArgument, VmEventArgument, VnicPortArgument,
 };
 
 /// `HealthStatusChangedEvent`, since 4.0.

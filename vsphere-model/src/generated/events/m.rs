@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    DvsHealthStatusChangeEvent, Event, HostEvent, HostEventArgument, LocalizedMethodFault,
-    ResourcePoolEventArgument, VmEvent,
+    DvsHealthStatusChangeEvent, Event, HostEvent, HostEventArgument, LocalizedMethodFault, ResourcePoolEventArgument,
+    VmEvent,
 };
 
 /// `MigrationEvent`, since 2.0.

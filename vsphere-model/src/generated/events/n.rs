@@ -2,8 +2,7 @@
 
 use crate::prelude::*;
 use crate::types::{
-    DatastoreEvent, DatastoreEventArgument, Event, HostEvent, LicenseEvent, LicenseFeatureInfo,
-    SessionEvent, VmEvent,
+    DatastoreEvent, DatastoreEventArgument, Event, HostEvent, LicenseEvent, LicenseFeatureInfo, SessionEvent, VmEvent,
 };
 
 /// `NASDatastoreCreatedEvent`, since 2.0.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    AuthorizationEvent, ChangesInfoEventArgument, DvsEvent, Event, HostEvent,
-    ResourcePoolEventArgument, RoleEventArgument,
+    AuthorizationEvent, ChangesInfoEventArgument, DvsEvent, Event, HostEvent, ResourcePoolEventArgument,
+    RoleEventArgument,
 };
 
 /// `RemoteTSMEnabledEvent`, since 4.1.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ChangesInfoEventArgument, Event, LicenseEvent, LocalizedMethodFault,
-    ManagedEntityEventArgument, ScheduledTaskEventArgument,
+    ChangesInfoEventArgument, Event, LicenseEvent, LocalizedMethodFault, ManagedEntityEventArgument,
+    ScheduledTaskEventArgument,
 };
 
 /// `ScheduledTaskEvent`, since 2.0.

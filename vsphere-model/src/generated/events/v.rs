@@ -2,10 +2,10 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ChangesInfoEventArgument, ClusterEvent, DatacenterEventArgument, DatastoreEventArgument,
-    DvsEvent, EntityEventArgument, Event, FolderEventArgument, HostEvent, HostEventArgument,
-    LicenseEvent, LocalizedMethodFault, ResourcePoolEventArgument, VirtualMachineConfigSpec,
-    VirtualMachineFaultToleranceState, VirtualMachineMessage, VmEventArgument, VnicPortArgument,
+    ChangesInfoEventArgument, ClusterEvent, DatacenterEventArgument, DatastoreEventArgument, DvsEvent,
+    EntityEventArgument, Event, FolderEventArgument, HostEvent, HostEventArgument, LicenseEvent, LocalizedMethodFault,
+    ResourcePoolEventArgument, VirtualMachineConfigSpec, VirtualMachineFaultToleranceState, VirtualMachineMessage,
+    VmEventArgument, VnicPortArgument,
 };
 
 /// `VMFSDatastoreCreatedEvent`, since 2.0.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    AnswerFileUpdateFailure, AuthenticationRequiredChallenge, EVCConfigFault, HostConfigFault,
-    HostConnectFault, MethodFault, MigrationFault, RuntimeFault, SnapshotFault, VimFault,
+    AnswerFileUpdateFailure, AuthenticationRequiredChallenge, EVCConfigFault, HostConfigFault, HostConnectFault,
+    MethodFault, MigrationFault, RuntimeFault, SnapshotFault, VimFault,
 };
 
 /// `AuthenticationRequired`, since 9.1.0.0.

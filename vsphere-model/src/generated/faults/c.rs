@@ -2,10 +2,10 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ActiveDirectoryFault, ConflictingConfigurationConfig, DvsFault, FileFault, HostConfigFault,
-    HostConnectFault, InvalidCAMServer, InvalidState, LocalizedMethodFault, MethodFault,
-    MigrationFault, OvfExport, OvfFault, RuntimeFault, VimFault, VirtualCdrom,
-    VirtualHardwareCompatibilityIssue, VmConfigFault, VmFaultToleranceIssue, VsanFault,
+    ActiveDirectoryFault, ConflictingConfigurationConfig, DvsFault, FileFault, HostConfigFault, HostConnectFault,
+    InvalidCAMServer, InvalidState, LocalizedMethodFault, MethodFault, MigrationFault, OvfExport, OvfFault,
+    RuntimeFault, VimFault, VirtualCdrom, VirtualHardwareCompatibilityIssue, VmConfigFault, VmFaultToleranceIssue,
+    VsanFault,
 };
 
 /// `CannotDisableDrsOnClustersWithVApps`, since 4.1.

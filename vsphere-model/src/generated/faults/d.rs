@@ -4,10 +4,9 @@ use crate::prelude::*;
 use crate::types::{
     ActiveDirectoryFault, CannotAccessNetwork, CannotAccessVmComponent, CannotAccessVmDevice,
     CannotMoveVsanEnabledHost, DatacenterMismatchArgument, DvsApplyOperationFaultFaultOnObject,
-    DvsOperationBulkFaultFaultOnHost, EVCConfigFault, Event, FileFault, HostConfigFault,
-    InvalidDatastore, InvalidDeviceSpec, InvalidVmConfig, LocalizedMethodFault, MethodFault,
-    MigrationFault, RuntimeFault, VimFault, VirtualHardwareCompatibilityIssue, VmConfigFault,
-    VsanDiskFault, VsanFault,
+    DvsOperationBulkFaultFaultOnHost, EVCConfigFault, Event, FileFault, HostConfigFault, InvalidDatastore,
+    InvalidDeviceSpec, InvalidVmConfig, LocalizedMethodFault, MethodFault, MigrationFault, RuntimeFault, VimFault,
+    VirtualHardwareCompatibilityIssue, VmConfigFault, VsanDiskFault, VsanFault,
 };
 
 /// `DatabaseError`, since 2.0.

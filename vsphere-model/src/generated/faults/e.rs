@@ -2,9 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    CryptoKeyId, HostConnectFault, InvalidState, KeyValue, LocalizedMethodFault, MethodFault,
-    NotEnoughLicenses, NotSupportedHost, NotSupportedHostInCluster, RuntimeFault, VimFault,
-    VmConfigFault,
+    CryptoKeyId, HostConnectFault, InvalidState, KeyValue, LocalizedMethodFault, MethodFault, NotEnoughLicenses,
+    NotSupportedHost, NotSupportedHostInCluster, RuntimeFault, VimFault, VmConfigFault,
 };
 
 /// `ExpiredFeatureLicense`, since 2.5.

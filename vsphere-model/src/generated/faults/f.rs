@@ -2,10 +2,10 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ComputeResourceHostSPBMLicenseInfo, CpuIncompatible, DeviceNotSupported, LocalizedMethodFault,
-    MethodFault, MigrationFault, MigrationFeatureNotSupported, NotEnoughLicenses, ResourceInUse,
-    RuntimeFault, SnapshotFault, VimFault, VirtualDiskId, VirtualHardwareCompatibilityIssue,
-    VirtualMachineFeatureRequirement, VmConfigFault, VmFaultToleranceIssue,
+    ComputeResourceHostSPBMLicenseInfo, CpuIncompatible, DeviceNotSupported, LocalizedMethodFault, MethodFault,
+    MigrationFault, MigrationFeatureNotSupported, NotEnoughLicenses, ResourceInUse, RuntimeFault, SnapshotFault,
+    VimFault, VirtualDiskId, VirtualHardwareCompatibilityIssue, VirtualMachineFeatureRequirement, VmConfigFault,
+    VmFaultToleranceIssue,
 };
 
 /// `FailToLockFaultToleranceVMs`, since 4.1.

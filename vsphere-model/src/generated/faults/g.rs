@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    GuestAuthentication, HostConnectFault, KeyValue, LocalizableMessage, LocalizedMethodFault,
-    MethodFault, VimFault, VmConfigFault,
+    GuestAuthentication, HostConnectFault, KeyValue, LocalizableMessage, LocalizedMethodFault, MethodFault, VimFault,
+    VmConfigFault,
 };
 
 /// `GenericDrsFault`, since 2.5.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    EVCConfigFault, LocalizedMethodFault, MethodFault, MigrationFault, NotEnoughLicenses,
-    NotSupported, RuntimeFault, SnapshotCopyNotSupported, VimFault, VmFaultToleranceIssue,
+    EVCConfigFault, LocalizedMethodFault, MethodFault, MigrationFault, NotEnoughLicenses, NotSupported, RuntimeFault,
+    SnapshotCopyNotSupported, VimFault, VmFaultToleranceIssue,
 };
 
 /// `HostCommunication`, since 2.0.

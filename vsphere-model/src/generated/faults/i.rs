@@ -2,13 +2,12 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ActiveDirectoryFault, CustomizationFault, DiskNotSupported, DvsFault, FileFault,
-    GuestOperationsFault, HostConfigFault, ImportOperationBulkFaultFaultOnImport,
-    LocalizedMethodFault, MethodFault, MigrationFault, MigrationFeatureNotSupported,
-    NasConfigFault, NotEnoughLicenses, PlatformConfigFault, ReplicationFault, RuntimeFault,
-    VAppPropertyFault, VimFault, VirtualDeviceConfigSpecFileOperation,
-    VirtualDeviceConfigSpecOperation, VirtualHardwareCompatibilityIssue, VirtualMachinePowerState,
-    VmConfigFault, VmFaultToleranceIssue, VsanDiskFault, VsanFault,
+    ActiveDirectoryFault, CustomizationFault, DiskNotSupported, DvsFault, FileFault, GuestOperationsFault,
+    HostConfigFault, ImportOperationBulkFaultFaultOnImport, LocalizedMethodFault, MethodFault, MigrationFault,
+    MigrationFeatureNotSupported, NasConfigFault, NotEnoughLicenses, PlatformConfigFault, ReplicationFault,
+    RuntimeFault, VAppPropertyFault, VimFault, VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation,
+    VirtualHardwareCompatibilityIssue, VirtualMachinePowerState, VmConfigFault, VmFaultToleranceIssue, VsanDiskFault,
+    VsanFault,
 };
 
 /// `InvalidArgument`, since 2.0.

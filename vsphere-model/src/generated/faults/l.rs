@@ -2,9 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    CannotAccessNetwork, CannotAccessVmComponent, CannotAccessVmDevice, CustomizationFault,
-    KeyAnyValue, LicenseSource, MethodFault, MigrationFault, NotEnoughLicenses, RuntimeFault,
-    VimFault, VmConfigFault,
+    CannotAccessNetwork, CannotAccessVmComponent, CannotAccessVmDevice, CustomizationFault, KeyAnyValue, LicenseSource,
+    MethodFault, MigrationFault, NotEnoughLicenses, RuntimeFault, VimFault, VmConfigFault,
 };
 
 /// `LicenseAssignmentFailed`, since 4.0.

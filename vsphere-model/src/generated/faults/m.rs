@@ -2,10 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    CustomizationFault, DeviceNotSupported, HostConnectFault, InvalidDeviceSpec, InvalidRequest,
-    InvalidState, InvalidVmConfig, LocalizableMessage, LocalizedMethodFault,
-    MultipleCertificatesVerifyFaultThumbprintData, RuntimeFault, SnapshotFault,
-    UnsupportedDatastore, VAppConfigFault, VAppPropertyFault, VimFault,
+    CustomizationFault, DeviceNotSupported, HostConnectFault, InvalidDeviceSpec, InvalidRequest, InvalidState,
+    InvalidVmConfig, LocalizableMessage, LocalizedMethodFault, MultipleCertificatesVerifyFaultThumbprintData,
+    RuntimeFault, SnapshotFault, UnsupportedDatastore, VAppConfigFault, VAppPropertyFault, VimFault,
     VirtualHardwareCompatibilityIssue, VmConfigFault,
 };
 

@@ -2,11 +2,10 @@
 
 use crate::prelude::*;
 use crate::types::{
-    ActiveDirectoryFault, CustomizationFault, DeviceNotSupported,
-    DistributedVirtualSwitchProductSpec, FileFault, HostConfigFault, HostConnectFault,
-    HostPowerOpFailed, InsufficientResourcesFault, InvalidState, LocalizedMethodFault, MethodFault,
-    MigrationFault, MigrationFeatureNotSupported, NoPermissionEntityPrivileges, RuntimeFault,
-    SecurityError, VAppConfigFault, VAppPropertyFault, VimFault, VirtualHardwareCompatibilityIssue,
+    ActiveDirectoryFault, CustomizationFault, DeviceNotSupported, DistributedVirtualSwitchProductSpec, FileFault,
+    HostConfigFault, HostConnectFault, HostPowerOpFailed, InsufficientResourcesFault, InvalidState,
+    LocalizedMethodFault, MethodFault, MigrationFault, MigrationFeatureNotSupported, NoPermissionEntityPrivileges,
+    RuntimeFault, SecurityError, VAppConfigFault, VAppPropertyFault, VimFault, VirtualHardwareCompatibilityIssue,
     VmConfigFault, VmFaultToleranceIssue,
 };
 

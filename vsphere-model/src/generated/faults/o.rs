@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    GuestOperationsFault, InvalidState, KeyValue, MethodFault, RuntimeFault, VimFault,
-    VirtualDevice, VirtualDeviceBackingInfo, VmConfigFault,
+    GuestOperationsFault, InvalidState, KeyValue, MethodFault, RuntimeFault, VimFault, VirtualDevice,
+    VirtualDeviceBackingInfo, VmConfigFault,
 };
 
 /// `OperationDisallowedOnHost`, since 5.0.

@@ -2,9 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    DeviceNotSupported, FtIssuesOnHostHostSelectionType, HostConfigFault, InvalidLogin,
-    LocalizedMethodFault, MethodFault, ProfileUpdateFailedUpdateFailure, RDMNotSupported, Timedout,
-    VimFault, VirtualHardwareCompatibilityIssue, VmConfigFault, VmFaultToleranceIssue,
+    DeviceNotSupported, FtIssuesOnHostHostSelectionType, HostConfigFault, InvalidLogin, LocalizedMethodFault,
+    MethodFault, ProfileUpdateFailedUpdateFailure, RDMNotSupported, Timedout, VimFault,
+    VirtualHardwareCompatibilityIssue, VmConfigFault, VmFaultToleranceIssue,
 };
 
 /// `PasswordExpired`, since 6.7.2.

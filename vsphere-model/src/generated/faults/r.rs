@@ -2,9 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    CannotAccessVmComponent, CannotAccessVmDevice, CannotAccessVmDisk, ClusterRuleInfo,
-    DeviceNotSupported, DvsFault, HostConnectFault, MethodFault, MigrationFault, SecurityError,
-    VimFault, VirtualHardwareCompatibilityIssue, VmConfigFault,
+    CannotAccessVmComponent, CannotAccessVmDevice, CannotAccessVmDisk, ClusterRuleInfo, DeviceNotSupported, DvsFault,
+    HostConnectFault, MethodFault, MigrationFault, SecurityError, VimFault, VirtualHardwareCompatibilityIssue,
+    VmConfigFault,
 };
 
 /// `RequestCanceled`, since 2.0.

@@ -2,10 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    DatastoreNotWritableOnHost, DeviceNotSupported, DvsFault, Event, HostConnectFault,
-    InvalidDatastore, InvalidVmConfig, LocalizedMethodFault, MethodFault, MigrationFault,
-    MigrationFeatureNotSupported, RuntimeFault, VimFault, VirtualHardwareCompatibilityIssue,
-    VmConfigFault, VmFaultToleranceIssue,
+    DatastoreNotWritableOnHost, DeviceNotSupported, DvsFault, Event, HostConnectFault, InvalidDatastore,
+    InvalidVmConfig, LocalizedMethodFault, MethodFault, MigrationFault, MigrationFeatureNotSupported, RuntimeFault,
+    VimFault, VirtualHardwareCompatibilityIssue, VmConfigFault, VmFaultToleranceIssue,
 };
 
 /// `SecurityError`, since 2.0.

@@ -2,8 +2,8 @@
 
 use crate::prelude::*;
 use crate::types::{
-    FileFault, GuestOperationsFault, HostConnectFault, InvalidVmConfig, MethodFault,
-    MigrationFault, RuntimeFault, SnapshotFault, VimFault, VmConfigFault, VmToolsUpgradeFault,
+    FileFault, GuestOperationsFault, HostConnectFault, InvalidVmConfig, MethodFault, MigrationFault, RuntimeFault,
+    SnapshotFault, VimFault, VmConfigFault, VmToolsUpgradeFault,
 };
 
 /// `ThirdPartyLicenseAssignmentFailed`, since 5.0.

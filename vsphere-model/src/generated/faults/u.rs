@@ -2,10 +2,9 @@
 
 use crate::prelude::*;
 use crate::types::{
-    CustomizationFault, DeviceBackingNotSupported, DeviceNotSupported, InvalidPropertyValue,
-    InvalidVmConfig, LocalizedMethodFault, MethodFault, MigrationFault,
-    MigrationFeatureNotSupported, RuntimeFault, VAppPropertyFault, VimFault,
-    VirtualHardwareCompatibilityIssue, VmConfigFault,
+    CustomizationFault, DeviceBackingNotSupported, DeviceNotSupported, InvalidPropertyValue, InvalidVmConfig,
+    LocalizedMethodFault, MethodFault, MigrationFault, MigrationFeatureNotSupported, RuntimeFault, VAppPropertyFault,
+    VimFault, VirtualHardwareCompatibilityIssue, VmConfigFault,
 };
 
 /// `UnexpectedFault`, since 2.0.

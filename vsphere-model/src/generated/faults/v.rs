@@ -2,11 +2,10 @@
 
 use crate::prelude::*;
 use crate::types::{
-    CannotAccessNetwork, CannotAccessVmComponent, CannotAccessVmDevice, CannotMoveVsanEnabledHost,
-    CustomizationFault, DeviceBackingNotSupported, DeviceNotSupported, DvsFault, HostConfigFault,
-    HostPowerOpFailed, InsufficientResourcesFault, InvalidFolder, InvalidState, InvalidVmConfig,
-    LocalizedMethodFault, MethodFault, MigrationFault, MigrationFeatureNotSupported,
-    NotEnoughLicenses, RuntimeFault, TaskInProgress,
+    CannotAccessNetwork, CannotAccessVmComponent, CannotAccessVmDevice, CannotMoveVsanEnabledHost, CustomizationFault,
+    DeviceBackingNotSupported, DeviceNotSupported, DvsFault, HostConfigFault, HostPowerOpFailed,
+    InsufficientResourcesFault, InvalidFolder, InvalidState, InvalidVmConfig, LocalizedMethodFault, MethodFault,
+    MigrationFault, MigrationFeatureNotSupported, NotEnoughLicenses, RuntimeFault, TaskInProgress,
 };
 
 /// `VAppOperationInProgress`, since 5.0.

@@ -2,8 +2,7 @@
 
 use crate::prelude::*;
 use crate::types::{
-    HostPowerOpFailed, MethodFault, MigrationFault, VimFault, VirtualHardwareCompatibilityIssue,
-    VmConfigFault,
+    HostPowerOpFailed, MethodFault, MigrationFault, VimFault, VirtualHardwareCompatibilityIssue, VmConfigFault,
 };
 
 /// `WipeDiskFault`, since 5.1.

@@ -5,8 +5,8 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AuthorizationDescription, AuthorizationPrivilege, AuthorizationRole, EntityPrivilege,
-    Permission, UserPrivilegeResult,
+    AuthorizationDescription, AuthorizationPrivilege, AuthorizationRole, EntityPrivilege, Permission,
+    UserPrivilegeResult,
 };
 
 /// The managed object `AuthorizationManager`, since 2.0.

@@ -6,8 +6,8 @@ use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AlarmState, ComputeResourceConfigInfo, ComputeResourceConfigSpec, ComputeResourceSummary,
-    CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, Permission, Tag,
+    AlarmState, ComputeResourceConfigInfo, ComputeResourceConfigSpec, ComputeResourceSummary, CustomFieldDef,
+    CustomFieldValue, Event, ManagedEntityStatus, Permission, Tag,
 };
 
 /// The managed object `ComputeResource`, since 2.0.

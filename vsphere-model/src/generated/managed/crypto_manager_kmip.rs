@@ -6,10 +6,9 @@ use crate::managed::CryptoManager;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    CryptoKeyId, CryptoKeyResult, CryptoManagerKmipCertSignRequest,
-    CryptoManagerKmipCryptoKeyStatus, CryptoManagerKmipCustomAttributeSpec,
-    CryptoManagerKmipGenerateKeySpec, CryptoManagerKmipServerCertInfo, KeyProviderId,
-    KmipClusterInfo, KmipServerInfo, KmipServerSpec,
+    CryptoKeyId, CryptoKeyResult, CryptoManagerKmipCertSignRequest, CryptoManagerKmipCryptoKeyStatus,
+    CryptoManagerKmipCustomAttributeSpec, CryptoManagerKmipGenerateKeySpec, CryptoManagerKmipServerCertInfo,
+    KeyProviderId, KmipClusterInfo, KmipServerInfo, KmipServerSpec,
 };
 
 /// The managed object `CryptoManagerKmip`, since 6.5.

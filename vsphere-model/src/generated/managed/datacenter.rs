@@ -7,8 +7,8 @@ use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
     AlarmState, CustomFieldDef, CustomFieldValue, DatacenterBasicConnectInfo, DatacenterConfigInfo,
-    DatacenterConfigSpec, Event, HostConnectInfo, HostConnectSpec, ManagedEntityStatus,
-    OptionValue, Permission, Tag, VirtualMachineConfigOptionDescriptor,
+    DatacenterConfigSpec, Event, HostConnectInfo, HostConnectSpec, ManagedEntityStatus, OptionValue, Permission, Tag,
+    VirtualMachineConfigOptionDescriptor,
 };
 
 /// The managed object `Datacenter`, since 2.0.

@@ -5,9 +5,8 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    DirectPathProfileInfo, DirectPathProfileManagerCapacityQuerySpec,
-    DirectPathProfileManagerCapacityResult, DirectPathProfileManagerCreateSpec,
-    DirectPathProfileManagerFilterSpec, DirectPathProfileManagerTargetEntity,
+    DirectPathProfileInfo, DirectPathProfileManagerCapacityQuerySpec, DirectPathProfileManagerCapacityResult,
+    DirectPathProfileManagerCreateSpec, DirectPathProfileManagerFilterSpec, DirectPathProfileManagerTargetEntity,
     DirectPathProfileManagerUpdateSpec,
 };
 

@@ -6,8 +6,8 @@ use crate::managed::Network;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AlarmState, CustomFieldDef, CustomFieldValue, DVPortgroupConfigInfo, DVPortgroupConfigSpec,
-    EntityBackupConfig, Event, ManagedEntityStatus, NetworkSummary, Permission, Tag,
+    AlarmState, CustomFieldDef, CustomFieldValue, DVPortgroupConfigInfo, DVPortgroupConfigSpec, EntityBackupConfig,
+    Event, ManagedEntityStatus, NetworkSummary, Permission, Tag,
 };
 
 /// The managed object `DistributedVirtualPortgroup`, since 4.0.

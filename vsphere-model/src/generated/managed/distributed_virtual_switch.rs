@@ -6,12 +6,11 @@ use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AlarmState, CustomFieldDef, CustomFieldValue, DVPortConfigSpec, DVPortgroupConfigSpec,
-    DVSCapability, DVSConfigInfo, DVSConfigSpec, DVSHealthCheckConfig, DVSNetworkResourcePool,
-    DVSNetworkResourcePoolConfigSpec, DVSRuntimeInfo, DVSSummary, DistributedVirtualPort,
-    DistributedVirtualSwitchPortCriteria, DistributedVirtualSwitchProductSpec,
-    DvsVmVnicResourcePoolConfigSpec, EntityBackupConfig, Event, ManagedEntityStatus, Permission,
-    Tag,
+    AlarmState, CustomFieldDef, CustomFieldValue, DVPortConfigSpec, DVPortgroupConfigSpec, DVSCapability,
+    DVSConfigInfo, DVSConfigSpec, DVSHealthCheckConfig, DVSNetworkResourcePool, DVSNetworkResourcePoolConfigSpec,
+    DVSRuntimeInfo, DVSSummary, DistributedVirtualPort, DistributedVirtualSwitchPortCriteria,
+    DistributedVirtualSwitchProductSpec, DvsVmVnicResourcePoolConfigSpec, EntityBackupConfig, Event,
+    ManagedEntityStatus, Permission, Tag,
 };
 
 /// The managed object `DistributedVirtualSwitch`, since 4.0.

@@ -9,8 +9,7 @@ use crate::types::{
     DistributedVirtualSwitchHostProductSpec, DistributedVirtualSwitchManagerCompatibilityResult,
     DistributedVirtualSwitchManagerDvsProductSpec, DistributedVirtualSwitchManagerHostContainer,
     DistributedVirtualSwitchManagerHostDvsFilterSpec, DistributedVirtualSwitchManagerSpanInfo,
-    DistributedVirtualSwitchNetworkOffloadSpec, DistributedVirtualSwitchProductSpec,
-    EntityBackupConfig, SelectionSet,
+    DistributedVirtualSwitchNetworkOffloadSpec, DistributedVirtualSwitchProductSpec, EntityBackupConfig, SelectionSet,
 };
 
 /// The managed object `DistributedVirtualSwitchManager`, since 4.0.

@@ -5,8 +5,8 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    ConfigTarget, EnvironmentBrowserConfigOptionQuerySpec, HostCapability,
-    VirtualMachineConfigOption, VirtualMachineConfigOptionDescriptor,
+    ConfigTarget, EnvironmentBrowserConfigOptionQuerySpec, HostCapability, VirtualMachineConfigOption,
+    VirtualMachineConfigOptionDescriptor,
 };
 
 /// The managed object `EnvironmentBrowser`, since 2.0.

@@ -5,8 +5,7 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    GuestAuthentication, GuestRegKeyNameSpec, GuestRegKeyRecordSpec, GuestRegValueNameSpec,
-    GuestRegValueSpec,
+    GuestAuthentication, GuestRegKeyNameSpec, GuestRegKeyRecordSpec, GuestRegValueNameSpec, GuestRegValueSpec,
 };
 
 /// The managed object `GuestWindowsRegistryManager`, since 6.0.

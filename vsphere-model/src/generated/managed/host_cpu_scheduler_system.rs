@@ -5,9 +5,7 @@
 use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
-use crate::types::{
-    CustomFieldDef, CustomFieldValue, HostCpuSchedulerInfo, HostHyperThreadScheduleInfo,
-};
+use crate::types::{CustomFieldDef, CustomFieldValue, HostCpuSchedulerInfo, HostHyperThreadScheduleInfo};
 
 /// The managed object `HostCpuSchedulerSystem`, since 2.0.
 #[derive(Debug, Clone)]

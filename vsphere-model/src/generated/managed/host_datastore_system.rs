@@ -5,9 +5,9 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    HostDatastoreSystemCapabilities, HostDatastoreSystemVvolDatastoreSpec, HostNasVolumeSpec,
-    HostScsiDisk, HostUnresolvedVmfsResignatureSpec, HostUnresolvedVmfsVolume,
-    VmfsDatastoreCreateSpec, VmfsDatastoreExpandSpec, VmfsDatastoreExtendSpec, VmfsDatastoreOption,
+    HostDatastoreSystemCapabilities, HostDatastoreSystemVvolDatastoreSpec, HostNasVolumeSpec, HostScsiDisk,
+    HostUnresolvedVmfsResignatureSpec, HostUnresolvedVmfsVolume, VmfsDatastoreCreateSpec, VmfsDatastoreExpandSpec,
+    VmfsDatastoreExtendSpec, VmfsDatastoreOption,
 };
 
 /// The managed object `HostDatastoreSystem`, since 2.0.

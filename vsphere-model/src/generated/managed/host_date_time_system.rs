@@ -5,8 +5,7 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    HostDateTimeConfig, HostDateTimeInfo, HostDateTimeSystemServiceTestResult,
-    HostDateTimeSystemTimeZone,
+    HostDateTimeConfig, HostDateTimeInfo, HostDateTimeSystemServiceTestResult, HostDateTimeSystemTimeZone,
 };
 
 /// The managed object `HostDateTimeSystem`, since 2.5.

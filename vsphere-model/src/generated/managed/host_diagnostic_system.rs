@@ -5,8 +5,8 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    HostDiagnosticPartition, HostDiagnosticPartitionCreateDescription,
-    HostDiagnosticPartitionCreateOption, HostDiagnosticPartitionCreateSpec, HostScsiDiskPartition,
+    HostDiagnosticPartition, HostDiagnosticPartitionCreateDescription, HostDiagnosticPartitionCreateOption,
+    HostDiagnosticPartitionCreateSpec, HostScsiDiskPartition,
 };
 
 /// The managed object `HostDiagnosticSystem`, since 2.0.

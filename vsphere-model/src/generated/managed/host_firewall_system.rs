@@ -6,8 +6,7 @@ use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    CustomFieldDef, CustomFieldValue, HostFirewallDefaultPolicy, HostFirewallInfo,
-    HostFirewallRulesetRulesetSpec,
+    CustomFieldDef, CustomFieldValue, HostFirewallDefaultPolicy, HostFirewallInfo, HostFirewallRulesetRulesetSpec,
 };
 
 /// The managed object `HostFirewallSystem`, since 2.0.

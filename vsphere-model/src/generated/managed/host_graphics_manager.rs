@@ -6,8 +6,8 @@ use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    CustomFieldDef, CustomFieldValue, HostGraphicsConfig, HostGraphicsInfo,
-    HostSharedGpuCapabilities, VirtualMachineVgpuDeviceInfo, VirtualMachineVgpuProfileInfo,
+    CustomFieldDef, CustomFieldValue, HostGraphicsConfig, HostGraphicsInfo, HostSharedGpuCapabilities,
+    VirtualMachineVgpuDeviceInfo, VirtualMachineVgpuProfileInfo,
 };
 
 /// The managed object `HostGraphicsManager`, since 5.5.

@@ -6,8 +6,8 @@ use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    CustomFieldDef, CustomFieldValue, ServiceConsoleReservationInfo,
-    VirtualMachineMemoryReservationInfo, VirtualMachineMemoryReservationSpec,
+    CustomFieldDef, CustomFieldValue, ServiceConsoleReservationInfo, VirtualMachineMemoryReservationInfo,
+    VirtualMachineMemoryReservationSpec,
 };
 
 /// The managed object `HostMemorySystem`, since 2.0.

@@ -5,8 +5,7 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    NvdimmNamespaceCreateSpec, NvdimmNamespaceDeleteSpec, NvdimmPMemNamespaceCreateSpec,
-    NvdimmSystemInfo,
+    NvdimmNamespaceCreateSpec, NvdimmNamespaceDeleteSpec, NvdimmPMemNamespaceCreateSpec, NvdimmSystemInfo,
 };
 
 /// The managed object `HostNvdimmSystem`, since 6.7.

@@ -6,8 +6,7 @@ use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    CustomFieldDef, CustomFieldValue, HostPciPassthruConfig, HostPciPassthruInfo,
-    HostSriovDevicePoolInfo,
+    CustomFieldDef, CustomFieldValue, HostPciPassthruConfig, HostPciPassthruInfo, HostSriovDevicePoolInfo,
 };
 
 /// The managed object `HostPciPassthruSystem`, since 4.0.

@@ -6,8 +6,8 @@ use crate::managed::Profile;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    HostProfileConfigSpec, HostProfileValidationFailureInfo, ProfileConfigInfo,
-    ProfileDeferredPolicyOptionParameter, ProfileDescription, ProfileExecuteResult,
+    HostProfileConfigSpec, HostProfileValidationFailureInfo, ProfileConfigInfo, ProfileDeferredPolicyOptionParameter,
+    ProfileDescription, ProfileExecuteResult,
 };
 
 /// The managed object `HostProfile`, since 4.0.

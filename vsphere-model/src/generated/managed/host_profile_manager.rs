@@ -6,10 +6,9 @@ use crate::managed::ProfileManager;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AnswerFile, AnswerFileCreateSpec, AnswerFileStatusResult, ApplyHostProfileConfigurationSpec,
-    ApplyProfile, HostApplyProfile, HostConfigSpec, HostProfileManagerConfigTaskList,
-    ProfileDeferredPolicyOptionParameter, ProfileMetadata, ProfileProfileStructure,
-    StructuredCustomizations,
+    AnswerFile, AnswerFileCreateSpec, AnswerFileStatusResult, ApplyHostProfileConfigurationSpec, ApplyProfile,
+    HostApplyProfile, HostConfigSpec, HostProfileManagerConfigTaskList, ProfileDeferredPolicyOptionParameter,
+    ProfileMetadata, ProfileProfileStructure, StructuredCustomizations,
 };
 
 /// The managed object `HostProfileManager`, since 4.0.

@@ -6,18 +6,16 @@ use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    CustomFieldDef, CustomFieldValue, FcoeConfigFcoeSpecification, HostDiskPartitionBlockRange,
-    HostDiskPartitionInfo, HostDiskPartitionLayout, HostDiskPartitionSpec,
-    HostFileSystemVolumeInfo, HostHbaCreateSpec, HostInternetScsiHbaAuthenticationProperties,
-    HostInternetScsiHbaDigestProperties, HostInternetScsiHbaDiscoveryProperties,
-    HostInternetScsiHbaIPProperties, HostInternetScsiHbaParamValue, HostInternetScsiHbaSendTarget,
-    HostInternetScsiHbaStaticTarget, HostInternetScsiHbaTargetSet,
-    HostMultipathInfoHppLogicalUnitPolicy, HostMultipathInfoLogicalUnitPolicy,
-    HostMultipathStateInfo, HostNasVolumeUserInfo, HostNvmeConnectSpec, HostNvmeDisconnectSpec,
-    HostNvmeDiscoverSpec, HostNvmeDiscoveryLog, HostPathSelectionPolicyOption, HostScsiDisk,
-    HostScsiDiskPartition, HostStorageArrayTypePolicyOption, HostStorageDeviceInfo,
-    HostUnresolvedVmfsResolutionResult, HostUnresolvedVmfsResolutionSpec, HostUnresolvedVmfsVolume,
-    HostVffsSpec, HostVffsVolume, HostVmfsSpec, HostVmfsVolume, VmfsConfigOption,
+    CustomFieldDef, CustomFieldValue, FcoeConfigFcoeSpecification, HostDiskPartitionBlockRange, HostDiskPartitionInfo,
+    HostDiskPartitionLayout, HostDiskPartitionSpec, HostFileSystemVolumeInfo, HostHbaCreateSpec,
+    HostInternetScsiHbaAuthenticationProperties, HostInternetScsiHbaDigestProperties,
+    HostInternetScsiHbaDiscoveryProperties, HostInternetScsiHbaIPProperties, HostInternetScsiHbaParamValue,
+    HostInternetScsiHbaSendTarget, HostInternetScsiHbaStaticTarget, HostInternetScsiHbaTargetSet,
+    HostMultipathInfoHppLogicalUnitPolicy, HostMultipathInfoLogicalUnitPolicy, HostMultipathStateInfo,
+    HostNasVolumeUserInfo, HostNvmeConnectSpec, HostNvmeDisconnectSpec, HostNvmeDiscoverSpec, HostNvmeDiscoveryLog,
+    HostPathSelectionPolicyOption, HostScsiDisk, HostScsiDiskPartition, HostStorageArrayTypePolicyOption,
+    HostStorageDeviceInfo, HostUnresolvedVmfsResolutionResult, HostUnresolvedVmfsResolutionSpec,
+    HostUnresolvedVmfsVolume, HostVffsSpec, HostVffsVolume, HostVmfsSpec, HostVmfsVolume, VmfsConfigOption,
     VmfsUnmapBandwidthSpec,
 };
 

@@ -7,8 +7,7 @@ use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
     CryptoSpec, ID, KeyValue, VStorageObject, VStorageObjectSnapshotInfo, VStorageObjectStateInfo,
-    VirtualMachineProfileSpec, VslmCloneSpec, VslmCreateSpec, VslmInfrastructureObjectPolicy,
-    VslmRelocateSpec,
+    VirtualMachineProfileSpec, VslmCloneSpec, VslmCreateSpec, VslmInfrastructureObjectPolicy, VslmRelocateSpec,
 };
 
 /// The managed object `HostVStorageObjectManager`, since 6.5.

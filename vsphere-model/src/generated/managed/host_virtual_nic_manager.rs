@@ -5,9 +5,7 @@
 use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
-use crate::types::{
-    CustomFieldDef, CustomFieldValue, HostVirtualNicManagerInfo, VirtualNicManagerNetConfig,
-};
+use crate::types::{CustomFieldDef, CustomFieldValue, HostVirtualNicManagerInfo, VirtualNicManagerNetConfig};
 
 /// The managed object `HostVirtualNicManager`, since 4.0.
 #[derive(Debug, Clone)]

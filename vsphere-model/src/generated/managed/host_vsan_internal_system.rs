@@ -6,9 +6,8 @@ use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
     HostVsanInternalSystemCmmdsQuery, HostVsanInternalSystemDeleteVsanObjectsResult,
-    HostVsanInternalSystemVsanObjectOperationResult,
-    HostVsanInternalSystemVsanPhysicalDiskDiagnosticsResult, VsanNewPolicyBatch,
-    VsanPolicyChangeBatch, VsanPolicySatisfiability,
+    HostVsanInternalSystemVsanObjectOperationResult, HostVsanInternalSystemVsanPhysicalDiskDiagnosticsResult,
+    VsanNewPolicyBatch, VsanPolicyChangeBatch, VsanPolicySatisfiability,
 };
 
 /// The managed object `HostVsanInternalSystem`, since 5.5.

@@ -5,8 +5,8 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    HostMaintenanceSpec, HostScsiDisk, VsanHostClusterStatus, VsanHostConfigInfo,
-    VsanHostDiskMapping, VsanHostDiskResult,
+    HostMaintenanceSpec, HostScsiDisk, VsanHostClusterStatus, VsanHostConfigInfo, VsanHostDiskMapping,
+    VsanHostDiskResult,
 };
 
 /// The managed object `HostVsanSystem`, since 5.5.

@@ -5,9 +5,7 @@
 use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
-use crate::types::{
-    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, Permission, Tag,
-};
+use crate::types::{AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, Permission, Tag};
 
 /// The managed object `ManagedEntity`, since 2.0.
 #[derive(Debug, Clone)]

@@ -6,8 +6,7 @@ use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, NetworkSummary,
-    Permission, Tag,
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, NetworkSummary, Permission, Tag,
 };
 
 /// The managed object `Network`, since 2.0.

@@ -6,8 +6,8 @@ use crate::managed::Network;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, NetworkSummary,
-    OpaqueNetworkCapability, OptionValue, Permission, Tag,
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, NetworkSummary, OpaqueNetworkCapability,
+    OptionValue, Permission, Tag,
 };
 
 /// The managed object `OpaqueNetwork`, since 5.5.

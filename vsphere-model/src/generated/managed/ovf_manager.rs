@@ -5,9 +5,8 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    OvfCreateDescriptorParams, OvfCreateDescriptorResult, OvfCreateImportSpecParams,
-    OvfCreateImportSpecResult, OvfOptionInfo, OvfParseDescriptorParams, OvfParseDescriptorResult,
-    OvfValidateHostParams, OvfValidateHostResult,
+    OvfCreateDescriptorParams, OvfCreateDescriptorResult, OvfCreateImportSpecParams, OvfCreateImportSpecResult,
+    OvfOptionInfo, OvfParseDescriptorParams, OvfParseDescriptorResult, OvfValidateHostParams, OvfValidateHostResult,
 };
 
 /// The managed object `OvfManager`, since 4.0.

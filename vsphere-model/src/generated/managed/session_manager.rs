@@ -5,8 +5,7 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    SessionManagerGenericServiceTicket, SessionManagerLocalTicket,
-    SessionManagerServiceRequestSpec, UserSession,
+    SessionManagerGenericServiceTicket, SessionManagerLocalTicket, SessionManagerServiceRequestSpec, UserSession,
 };
 
 /// The managed object `SessionManager`, since 2.0.

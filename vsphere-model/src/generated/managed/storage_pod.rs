@@ -6,8 +6,8 @@ use crate::managed::Folder;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AlarmState, CustomFieldDef, CustomFieldValue, Event, FolderExternallyManagedFolderInfo,
-    ManagedEntityStatus, Permission, PodStorageDrsEntry, StoragePodSummary, Tag,
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, FolderExternallyManagedFolderInfo, ManagedEntityStatus,
+    Permission, PodStorageDrsEntry, StoragePodSummary, Tag,
 };
 
 /// The managed object `StoragePod`, since 5.0.

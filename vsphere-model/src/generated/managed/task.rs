@@ -6,8 +6,7 @@ use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    CustomFieldDef, CustomFieldValue, LocalizableMessage, LocalizedMethodFault, TaskInfo,
-    TaskInfoState,
+    CustomFieldDef, CustomFieldValue, LocalizableMessage, LocalizedMethodFault, TaskInfo, TaskInfoState,
 };
 
 /// The managed object `Task`, since 2.0.

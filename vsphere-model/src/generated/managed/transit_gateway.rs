@@ -6,8 +6,7 @@ use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, Permission, Tag,
-    TransitGatewayConfigInfo,
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, Permission, Tag, TransitGatewayConfigInfo,
 };
 
 /// The managed object `TransitGateway`, since 9.1.0.0.

@@ -6,10 +6,9 @@ use crate::managed::VStorageObjectManagerBase;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    CryptoSpec, DiskChangeInfo, DiskCryptoSpec, ID, KeyValue, RetrieveVStorageObjSpec,
-    VStorageObject, VStorageObjectAssociations, VStorageObjectReconcileSpec,
-    VStorageObjectSnapshotDetails, VStorageObjectSnapshotInfo, VStorageObjectStateInfo,
-    VirtualMachineProfileSpec, VslmCloneSpec, VslmCreateSpec, VslmInfrastructureObjectPolicy,
+    CryptoSpec, DiskChangeInfo, DiskCryptoSpec, ID, KeyValue, RetrieveVStorageObjSpec, VStorageObject,
+    VStorageObjectAssociations, VStorageObjectReconcileSpec, VStorageObjectSnapshotDetails, VStorageObjectSnapshotInfo,
+    VStorageObjectStateInfo, VirtualMachineProfileSpec, VslmCloneSpec, VslmCreateSpec, VslmInfrastructureObjectPolicy,
     VslmInfrastructureObjectPolicySpec, VslmRelocateSpec, VslmTagEntry,
 };
 

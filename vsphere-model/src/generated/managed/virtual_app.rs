@@ -6,9 +6,9 @@ use crate::managed::ResourcePool;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, Permission,
-    ResourceConfigSpec, ResourcePoolRuntimeInfo, ResourcePoolSummary, Tag, VAppCloneSpec,
-    VAppConfigInfo, VAppConfigSpec, VirtualAppLinkInfo,
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, Permission, ResourceConfigSpec,
+    ResourcePoolRuntimeInfo, ResourcePoolSummary, Tag, VAppCloneSpec, VAppConfigInfo, VAppConfigSpec,
+    VirtualAppLinkInfo,
 };
 
 /// The managed object `VirtualApp`, since 4.0.

@@ -5,8 +5,7 @@
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    VirtualMachineCloneSpec, VirtualMachineInstantCloneSpec, VirtualMachinePowerState,
-    VirtualMachineRelocateSpec,
+    VirtualMachineCloneSpec, VirtualMachineInstantCloneSpec, VirtualMachinePowerState, VirtualMachineRelocateSpec,
 };
 
 /// The managed object `VirtualMachineProvisioningChecker`, since 4.0.

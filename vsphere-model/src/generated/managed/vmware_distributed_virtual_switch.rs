@@ -6,9 +6,8 @@ use crate::managed::DistributedVirtualSwitch;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 use crate::types::{
-    AlarmState, CustomFieldDef, CustomFieldValue, DVSCapability, DVSConfigInfo,
-    DVSNetworkResourcePool, DVSRuntimeInfo, DVSSummary, Event, ManagedEntityStatus, Permission,
-    Tag, VMwareDvsLacpGroupSpec,
+    AlarmState, CustomFieldDef, CustomFieldValue, DVSCapability, DVSConfigInfo, DVSNetworkResourcePool, DVSRuntimeInfo,
+    DVSSummary, Event, ManagedEntityStatus, Permission, Tag, VMwareDvsLacpGroupSpec,
 };
 
 /// The managed object `VmwareDistributedVirtualSwitch`, since 4.0.
