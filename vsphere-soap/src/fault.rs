@@ -24,14 +24,7 @@ impl SoapFault {
     /// Whether the fault is of the type with this wire name (`NotAuthenticated`), or extends it.
     pub fn is_named(&self, name: &str) -> bool {
         self.detail.as_ref().is_some_and(|detail| {
-            let mut info = Some(detail.data().info());
-            detail.type_name() == name
-                || std::iter::from_fn(|| {
-                    let this = info?;
-                    info = this.base();
-                    Some(this)
-                })
-                .any(|info| info.name() == name)
+            detail.type_name() == name || detail.data().info().lineage().any(|info| info.name() == name)
         })
     }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask`: generate, check, measure.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
+mod bench;
 mod codegen;
 mod companions;
 mod derive;
@@ -25,6 +26,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Derive the WSDL and its companions from the metadata of the pinned pyVmomi.
     Wsdl(derive::Args),
     /// Generate the bindings of vsphere-model from a WSDL.
@@ -35,6 +39,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
+        Task::Bench(bench) => bench::run(&bench),
         Task::Wsdl(args) => derive::run(&args),
         Task::Codegen(args) => codegen::run(&args),
         Task::Stats(args) => stats::run(&args),
