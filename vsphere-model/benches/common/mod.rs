@@ -7,7 +7,7 @@ use std::{env, fs};
 const RECORDED: &str = include_str!("../../tests/data/vm_config.xml");
 
 /// The answer that the command line asks for: `--input FILE`, else the recorded machine `--vms` times.
-pub fn input() -> Result<String, Box<dyn Error>> {
+pub(crate) fn input() -> Result<String, Box<dyn Error>> {
     Ok(match option("--input") {
         Some(file) => fs::read_to_string(file)?,
         None => answer(option("--vms").map_or(Ok(5_000), |n| n.parse())?),
@@ -15,7 +15,7 @@ pub fn input() -> Result<String, Box<dyn Error>> {
 }
 
 /// The value of a command line option.
-pub fn option(name: &str) -> Option<String> {
+pub(crate) fn option(name: &str) -> Option<String> {
     env::args().skip_while(|arg| arg != name).nth(1)
 }
 
