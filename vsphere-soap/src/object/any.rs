@@ -41,7 +41,7 @@ pub enum Any {
     /// Several values (`ArrayOf…`).
     Array(Array),
     /// A value of a type that the model does not know.
-    Unknown(Element),
+    Unknown(Box<Element>),
 }
 
 /// A value of an enumeration that is known by name only.

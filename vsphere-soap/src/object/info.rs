@@ -57,6 +57,11 @@ impl TypeInfo {
         self.fields().iter().position(|f| f.name == field)
     }
 
+    /// The type, the one that it extends, and so on up to the root.
+    pub fn lineage(&'static self) -> impl Iterator<Item = &'static TypeInfo> {
+        std::iter::successors(Some(self), |info| info.base)
+    }
+
     /// Whether the type is `other` or extends it, directly or not.
     pub fn is_a(&self, other: &TypeInfo) -> bool {
         self.lineage().any(|info| std::ptr::eq(info, other))
@@ -197,6 +202,13 @@ impl Type {
             "ManagedObjectReference" => Self::Ref,
             _ => return None,
         })
+    }
+
+    /// The built-in type of the items of `ArrayOf{item}`: `String` stands for `string`.
+    pub(crate) fn built_in_item(item: &str) -> Option<Self> {
+        let mut name = item.to_owned();
+        name.get_mut(..1)?.make_ascii_lowercase();
+        Self::built_in(&name).or_else(|| Self::built_in(item)).or(if name == "uri" { Some(Self::Uri) } else { None })
     }
 }
 
