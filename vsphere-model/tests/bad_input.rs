@@ -17,21 +17,33 @@ fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
     thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
 }
 
+/// A bit of all that documents have.
+fn sample() -> String {
+    let disk = "<device i:type=\"VirtualDisk\" xmlns:i='http://www.w3.org/2001/XMLSchema-instance'><key> 2000 </key>\
+                <!-- c --><deviceInfo><label>a &amp; &#x41;</label><summary><![CDATA[<s>]]></summary></deviceInfo>\
+                <backing xsi:type=\"VirtualDiskNewBackingInfo\"><fileName>[a] b</fileName><datastore type=\"Datastore\">d-1\
+                </datastore><fresh><new xsi:type=\"xsd:int\">1</new></fresh></backing><unread a=\"b\"/></device>";
+    let value = "<returnval xsi:type=\"ArrayOfAnyType\"><anyType xsi:type=\"xsd:base64Binary\">aGVs bG8=</anyType>\
+                 <anyType xsi:nil=\"1\"/><anyType type=\"Task\" xsi:type=\"ManagedObjectReference\">task-1</anyType>\
+                 </returnval>";
+    let hardware = format!("<returnval xsi:type=\"VirtualHardware\"><numCPU>1</numCPU>{disk}</returnval>");
+    envelope(&format!("<SomeResponse xmlns=\"urn:vim25\">{value}{hardware}</SomeResponse>"))
+}
+
 #[test]
 fn a_cut_document_is_an_error_wherever_it_is_cut() {
-    let document = include_str!("data/vm_config.xml").trim_end();
+    let document = sample();
     assert!(read_answer(document.as_bytes()).is_ok());
     for end in 0..document.len() {
-        let error = error_of(&document.as_bytes()[..end]);
-        assert!(!error.is_empty());
+        assert!(read_answer(&document.as_bytes()[..end]).is_err(), "cut at {end}");
     }
 }
 
 #[test]
 fn a_document_with_a_damaged_byte_never_panics() {
-    let document = include_str!("data/vm_config.xml").as_bytes();
+    let document = sample().into_bytes();
     for at in 0..document.len() {
-        let mut damaged = document.to_vec();
+        let mut damaged = document.clone();
         for byte in [0, b'<', b'>', b'&', b'"', b'/', b'=', 0xff] {
             damaged[at] = byte;
             let _ = read_answer(&damaged);

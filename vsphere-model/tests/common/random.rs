@@ -89,7 +89,8 @@ impl Random {
         match self.below(if self.valid { 14 } else { 16 }) {
             12 => {
                 let types = registry().types();
-                Any::Object(self.object_at(types[self.below(types.len())], depth))
+                let info = types[self.below(types.len())];
+                Any::Object(self.object_at(info, depth))
             }
             13 => {
                 let info = registry().enums()[self.below(registry().enums().len())];

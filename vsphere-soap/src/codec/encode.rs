@@ -208,7 +208,12 @@ impl Encoder {
                 self.text(name, v);
                 Ok(())
             }
-            _ => Ok(()),
+            Value::Ref(v) => {
+                self.text(name, &v.value);
+                Ok(())
+            }
+            // Not text.
+            Value::Unset | Value::Data(_) | Value::Poly(_) | Value::Any(_) | Value::List(_) => Ok(()),
         };
     }
 
