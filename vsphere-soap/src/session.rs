@@ -26,8 +26,7 @@ static LOGIN: Method = Method {
     privilege: None,
 };
 
-static LOGOUT: Method =
-    Method { name: "Logout", owner: "SessionManager", params: &[], result: None, privilege: None };
+static LOGOUT: Method = Method { name: "Logout", owner: "SessionManager", params: &[], result: None, privilege: None };
 
 /// A session with one server. Cheap to clone; clones share the session.
 ///

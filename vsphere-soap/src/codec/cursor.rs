@@ -97,17 +97,17 @@ struct Attributes {
     nil: bool,
 }
 
-/// Where the value of an attribute stands in its tag, and whether it has entities.
+/// Where the value of an attribute stands in its tag, and whether it has entities. (Small, because every tag is moved.)
 #[derive(Clone, Copy)]
 struct Span {
-    from: usize,
-    to: usize,
+    from: u32,
+    to: u32,
     escaped: bool,
 }
 
 impl Span {
     fn range(self) -> Range<usize> {
-        self.from..self.to
+        self.from as usize..self.to as usize
     }
 }
 
@@ -384,7 +384,8 @@ impl<'t> Pairs<'t> {
             to += 1;
         }
         self.at = to + 1;
-        Ok(Some((self.tag[start..equals].trim_ascii_end(), Span { from, to, escaped })))
+        let place = |at: usize| u32::try_from(at).map_err(|_| ());
+        Ok(Some((self.tag[start..equals].trim_ascii_end(), Span { from: place(from)?, to: place(to)?, escaped })))
     }
 }
 
