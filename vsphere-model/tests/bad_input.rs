@@ -17,21 +17,33 @@ fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
     thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
 }
 
+/// A bit of all that documents have.
+fn sample() -> String {
+    let disk = "<device i:type=\"VirtualDisk\" xmlns:i='http://www.w3.org/2001/XMLSchema-instance'><key> 2000 </key>\
+                <!-- c --><deviceInfo><label>a &amp; &#x41;</label><summary><![CDATA[<s>]]></summary></deviceInfo>\
+                <backing xsi:type=\"VirtualDiskNewBackingInfo\"><fileName>[a] b</fileName><datastore type=\"Datastore\">d-1\
+                </datastore><fresh><new xsi:type=\"xsd:int\">1</new></fresh></backing><unread a=\"b\"/></device>";
+    let value = "<returnval xsi:type=\"ArrayOfAnyType\"><anyType xsi:type=\"xsd:base64Binary\">aGVs bG8=</anyType>\
+                 <anyType xsi:nil=\"1\"/><anyType type=\"Task\" xsi:type=\"ManagedObjectReference\">task-1</anyType>\
+                 </returnval>";
+    let hardware = format!("<returnval xsi:type=\"VirtualHardware\"><numCPU>1</numCPU>{disk}</returnval>");
+    envelope(&format!("<SomeResponse xmlns=\"urn:vim25\">{value}{hardware}</SomeResponse>"))
+}
+
 #[test]
 fn a_cut_document_is_an_error_wherever_it_is_cut() {
-    let document = include_str!("data/vm_config.xml").trim_end();
+    let document = sample();
     assert!(read_answer(document.as_bytes()).is_ok());
     for end in 0..document.len() {
-        let error = error_of(&document.as_bytes()[..end]);
-        assert!(!error.is_empty());
+        assert!(read_answer(&document.as_bytes()[..end]).is_err(), "cut at {end}");
     }
 }
 
 #[test]
 fn a_document_with_a_damaged_byte_never_panics() {
-    let document = include_str!("data/vm_config.xml").as_bytes();
+    let document = sample().into_bytes();
     for at in 0..document.len() {
-        let mut damaged = document.to_vec();
+        let mut damaged = document.clone();
         for byte in [0, b'<', b'>', b'&', b'"', b'/', b'=', 0xff] {
             damaged[at] = byte;
             let _ = read_answer(&damaged);
@@ -58,7 +70,8 @@ fn what_is_not_soap_says_so() {
 
 #[test]
 fn a_fault_without_detail_is_a_fault_with_its_reason() {
-    let body = "<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>no way.</faultstring></soapenv:Fault>";
+    let body =
+        "<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>no way.</faultstring></soapenv:Fault>";
     for detail in ["", "<detail/>", "<detail></detail>"] {
         let document = envelope(&body.replace("</soapenv:Fault>", &format!("{detail}</soapenv:Fault>")));
         let Answer::Fault(fault) = read_answer(document.as_bytes()).unwrap() else { panic!("no fault") };
@@ -71,8 +84,11 @@ fn a_fault_is_typed_by_its_type_or_by_its_element() {
     for (detail, name, base) in [
         ("<NotFoundFault xsi:type=\"NotFound\"/>", "NotFound", "VimFault"),
         ("<v:NotFoundFault xmlns:v=\"urn:vim25\"></v:NotFoundFault>", "NotFound", "VimFault"),
-        ("<RuntimeFaultFault xsi:type=\"ManagedObjectNotFound\"><obj type=\"Task\">task-1</obj></RuntimeFaultFault>",
-            "ManagedObjectNotFound", "RuntimeFault"),
+        (
+            "<RuntimeFaultFault xsi:type=\"ManagedObjectNotFound\"><obj type=\"Task\">task-1</obj></RuntimeFaultFault>",
+            "ManagedObjectNotFound",
+            "RuntimeFault",
+        ),
         ("<NewFault xsi:type=\"New\"><what>1</what></NewFault>", "New", "MethodFault"),
         ("<NewFault/>", "MethodFault", "MethodFault"),
     ] {
@@ -108,8 +124,7 @@ fn nesting_has_a_limit_where_values_are_made() {
         const MILLION: usize = 1_000_000;
         let snapshots = nested("<childSnapshotList>", "</childSnapshotList>", MILLION);
         let disks = nested("<parent>", "</parent>", MILLION);
-        let arrays =
-            nested("<anyType xsi:type=\"ArrayOfAnyType\">", "</anyType>", MILLION);
+        let arrays = nested("<anyType xsi:type=\"ArrayOfAnyType\">", "</anyType>", MILLION);
         let filters = nested("<faultCause><fault xsi:type=\"NotFound\">", "</fault></faultCause>", MILLION);
         let elements = nested("<a>", "</a>", MILLION);
         for (type_name, content) in [
@@ -153,7 +168,6 @@ fn the_deepest_value_can_be_copied_compared_printed_written_and_dropped() {
             let copy = any.clone();
             assert!(copy == any, "{type_name}");
             assert!(format!("{any:?}").len() > depth, "{type_name}");
-            assert!(format!("{any:#?}").len() > depth, "{type_name}");
             assert!(try_write(&any).unwrap().len() > depth, "{type_name}");
             let too_deep = nested(open, close, depth / levels + 1);
             assert!(try_read(&format!("<returnval xsi:type=\"{type_name}\">{too_deep}</returnval>")).is_err());
@@ -213,11 +227,21 @@ fn a_text_of_the_wrong_type_names_the_field_and_the_expected_type() {
         ("VirtualDisk", "<key>one</key>", "VirtualDisk.key is not of type int"),
         ("VirtualDisk", "<key>2147483648</key>", "VirtualDisk.key is not of type int"),
         ("VirtualDisk", "<capacityInKB>1.5</capacityInKB>", "VirtualDisk.capacityInKB is not of type long"),
-        ("VirtualDisk", "<connectable><connected>yes</connected></connectable>",
-            "VirtualDeviceConnectInfo.connected is not of type boolean"),
-        ("VirtualMachineConfigInfo", "<modified>today</modified>", "VirtualMachineConfigInfo.modified is not of type dateTime"),
-        ("VirtualMachineConfigInfo", "<extraConfig><key>a</key><value xsi:type=\"xsd:short\">x</value></extraConfig>",
-            "<value> is not of type short"),
+        (
+            "VirtualDisk",
+            "<connectable><connected>yes</connected></connectable>",
+            "VirtualDeviceConnectInfo.connected is not of type boolean",
+        ),
+        (
+            "VirtualMachineConfigInfo",
+            "<modified>today</modified>",
+            "VirtualMachineConfigInfo.modified is not of type dateTime",
+        ),
+        (
+            "VirtualMachineConfigInfo",
+            "<extraConfig><key>a</key><value xsi:type=\"xsd:short\">x</value></extraConfig>",
+            "<value> is not of type short",
+        ),
         ("HostDigestInfo", "<digestValue>128</digestValue>", "HostDigestInfo.digestValue is not of type byte"),
         ("ArrayOfInt", "<int>x</int>", "<int> is not of type int"),
         ("xsd:base64Binary", "%%%", "<returnval> is not of type base64Binary"),

@@ -99,7 +99,9 @@ fn any_prefix_may_stand_for_the_schema_instance_namespace() {
         format!("<returnval i:type=\"VirtualDisk\" xmlns:i=\"{XSI}\">{DISK}</returnval>"),
         // Bound further out, bound again, and shadowed where it does not matter.
         format!("<x xmlns:i=\"urn:other\"/><returnval xmlns:i=\"{XSI}\" i:type=\"VirtualDisk\">{DISK}</returnval>"),
-        format!("<returnval xmlns:i=\"{XSI}\" i:type=\"VirtualDisk\">{DISK}<q xmlns:i=\"u\" i:type=\"Z\"/></returnval>"),
+        format!(
+            "<returnval xmlns:i=\"{XSI}\" i:type=\"VirtualDisk\">{DISK}<q xmlns:i=\"u\" i:type=\"Z\"/></returnval>"
+        ),
     ] {
         let document = format!("<Envelope><Body><SomeResponse>{returnval}</SomeResponse></Body></Envelope>");
         assert_eq!(read_document::<VirtualDisk>(&document).capacity_in_kb, 1024, "{returnval}");
@@ -201,17 +203,15 @@ fn arrays_of_objects_stand_in_any_type() {
         "<returnval xsi:type=\"ArrayOfVirtualDevice\"><VirtualDevice xsi:type=\"VirtualDisk\"><key>1</key>\
          </VirtualDevice><VirtualDevice><key>2</key></VirtualDevice></returnval>",
     );
-    assert_eq!(devices.iter().map(|d| (d.key, d.type_name())).collect::<Vec<_>>(), [
-        (1, "VirtualDisk"),
-        (2, "VirtualDevice")
-    ]);
+    assert_eq!(
+        devices.iter().map(|d| (d.key, d.type_name())).collect::<Vec<_>>(),
+        [(1, "VirtualDisk"), (2, "VirtualDevice")]
+    );
 }
 
 #[test]
 fn arrays_of_faults_hold_bare_or_localized_ones() {
-    let bare: Any = read(
-        "<returnval xsi:type=\"ArrayOfMethodFault\"><MethodFault xsi:type=\"NotFound\"/></returnval>",
-    );
+    let bare: Any = read("<returnval xsi:type=\"ArrayOfMethodFault\"><MethodFault xsi:type=\"NotFound\"/></returnval>");
     let Any::Array(Array { items, .. }) = &bare else { panic!("{bare:?}") };
     assert!(matches!(&items[..], [Any::Object(fault)] if fault.is::<NotFound>()));
     let localized: Any = read(
@@ -282,8 +282,7 @@ fn bytes_are_repeated_signed_numbers() {
 
 #[test]
 fn an_empty_string_is_a_string() {
-    let config: VirtualMachineConfigInfo =
-        read_data("VirtualMachineConfigInfo", "<name/><annotation></annotation>");
+    let config: VirtualMachineConfigInfo = read_data("VirtualMachineConfigInfo", "<name/><annotation></annotation>");
     assert_eq!((&*config.name, config.annotation.as_deref()), ("", Some("")));
 }
 

@@ -57,10 +57,7 @@ fn a_type_is_always_said_in_any_type() {
             ManagedObjectReference::new("Folder", "group-v3").into(),
             "<value type=\"Folder\" xsi:type=\"ManagedObjectReference\">group-v3</value>",
         ),
-        (
-            VirtualMachinePowerState::PoweredOn.into(),
-            "<value xsi:type=\"VirtualMachinePowerState\">poweredOn</value>",
-        ),
+        (VirtualMachinePowerState::PoweredOn.into(), "<value xsi:type=\"VirtualMachinePowerState\">poweredOn</value>"),
         (OptionDef::default().into(), "<value xsi:type=\"OptionDef\">"),
         (
             Any::Array(Array { item: "Int".to_owned(), items: vec![Any::Int(1), Any::Int(2)] }),

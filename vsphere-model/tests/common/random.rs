@@ -63,7 +63,7 @@ impl Random {
                 let object = self.object_at(info, depth + 1);
                 assert!(poly.put(object).is_ok());
             }
-            Slot::Any(any) => any.put(self.any(depth + 1)),
+            Slot::Any(any) => any.put(self.any(field.name, depth + 1)),
             Slot::None => panic!("{} has no slot", field.name),
         }
     }
@@ -78,9 +78,19 @@ impl Random {
         types.into_iter().min_by_key(|info| required(info)).unwrap_or(base)
     }
 
-    fn any(&mut self, depth: usize) -> Any {
+    fn any(&mut self, name: &str, depth: usize) -> Any {
         const SCALARS: [&str; 12] = [
-            "boolean", "byte", "short", "int", "long", "float", "double", "string", "anyURI", "dateTime", "base64Binary",
+            "boolean",
+            "byte",
+            "short",
+            "int",
+            "long",
+            "float",
+            "double",
+            "string",
+            "anyURI",
+            "dateTime",
+            "base64Binary",
             "ManagedObjectReference",
         ];
         if depth >= DEPTH {
@@ -89,7 +99,8 @@ impl Random {
         match self.below(if self.valid { 14 } else { 16 }) {
             12 => {
                 let types = registry().types();
-                Any::Object(self.object_at(types[self.below(types.len())], depth))
+                let info = types[self.below(types.len())];
+                Any::Object(self.object_at(info, depth))
             }
             13 => {
                 let info = registry().enums()[self.below(registry().enums().len())];
@@ -99,7 +110,7 @@ impl Random {
             14 => {
                 let item = ["AnyType", "String", "Int", "ManagedObjectReference", "VirtualDevice"][self.below(5)];
                 let items = (0..self.below(4)).map(|_| match item {
-                    "AnyType" => self.any(depth + 1),
+                    "AnyType" => self.any("anyType", depth + 1),
                     "VirtualDevice" => {
                         let info = self.descendant(VirtualDevice::INFO, depth + 1);
                         Any::Object(self.object_at(info, depth + 1))
@@ -109,7 +120,7 @@ impl Random {
                 Any::Array(Array { item: item.to_owned(), items: items.collect() })
             }
             15 => Any::Unknown(Box::new(Element {
-                name: "returnval".to_owned(),
+                name: name.to_owned(),
                 type_name: Some("Unheard".to_owned()),
                 text: self.text_of(Type::String),
                 ..Default::default()
@@ -169,7 +180,8 @@ impl Random {
             },
             Type::Uri if self.valid => format!("urn:x:{}", number % 100),
             _ => {
-                let texts = ["", " ", "a b", "<&>\"'", "  lead\r\n\ttrail\n", "äöü 漢字 🦀", "]]>", "\u{7f}\u{85}\u{a0}", "-1"];
+                let texts =
+                    ["", " ", "a b", "<&>\"'", "  lead\r\n\ttrail\n", "äöü 漢字 🦀", "]]>", "\u{7f}\u{85}\u{a0}", "-1"];
                 self.pick(&texts).to_owned()
             }
         }

@@ -102,8 +102,9 @@ impl<'a> Decoder<'a> {
 
     fn leaf<T: Leaf + Into<Any>>(&mut self, tag: &Tag<'a>) -> Result<Any, DecodeError> {
         let content = self.cursor.text()?;
-        let value = T::parse(Text { content, reference_type: tag.reference_type() })
-            .map_err(|bad| self.cursor.error(format!("the text of <{}> is not of type {}", tag.name(), bad.expected)))?;
+        let value = T::parse(Text { content, reference_type: tag.reference_type() }).map_err(|bad| {
+            self.cursor.error(format!("the text of <{}> is not of type {}", tag.name(), bad.expected))
+        })?;
         Ok(value.map_or(Any::Unset, Into::into))
     }
 

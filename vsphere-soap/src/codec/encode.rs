@@ -131,7 +131,11 @@ impl Encoder {
                 // Not of the item's family, such as a localized fault in an array of faults: its own name tells.
                 Any::Object(object) => {
                     let own = object.data().info().name();
-                    self.object(own, Some(object.type_name()).filter(|name| *name != own || built_in.is_some()), object);
+                    self.object(
+                        own,
+                        Some(object.type_name()).filter(|name| *name != own || built_in.is_some()),
+                        object,
+                    );
                 }
                 Any::Enum(value) if value.info.name == item => self.one(name, item, any.as_value()),
                 Any::Unknown(element) => self.element(&element.name, element),
@@ -208,7 +212,12 @@ impl Encoder {
                 self.text(name, v);
                 Ok(())
             }
-            _ => Ok(()),
+            Value::Ref(v) => {
+                self.text(name, &v.value);
+                Ok(())
+            }
+            // Not text.
+            Value::Unset | Value::Data(_) | Value::Poly(_) | Value::Any(_) | Value::List(_) => Ok(()),
         };
     }
 

@@ -24,7 +24,17 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut bench = Command::new(cargo);
-    bench.args(["bench", "--quiet", "--package", "vsphere-model", "--bench", "decode", "--bench", "decode_memory", "--"]);
+    bench.args([
+        "bench",
+        "--quiet",
+        "--package",
+        "vsphere-model",
+        "--bench",
+        "decode",
+        "--bench",
+        "decode_memory",
+        "--",
+    ]);
     bench.arg("--vms").arg(args.vms.to_string()).arg("--runs").arg(args.runs.to_string());
     if let Some(input) = &args.input {
         // The benchmarks run in the folder of their package.
