@@ -7,15 +7,16 @@ use vsphere_model::{Answer, read_answer};
 use vsphere_soap::codec::Encoder;
 
 fuzz_target!(|document: &[u8]| {
-    let value = match read_answer(document) {
-        Ok(Answer::Result { value, .. }) => value,
-        Ok(Answer::Fault(fault)) => fault.detail.map(Object::into).unwrap_or_default(),
+    let (value, write): (Any, fn(&Any) -> Option<String>) = match read_answer(document) {
+        Ok(Answer::Result { value, .. }) => (value, write_result),
+        Ok(Answer::Fault(fault)) => (fault.detail.map(Object::into).unwrap_or_default(), write_fault),
         Err(error) => return drop(error.to_string()),
     };
     // What has characters that XML can't carry can't be written.
     let Some(written) = write(&value) else { return };
     let again = match read_answer(written.as_bytes()) {
         Ok(Answer::Result { value, .. }) => value,
+        Ok(Answer::Fault(fault)) => fault.detail.map(Object::into).unwrap_or_default(),
         // An answer that repeats its value is written as an array around them, one level deeper.
         Err(error) if error.to_string().contains("nest more than") => return,
         other => panic!("{other:?}\n{written}"),
@@ -29,13 +30,23 @@ fuzz_target!(|document: &[u8]| {
 });
 
 /// The value as the result of an operation that the model does not know, so that its type is written beside it.
-fn write(value: &Any) -> Option<String> {
+fn write_result(value: &Any) -> Option<String> {
+    write("<AnyResponse>", "returnval", value, "</AnyResponse>")
+}
+
+fn write_fault(value: &Any) -> Option<String> {
+    write("<Fault><detail>", "AnyFault", value, "</detail></Fault>")
+}
+
+fn write(head: &str, name: &str, value: &Any, tail: &str) -> Option<String> {
     let mut encoder = Encoder::new();
     encoder.raw(
         "<Envelope xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" \
-         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><Body><AnyResponse>",
+         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><Body>",
     );
-    encoder.any("returnval", value);
-    encoder.raw("</AnyResponse></Body></Envelope>");
+    encoder.raw(head);
+    encoder.any(name, value);
+    encoder.raw(tail);
+    encoder.raw("</Body></Envelope>");
     encoder.finish().ok()
 }

@@ -91,6 +91,8 @@ fn a_fault_is_typed_by_its_type_or_by_its_element() {
         ),
         ("<NewFault xsi:type=\"New\"><what>1</what></NewFault>", "New", "MethodFault"),
         ("<NewFault/>", "MethodFault", "MethodFault"),
+        // Not a fault, though a type.
+        ("<VirtualDiskFault/>", "MethodFault", "MethodFault"),
     ] {
         let document = envelope(&format!("<soapenv:Fault><detail>{detail}</detail></soapenv:Fault>"));
         let Answer::Fault(fault) = read_answer(document.as_bytes()).unwrap() else { panic!("no fault") };
@@ -249,5 +251,14 @@ fn a_text_of_the_wrong_type_names_the_field_and_the_expected_type() {
         let error = try_read(&format!("<returnval xsi:type=\"{type_name}\">{content}</returnval>"));
         let error = error.unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn an_array_of_what_is_no_name_is_of_an_unknown_type() {
+    for type_name in ["ArrayOf", "ArrayOfA&#10;B", "ArrayOf&lt;x"] {
+        let any = try_read(&format!("<returnval xsi:type=\"{type_name}\"><a/></returnval>")).unwrap();
+        assert!(matches!(any, Any::Unknown(_)), "{any:?}");
+        assert_eq!(try_read(&try_write(&any).unwrap()), Ok(any));
     }
 }

@@ -150,10 +150,11 @@ fn typed_fault<'a>(
     detail: &Tag<'a>,
 ) -> Result<Option<Object>, DecodeError> {
     let by_element = detail.name().strip_suffix("Fault").unwrap_or(detail.name()).to_owned();
+    let base = registry.data("MethodFault");
     let declared = match detail.type_name() {
         // With a type of its own, the common base is enough: an unknown type falls back to it.
-        Some(_) => registry.data("MethodFault"),
-        None => registry.data(&by_element).or_else(|| registry.data("MethodFault")),
+        Some(_) => base,
+        None => registry.data(&by_element).filter(|named| base.is_some_and(|base| named.is_a(base))).or(base),
     };
     let Some(declared) = declared else {
         decoder.skip()?;

@@ -422,7 +422,7 @@ fn local(name: &str) -> &str {
 }
 
 /// Whether an element may be written under this name. (The tokenizer lets any text pass that has no space in it.)
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }

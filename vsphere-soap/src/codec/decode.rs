@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::DecodeError;
-use super::cursor::{Cursor, Next, Tag};
+use super::cursor::{Cursor, Next, Tag, is_name};
 use crate::object::{
     Any, Array, Binary, DataObject, DateTime, Element, EnumValue, FieldInfo, Leaf, ManagedObjectReference, Object,
     Registry, Slot, Text, Type, TypeInfo, Unknown,
@@ -88,8 +88,8 @@ impl<'a> Decoder<'a> {
             (Some(Type::Any), _) => self.untyped(tag),
             (Some(Type::Data(info)), _) => self.instance(info).map(Any::Object),
             (Some(ty), _) => self.value(tag, ty),
-            (None, Some(item)) => self.array(item),
-            (None, None) => self.cursor.element(tag).map(Box::new).map(Any::Unknown),
+            (None, Some(item)) if is_name(item) => self.array(item),
+            (None, _) => self.cursor.element(tag).map(Box::new).map(Any::Unknown),
         }
     }
 
