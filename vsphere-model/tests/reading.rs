@@ -210,6 +210,17 @@ fn arrays_of_objects_stand_in_any_type() {
 }
 
 #[test]
+fn arrays_of_an_unknown_type_keep_what_their_items_say() {
+    let any: Any = read(
+        "<returnval xsi:type=\"ArrayOfHologram\"><Hologram xsi:type=\"NotFound\"/><Hologram>a</Hologram>\
+         <Hologram xsi:type=\"xsd:int\">1</Hologram><Hologram><a/></Hologram></returnval>",
+    );
+    let Any::Array(Array { items, .. }) = &any else { panic!("{any:?}") };
+    assert!(matches!(&items[..], [Any::Object(_), Any::String(_), Any::Int(1), Any::Unknown(_)]), "{items:?}");
+    assert_eq!(read::<Any>(&write(&any)), any);
+}
+
+#[test]
 fn arrays_of_faults_hold_bare_or_localized_ones() {
     let bare: Any = read("<returnval xsi:type=\"ArrayOfMethodFault\"><MethodFault xsi:type=\"NotFound\"/></returnval>");
     let Any::Array(Array { items, .. }) = &bare else { panic!("{bare:?}") };

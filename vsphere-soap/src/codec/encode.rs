@@ -128,14 +128,12 @@ impl Encoder {
                 Any::Object(object) if object.data().info().lineage().any(|info| info.name() == item) => {
                     self.one(item, item, Value::Poly(object));
                 }
-                // Not of the item's family, such as a localized fault in an array of faults: its own name tells.
+                // Not of the item's family. In an array of faults, the name of a localized one tells; elsewhere the type is
+                // said too, since a reader need not know the item.
                 Any::Object(object) => {
                     let own = object.data().info().name();
-                    self.object(
-                        own,
-                        Some(object.type_name()).filter(|name| *name != own || built_in.is_some()),
-                        object,
-                    );
+                    let told = item == "MethodFault" && object.type_name() == own;
+                    self.object(own, (!told).then_some(object.type_name()), object);
                 }
                 Any::Enum(value) if value.info.name == item => self.one(name, item, any.as_value()),
                 Any::Unknown(element) => self.element(&element.name, element),
