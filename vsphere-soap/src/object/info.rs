@@ -57,11 +57,6 @@ impl TypeInfo {
         self.fields().iter().position(|f| f.name == field)
     }
 
-    /// The type, the one that it extends, and so on up to the root.
-    pub fn lineage(&'static self) -> impl Iterator<Item = &'static TypeInfo> {
-        std::iter::successors(Some(self), |info| info.base)
-    }
-
     /// Whether the type is `other` or extends it, directly or not.
     pub fn is_a(&self, other: &TypeInfo) -> bool {
         self.lineage().any(|info| std::ptr::eq(info, other))
