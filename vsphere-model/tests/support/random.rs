@@ -128,15 +128,12 @@ impl Random {
                 });
                 Any::Array(Array { item: item.to_owned(), items: items.collect() })
             }
-            15 => Any::Unknown(
-                Element {
-                    name: "returnval".to_owned(),
-                    type_name: Some("Unheard".to_owned()),
-                    text: self.text_of(Type::String),
-                    ..Default::default()
-                }
-                .into(),
-            ),
+            15 => Any::Unknown(Box::new(Element {
+                name: "returnval".to_owned(),
+                type_name: Some("Unheard".to_owned()),
+                text: self.text_of(Type::String),
+                ..Default::default()
+            })),
             n => self.scalar(registry().find(SCALARS[n]).unwrap()),
         }
     }
