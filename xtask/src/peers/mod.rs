@@ -5,7 +5,7 @@
 
 mod install;
 
-use std::{path::PathBuf, process::Command};
+use std::process::Command;
 
 use anyhow::ensure;
 
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 
 /// Installs the peers, and runs the tests that are marked for them.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let root = root();
+    let root = crate::workspace("");
     let peers = install::all(&root)?;
     if args.install_only {
         for (name, path) in &peers {
@@ -43,11 +43,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     cargo.arg(args.filter.as_deref().unwrap_or("peers_")).envs(peers);
     ensure!(cargo.status()?.success(), "a test against the peers failed");
     Ok(())
-}
-
-/// The workspace's root folder.
-fn root() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize().unwrap_or_else(|_| PathBuf::from("."))
 }
 
 #[expect(clippy::print_stdout, reason = "a task for people and scripts prints")]
