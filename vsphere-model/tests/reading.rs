@@ -267,6 +267,13 @@ fn nil_is_unset() {
 }
 
 #[test]
+fn a_nil_among_several_results_is_not_there() {
+    let int = |n| format!("<returnval xsi:type=\"xsd:int\">{n}</returnval>");
+    let any: Vec<i32> = read(&format!("{}<returnval xsi:nil=\"1\"/>{}", int(1), int(2)));
+    assert_eq!(any, [1, 2]);
+}
+
+#[test]
 fn base64_has_white_space() {
     let bytes: Binary = read("<returnval xsi:type=\"xsd:base64Binary\">\n aGVs\r\n bG8=\n</returnval>");
     assert_eq!(bytes.0, b"hello");

@@ -94,7 +94,10 @@ fn returned(decoder: &mut Decoder<'_>, result: Option<FieldInfo>) -> Result<Any,
     let mut values = Vec::new();
     while let Some(element) = decoder.enter()? {
         if element.name() == "returnval" {
-            values.push(decoder.value(&element, ty)?);
+            match decoder.value(&element, ty)? {
+                Any::Unset => {}
+                value => values.push(value),
+            }
         } else {
             decoder.skip()?;
         }
