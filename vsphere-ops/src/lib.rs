@@ -19,15 +19,21 @@
 //! was found: it derefs to the API's own handle, so that each of the API's methods is there, and adds the operations of
 //! this crate. What takes time on the server is a [`Task`].
 
+mod capability;
 mod client;
+mod clients;
 mod config;
+mod connection;
 mod error;
 mod find;
+mod guard;
 mod mo;
 pub mod name;
 mod page;
 pub mod power;
 mod read;
+mod rest;
+mod retry;
 mod task;
 mod view;
 
@@ -35,12 +41,16 @@ pub mod host;
 pub mod vcenter;
 pub mod vm;
 
+pub use capability::Capabilities;
 pub use client::Client;
+pub use clients::{Clients, Reply};
 pub use config::Config;
 pub use error::{Candidate, Error, ErrorKind, Result};
 pub use find::{Query, Selection};
 pub use mo::Mo;
 pub use page::Page;
 pub use read::{Missing, Rows, Select, Values};
+pub use rest::{Rest, RestFault};
+pub use retry::while_busy;
 pub use task::{Progress, Task};
 pub use vsphere_model::{managed, types};

@@ -15,6 +15,7 @@ use vsphere_soap::request::ManagedObject;
 
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard;
 
 /// How long the server holds an answer back when nothing changes, in seconds. Well under the time-outs of proxies.
 const HOLD: i32 = 30;
@@ -193,10 +194,14 @@ struct Waiter {
 
 impl Waiter {
     async fn open(client: &Client, task: &ManagedObjectReference) -> Result<Self> {
-        let reference = client.collector().create_property_collector().await?;
-        let collector: PropertyCollector = client.raw(&reference);
-        // From here on it is destroyed, whatever happens.
-        let waiter = Self { collector: Some(collector.clone()), version: String::new() };
+        let maker = client.clone();
+        // It is destroyed whatever happens, even when nobody waits for it any more.
+        let waiter = guard::made(async move {
+            let reference = maker.collector().create_property_collector().await?;
+            Ok(Self { collector: Some(maker.raw(&reference)), version: String::new() })
+        })
+        .await?;
+        let Some(collector) = &waiter.collector else { return Ok(waiter) };
         let paths = ["info.state", "info.progress", "info.error", "info.result"];
         let spec = PropertyFilterSpec {
             prop_set: vec![PropertySpec {

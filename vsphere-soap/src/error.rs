@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::fault::SoapFault;
 use crate::http::Thumbprint;
+use crate::session::NoSession;
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -53,6 +54,8 @@ pub enum Sent {
 pub enum ErrorKind {
     /// The server answered with a SOAP fault. Not retryable as such: it depends on the fault.
     Fault(Box<SoapFault>),
+    /// There is no session to send the request with. Retryable where opening one is.
+    NoSession(NoSession),
     /// The server, or a proxy before it, answered with an HTTP status that is not SOAP.
     /// Retryable for 429, 502, 503 and 504.
     Http {
@@ -195,6 +198,7 @@ impl Error {
         match self.kind() {
             ErrorKind::Connect { .. } | ErrorKind::Timeout { .. } | ErrorKind::Interrupted { .. } => true,
             ErrorKind::Http { status, .. } => matches!(status, 429 | 502 | 503 | 504),
+            ErrorKind::NoSession(NoSession::Renewal(cause)) => cause.is_retryable(),
             _ => false,
         }
     }
@@ -224,6 +228,7 @@ impl Error {
     pub fn fault(&self) -> Option<&SoapFault> {
         match self.kind() {
             ErrorKind::Fault(fault) => Some(fault),
+            ErrorKind::NoSession(why) => why.fault(),
             _ => None,
         }
     }
@@ -248,6 +253,8 @@ impl ErrorKind {
             // Redirects, refusals and "too many" are told before the request is looked at.
             Self::Http { status: 300..=499 | 503, .. } => Sent::No,
             Self::Http { .. } => Sent::Maybe,
+            // What the server refuses for want of a session it does not carry out.
+            Self::NoSession(_) => Sent::No,
         }
     }
 }
@@ -297,6 +304,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => fault.fmt(f),
+            Self::NoSession(why) => why.fmt(f),
             Self::Http { status, snippet, retry_after } => {
                 write!(f, "the server answered HTTP {status}")?;
                 if let Some(reason) = reason_phrase(*status) {

@@ -19,6 +19,7 @@
 
 mod answer;
 mod endpoint;
+mod exchange;
 mod failure;
 mod options;
 mod reply;
@@ -29,6 +30,7 @@ mod trust;
 mod versions;
 
 pub use endpoint::Endpoint;
+pub use exchange::{Exchange, Verb};
 pub use options::TransportOptions;
 pub use session::SessionCookie;
 pub use transport::{Answer, Call, Transport, peer_thumbprint};
