@@ -17,7 +17,9 @@ use vsphere_soap::{ErrorKind as WireKind, Sent};
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
+use crate::performance::CounterCache;
 use crate::view::Views;
+use crate::watch::Feeds;
 
 /// How often a request is sent at most, where sending it again is safe.
 const ATTEMPTS: u32 = 3;
@@ -59,6 +61,8 @@ impl Client {
             renewals: Mutex::new(()),
             generation: AtomicU64::new(0),
             views: Views::default(),
+            feeds: Feeds::default(),
+            counters: CounterCache::default(),
         });
         connection.log_in().await?;
         keep_alive(&connection);
@@ -113,7 +117,7 @@ impl Client {
         Ok(self.raw(self.manager("a search index", self.content().search_index.as_ref())?))
     }
 
-    fn manager<'a>(
+    pub(crate) fn manager<'a>(
         &self,
         what: &str,
         manager: Option<&'a ManagedObjectReference>,
@@ -141,6 +145,9 @@ pub(crate) struct Connection {
     /// How often the session was opened. Who sees a lost session compares, and does not renew what is already renewed.
     generation: AtomicU64,
     pub(crate) views: Views,
+    /// What is watched on the server, each once for all who watch it.
+    pub(crate) feeds: Feeds,
+    pub(crate) counters: CounterCache,
 }
 
 impl fmt::Debug for Connection {

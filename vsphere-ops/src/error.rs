@@ -1,6 +1,7 @@
 //! The error of all operations: what was being done, to what, and why it failed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use vsphere_model::types::LocalizedMethodFault;
 use vsphere_soap::fault::SoapFault;
@@ -11,14 +12,17 @@ use vsphere_soap::{ErrorKind as WireKind, Sent};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failed operation. Its text is one clause, `operation "target": cause`.
+#[derive(Clone)]
 pub struct Error {
     inner: Box<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     operation: String,
     target: Option<String>,
-    kind: ErrorKind,
+    /// Shared, so that one failure can be told to all whom it concerns.
+    kind: Arc<ErrorKind>,
 }
 
 /// Why an operation failed.
@@ -53,7 +57,7 @@ pub struct Candidate {
 impl Error {
     /// An error of `operation`, a short verb phrase such as `power on`.
     pub fn new(operation: impl Into<String>, kind: ErrorKind) -> Self {
-        Self { inner: Box::new(Inner { operation: operation.into(), target: None, kind }) }
+        Self { inner: Box::new(Inner { operation: operation.into(), target: None, kind: Arc::new(kind) }) }
     }
 
     /// Names the object that the operation was meant for, as the user knows it.
@@ -165,7 +169,7 @@ impl Error {
 impl From<vsphere_soap::Error> for Error {
     fn from(error: vsphere_soap::Error) -> Self {
         let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
-        Self { inner: Box::new(Inner { operation, target, kind: ErrorKind::Api(error) }) }
+        Self { inner: Box::new(Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)) }) }
     }
 }
 

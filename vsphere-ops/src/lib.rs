@@ -19,17 +19,22 @@
 //! was found: it derefs to the API's own handle, so that each of the API's methods is there, and adds the operations of
 //! this crate. What takes time on the server is a [`Task`].
 
+pub mod alarms;
 mod client;
 mod config;
 mod error;
+pub mod events;
 mod find;
+mod inventory;
 mod mo;
 pub mod name;
 mod page;
+pub mod performance;
 pub mod power;
 mod read;
 mod task;
 mod view;
+pub mod watch;
 
 pub mod host;
 pub mod vcenter;
@@ -39,8 +44,10 @@ pub use client::Client;
 pub use config::Config;
 pub use error::{Candidate, Error, ErrorKind, Result};
 pub use find::{Query, Selection};
+pub use inventory::{Entry, Inventory, Snapshot};
 pub use mo::Mo;
 pub use page::Page;
 pub use read::{Missing, Rows, Select, Values};
 pub use task::{Progress, Task};
 pub use vsphere_model::{managed, types};
+pub use watch::{Change, Watch};
