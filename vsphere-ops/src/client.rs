@@ -176,7 +176,7 @@ impl Client {
         Ok(self.raw(self.manager("a search index", self.content().search_index.as_ref())?))
     }
 
-    fn manager<'a>(
+    pub(crate) fn manager<'a>(
         &self,
         what: &str,
         manager: Option<&'a ManagedObjectReference>,

@@ -24,9 +24,11 @@ use vsphere_soap::session::{NoSession, Session};
 use vsphere_soap::{Error, ErrorKind, Result, Sent};
 
 use crate::config::Config;
+use crate::performance::CounterCache;
 use crate::rest::RestSession;
 use crate::retry::{Retry, is_read};
 use crate::view::Views;
+use crate::watch::Feeds;
 
 /// How long a refused login is not tried again. Directories lock accounts after a few refusals within minutes.
 const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
@@ -53,6 +55,9 @@ pub(crate) struct Connection {
     keeper: RwLock<Option<AbortHandle>>,
     runtime: Handle,
     pub(crate) views: Views,
+    /// What is watched on the server, each once for all who watch it.
+    pub(crate) feeds: Feeds,
+    pub(crate) counters: CounterCache,
     pub(crate) rest: RestSession,
 }
 
@@ -81,6 +86,8 @@ impl Connection {
             keeper: RwLock::new(None),
             runtime: Handle::current(),
             views: Views::default(),
+            feeds: Feeds::default(),
+            counters: CounterCache::default(),
             rest: RestSession::default(),
         });
         let opened = Arc::clone(&connection);
@@ -380,8 +387,7 @@ async fn greet(config: &Config, transport: Transport) -> Result<(Session, Servic
     let server = transport.endpoint().authority();
     loop {
         let greeted = async {
-            let session =
-                Session::open(transport.clone(), vsphere_model::registry(), vsphere_model::VERSIONS).await?;
+            let session = Session::open(transport.clone(), vsphere_model::registry(), vsphere_model::VERSIONS).await?;
             let anonymous: Arc<dyn Caller> = Arc::new(session.clone());
             let content = ServiceInstance::new(&anonymous, service_instance()).retrieve_service_content().await?;
             Ok((session, content))

@@ -1,6 +1,7 @@
 //! The error of all operations: what was being done, to what, and why it failed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use vsphere_model::types::LocalizedMethodFault;
 use vsphere_soap::fault::SoapFault;
@@ -16,14 +17,17 @@ use crate::retry::is_read;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failed operation. Its text is one clause, `operation "target": cause`.
+#[derive(Clone)]
 pub struct Error {
     inner: Box<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     operation: String,
     target: Option<String>,
-    kind: ErrorKind,
+    /// Shared, so that one failure can be told to all whom it concerns.
+    kind: Arc<ErrorKind>,
     /// Whether it was a change that the server may have carried out, though its answer is missing.
     uncertain: bool,
 }
@@ -64,7 +68,14 @@ pub struct Candidate {
 impl Error {
     /// An error of `operation`, a short verb phrase such as `power on`.
     pub fn new(operation: impl Into<String>, kind: ErrorKind) -> Self {
-        Self { inner: Box::new(Inner { operation: operation.into(), target: None, kind, uncertain: false }) }
+        Self {
+            inner: Box::new(Inner {
+                operation: operation.into(),
+                target: None,
+                kind: Arc::new(kind),
+                uncertain: false,
+            }),
+        }
     }
 
     /// Names the object that the operation was meant for, as the user knows it.
@@ -192,7 +203,7 @@ impl From<vsphere_soap::Error> for Error {
     fn from(error: vsphere_soap::Error) -> Self {
         let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
         let uncertain = changes(&operation) && error.sent() != Sent::No && has_no_answer(error.kind());
-        Self { inner: Box::new(Inner { operation, target, kind: ErrorKind::Api(error), uncertain }) }
+        Self { inner: Box::new(Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)), uncertain }) }
     }
 }
 
