@@ -17,6 +17,7 @@ use vsphere_soap::{ErrorKind as WireKind, Sent};
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
+use crate::transfer::FileServers;
 use crate::view::Views;
 
 /// How often a request is sent at most, where sending it again is safe.
@@ -59,6 +60,7 @@ impl Client {
             renewals: Mutex::new(()),
             generation: AtomicU64::new(0),
             views: Views::default(),
+            file_servers: FileServers::default(),
         });
         connection.log_in().await?;
         keep_alive(&connection);
@@ -98,6 +100,11 @@ impl Client {
 
     pub(crate) fn caller(&self) -> Arc<dyn Caller> {
         Arc::clone(&self.connection) as Arc<dyn Caller>
+    }
+
+    /// The way to the server, with the session.
+    pub(crate) fn transport(&self) -> &Transport {
+        self.connection.session.transport()
     }
 
     /// The session's property collector.
@@ -141,6 +148,7 @@ pub(crate) struct Connection {
     /// How often the session was opened. Who sees a lost session compares, and does not renew what is already renewed.
     generation: AtomicU64,
     pub(crate) views: Views,
+    pub(crate) file_servers: FileServers,
 }
 
 impl fmt::Debug for Connection {

@@ -21,6 +21,7 @@
 
 mod client;
 mod config;
+mod datastore_path;
 mod error;
 mod find;
 mod mo;
@@ -32,11 +33,13 @@ mod task;
 mod view;
 
 pub mod host;
+pub mod transfer;
 pub mod vcenter;
 pub mod vm;
 
 pub use client::Client;
 pub use config::Config;
+pub use datastore_path::DatastorePath;
 pub use error::{Candidate, Error, ErrorKind, Result};
 pub use find::{Query, Selection};
 pub use mo::Mo;
