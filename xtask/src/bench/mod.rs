@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: one measurement a subcommand, printed as `name: value` lines beside its bar.
 
 mod build;
+mod transfer;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -19,6 +20,14 @@ enum What {
         #[arg(long)]
         release: bool,
     },
+    /// Rate and peak memory of moving a large file to a datastore and back, beside curl.
+    Transfer(transfer::Args),
+    /// Run a command and print what it took: the part of `transfer` that needs a process of its own.
+    #[command(hide = true)]
+    TransferOnce {
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
 }
 
 /// Runs the measurement that is asked for.
@@ -26,6 +35,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
         What::Build => build::run(),
         What::BuildOnce { release } => build::once(release),
+        What::Transfer(args) => transfer::run(&args),
+        What::TransferOnce { command } => transfer::once(&command),
     }
 }
 

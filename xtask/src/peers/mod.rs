@@ -45,6 +45,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The vcsim that the environment names, or else the one below `.peers`, installed if need be.
+pub(crate) fn vcsim() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("PEERS_VCSIM") {
+        Some(path) => Ok(path.into()),
+        None => install::vcsim(&root()),
+    }
+}
+
 /// The workspace's root folder.
 fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize().unwrap_or_else(|_| PathBuf::from("."))
