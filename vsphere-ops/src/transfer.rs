@@ -43,7 +43,7 @@ pub use upload::Upload;
 use crate::error::{Error, ErrorKind};
 
 /// What the answer to a request for a file means.
-fn unfit(error: vsphere_soap::Error) -> Error {
+fn file_error(error: vsphere_soap::Error) -> Error {
     let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
     let kind = match error.status() {
         Some(404) => ErrorKind::NotFound("there is no such file or folder".into()),

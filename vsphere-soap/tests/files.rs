@@ -56,11 +56,12 @@ async fn answers(bytes: &'static [u8], then: Duration) -> String {
 }
 
 async fn all(download: Download) -> Result<Vec<u8>, Error> {
-    download.try_fold(Vec::new(), |mut all, piece| async move {
-        all.extend_from_slice(&piece);
-        Ok(all)
-    })
-    .await
+    download
+        .try_fold(Vec::new(), |mut all, piece| async move {
+            all.extend_from_slice(&piece);
+            Ok(all)
+        })
+        .await
 }
 
 fn pieces(pieces: &[&'static str]) -> impl futures::Stream<Item = io::Result<Bytes>> + Send + 'static {
@@ -101,15 +102,27 @@ async fn a_ticket_goes_in_place_of_the_session_and_its_answer_does_not_touch_it(
 #[tokio::test]
 async fn what_is_no_file_is_an_error_before_the_first_byte() {
     for (answer, text) in [
-        (ResponseTemplate::new(404).set_body_raw("<h1>no such file</h1>", "text/html"), "HTTP 404 Not Found: \"no such file\""),
-        (ResponseTemplate::new(302).insert_header("Location", "/ui/login?x=hunter2"), "it redirects to http://127.0.0.1"),
+        (
+            ResponseTemplate::new(404).set_body_raw("<h1>no such file</h1>", "text/html"),
+            "HTTP 404 Not Found: \"no such file\"",
+        ),
+        (
+            ResponseTemplate::new(302).insert_header("Location", "/ui/login?x=hunter2"),
+            "it redirects to http://127.0.0.1",
+        ),
         (ResponseTemplate::new(206).set_body_string("part"), "HTTP 206"),
-        (ResponseTemplate::new(200).set_body_raw("<title>Index of x</title>", "text/html;charset=utf-8"), "with a page, not with a file: \"Index of x\""),
+        (
+            ResponseTemplate::new(200).set_body_raw("<title>Index of x</title>", "text/html;charset=utf-8"),
+            "with a page, not with a file: \"Index of x\"",
+        ),
     ] {
         let server = MockServer::start().await;
         Mock::given(method("GET")).respond_with(answer).mount(&server).await;
         let error = transport(&server.uri()).download(call()).await.unwrap_err();
-        assert!(error.to_string().starts_with("download \"[x] a b.vmdk\": ") && error.to_string().contains(text), "{error}");
+        assert!(
+            error.to_string().starts_with("download \"[x] a b.vmdk\": ") && error.to_string().contains(text),
+            "{error}"
+        );
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }
@@ -154,13 +167,28 @@ async fn a_stalled_download_ends_and_a_slow_reader_does_not() {
 #[tokio::test]
 async fn an_upload_carries_its_length_or_goes_in_chunks() {
     let server = MockServer::start().await;
-    Mock::given(method("PUT")).and(header("content-length", "6")).and(body_string("abcdef"))
-        .respond_with(ResponseTemplate::new(201)).expect(1).mount(&server).await;
-    Mock::given(method("POST")).and(header("transfer-encoding", "chunked")).and(body_string("abcdef"))
-        .and(header("overwrite", "t")).and(header("content-type", "application/x-vnd.vmware-streamVmdk"))
-        .respond_with(ResponseTemplate::new(200)).expect(1).mount(&server).await;
-    Mock::given(method("PUT")).and(header("content-length", "0"))
-        .respond_with(ResponseTemplate::new(200)).expect(1).mount(&server).await;
+    Mock::given(method("PUT"))
+        .and(header("content-length", "6"))
+        .and(body_string("abcdef"))
+        .respond_with(ResponseTemplate::new(201))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("POST"))
+        .and(header("transfer-encoding", "chunked"))
+        .and(body_string("abcdef"))
+        .and(header("overwrite", "t"))
+        .and(header("content-type", "application/x-vnd.vmware-streamVmdk"))
+        .respond_with(ResponseTemplate::new(200))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("PUT"))
+        .and(header("content-length", "0"))
+        .respond_with(ResponseTemplate::new(200))
+        .expect(1)
+        .mount(&server)
+        .await;
     let transport = transport(&server.uri());
     transport.upload(call(), pieces(&["abc", "", "def"]), Some(6)).await.unwrap();
     let disk = call().method(SendMethod::Post).content_type("application/x-vnd.vmware-streamVmdk");

@@ -13,10 +13,10 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::checksum::{Algorithm, Check, Checksum, Hasher, local};
+use super::file_error;
 use super::lease::{EndsLease, LeaseShare};
 use super::meter::{Listener, Meter, Progress, Transferred};
 use super::route::{Place, Way};
-use super::unfit;
 use crate::error::{Error, ErrorKind, Result};
 
 const OPERATION: &str = "download";
@@ -117,7 +117,7 @@ impl Download {
         let mut guard = EndsLease::new(lease);
         let opened = async {
             let route = place.route(Way::Down).await?;
-            route.transport.download(route.call(OPERATION, &label)).await.map_err(unfit)
+            route.transport.download(route.call(OPERATION, &label)).await.map_err(file_error)
         };
         let inner = match opened.await {
             Ok(inner) => inner,

@@ -160,7 +160,9 @@ impl Lease {
         let hosts = || self.info.host_map.iter().flat_map(|map| &map.hosts);
         let thumbprint = match device.ssl_thumbprint.is_empty() {
             false => Some(device.ssl_thumbprint.clone()),
-            true => hosts().find(|host| origin(&host.url) == origin(&device.url)).map(|host| host.ssl_thumbprint.clone()),
+            true => {
+                hosts().find(|host| origin(&host.url) == origin(&device.url)).map(|host| host.ssl_thumbprint.clone())
+            }
         };
         let (client, url) = (self.share.0.client.clone(), Url(device.url.clone()));
         Place::Lease { client, url, thumbprint, disk: device.disk == Some(true) }

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
 
-use vsphere_model::managed::{Datastore, HostSystem, SessionManager, VirtualMachine, datastore, host_system, virtual_machine};
+use vsphere_model::managed::{
+    Datastore, HostSystem, SessionManager, VirtualMachine, datastore, host_system, virtual_machine,
+};
 use vsphere_model::types::{
     Any, ManagedObjectReference, ObjectSpec, Poly, PropertyFilterSpec, PropertySpec, SelectionSpec,
     SessionManagerHttpServiceRequestSpec, TraversalSpec,
 };
-use vsphere_soap::object::Property;
 use vsphere_soap::http::{Endpoint, FileCall, FileLocation, SendMethod, Thumbprint, Transport, Trust};
+use vsphere_soap::object::Property;
 
 use crate::client::Client;
 use crate::datastore_path::DatastorePath;
@@ -111,11 +113,9 @@ impl Place {
                 let transport = client.file_transport(&location.endpoint, thumbprint.as_deref())?;
                 let route = Route::plain(transport, location.path);
                 Ok(match disk {
-                    true => Route {
-                        method: SendMethod::Post,
-                        content_type: "application/x-vnd.vmware-streamVmdk",
-                        ..route
-                    },
+                    true => {
+                        Route { method: SendMethod::Post, content_type: "application/x-vnd.vmware-streamVmdk", ..route }
+                    }
                     false => route,
                 })
             }
@@ -193,7 +193,9 @@ fn in_datastore(store: &str, path: &str) -> Result<DatastorePath> {
     }
     let path: DatastorePath = path.parse()?;
     if name::decode(path.datastore()) != name::decode(store) {
-        return Err(invalid("find the file", format!("the path names another datastore than {store:?}")).on(path.to_string()));
+        return Err(
+            invalid("find the file", format!("the path names another datastore than {store:?}")).on(path.to_string())
+        );
     }
     DatastorePath::new(store, path.path())
 }

@@ -17,7 +17,7 @@ use super::checksum::{Algorithm, Check, Checksum, Hasher, local};
 use super::lease::{EndsLease, LeaseShare};
 use super::meter::{Listener, Meter, Progress, Transferred};
 use super::route::{Place, Way};
-use super::{unfit, vmdk};
+use super::{file_error, vmdk};
 use crate::error::{Error, ErrorKind, Result};
 
 const OPERATION: &str = "upload";
@@ -151,7 +151,7 @@ fn source_or_server(error: vsphere_soap::Error) -> Error {
             WireKind::Source(source) => Error::new(OPERATION, local(source)),
             other => vsphere_soap::Error::new(OPERATION, other).into(),
         },
-        _ => unfit(error),
+        _ => file_error(error),
     }
 }
 

@@ -15,7 +15,10 @@ pub(super) struct Unfit(&'static str);
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(what) = self;
-        write!(f, "{what}; a lease takes a streamOptimized VMDK (qemu-img convert -O vmdk -o subformat=streamOptimized)")
+        write!(
+            f,
+            "{what}; a lease takes a streamOptimized VMDK (qemu-img convert -O vmdk -o subformat=streamOptimized)"
+        )
     }
 }
 

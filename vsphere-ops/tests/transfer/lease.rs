@@ -63,7 +63,8 @@ fn whole(bytes: Vec<u8>) -> impl futures::Stream<Item = std::io::Result<Bytes>> 
 #[tokio::test]
 async fn a_lease_is_waited_for_used_and_completed() {
     let host = Server::tls(|_| Answer::Body(200, "text/plain", Vec::new())).await;
-    let (vcenter, client) = with_lease(&format!("{}/nfc/52/disk-0.vmdk", host.address), &host.thumbprint, true, 300).await;
+    let (vcenter, client) =
+        with_lease(&format!("{}/nfc/52/disk-0.vmdk", host.address), &host.thumbprint, true, 300).await;
     let percents = Arc::new(std::sync::Mutex::new(Vec::new()));
     let told = Arc::clone(&percents);
     let reference = ManagedObjectReference::new("HttpNfcLease", "lease-1");
@@ -118,7 +119,10 @@ async fn pitfall_20_a_lease_whose_transfer_fails_is_aborted_before_the_error_is_
     let (vcenter, client) = with_lease(&url, &host.thumbprint, true, 300).await;
     let lease = ready(&client).await.unwrap();
     let error = lease.upload(&lease.devices()[0]).from_stream(whole(disk(500)), 500).await.unwrap_err();
-    assert!(error.to_string().starts_with("upload \"disk-0.vmdk\": ") && error.to_string().contains("disk full"), "{error}");
+    assert!(
+        error.to_string().starts_with("upload \"disk-0.vmdk\": ") && error.to_string().contains("disk full"),
+        "{error}"
+    );
     assert_eq!(vcenter.count("HttpNfcLeaseAbort"), 1);
     drop(lease);
 
@@ -167,7 +171,8 @@ fn vcenter_or_nothing(request: &crate::server::Request) -> Answer {
 #[tokio::test]
 async fn pitfall_19_a_lease_is_kept_alive_by_a_timer_while_a_disk_is_on_its_way() {
     let host = Server::tls(|_| Answer::Body(200, "text/plain", Vec::new())).await;
-    let (vcenter, client) = with_lease(&format!("{}/nfc/52/disk-0.vmdk", host.address), &host.thumbprint, true, 1).await;
+    let (vcenter, client) =
+        with_lease(&format!("{}/nfc/52/disk-0.vmdk", host.address), &host.thumbprint, true, 1).await;
     let lease = ready(&client).await.unwrap();
     lease.expect_bytes(2000);
     let halves = stream::iter([disk(1000), vec![0; 1000]]).then(|half| async {
@@ -175,9 +180,17 @@ async fn pitfall_19_a_lease_is_kept_alive_by_a_timer_while_a_disk_is_on_its_way(
         Ok(Bytes::from(half))
     });
     lease.upload(&lease.devices()[0]).from_stream(halves.boxed(), 2000).await.unwrap();
-    let told: Vec<String> = vcenter.operations().into_iter().filter(|(name, _)| name == "HttpNfcLeaseProgress").map(|(_, body)| body).collect();
+    let told: Vec<String> = vcenter
+        .operations()
+        .into_iter()
+        .filter(|(name, _)| name == "HttpNfcLeaseProgress")
+        .map(|(_, body)| body)
+        .collect();
     assert!(told.len() >= 2, "{}", told.len());
-    assert!(told.iter().any(|body| body.contains("<percent>0<")) && told.iter().any(|body| body.contains("<percent>50<")), "{told:?}");
+    assert!(
+        told.iter().any(|body| body.contains("<percent>0<")) && told.iter().any(|body| body.contains("<percent>50<")),
+        "{told:?}"
+    );
     lease.complete().await.unwrap();
     let done = vcenter.count("HttpNfcLeaseProgress");
     tokio::time::sleep(Duration::from_millis(700)).await;

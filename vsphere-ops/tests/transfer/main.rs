@@ -98,11 +98,23 @@ async fn what_fails_leaves_no_file_and_does_not_touch_an_older_one() {
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc";
     let wrong: Checksum = ABC_SHA256.replace('b', "c").parse().unwrap();
     for (answer, code, says) in [
-        (Box::new(move || Answer::Raw(cut.to_vec())) as Box<dyn Fn() -> Answer + Send + Sync>, "connection", "cut after 3 bytes"),
+        (
+            Box::new(move || Answer::Raw(cut.to_vec())) as Box<dyn Fn() -> Answer + Send + Sync>,
+            "connection",
+            "cut after 3 bytes",
+        ),
         (Box::new(|| Answer::Body(404, "text/html", b"<h1>gone</h1>".to_vec())), "not_found", "no such file"),
         (Box::new(|| Answer::Body(403, "text/plain", Vec::new())), "permission", "may not access"),
-        (Box::new(|| Answer::Body(500, "text/html", b"<h1>datastore is down</h1>".to_vec())), "connection", "datastore is down"),
-        (Box::new(|| Answer::Body(200, "text/html", b"<h1>Index of a</h1>".to_vec())), "connection", "a page, not with a file"),
+        (
+            Box::new(|| Answer::Body(500, "text/html", b"<h1>datastore is down</h1>".to_vec())),
+            "connection",
+            "datastore is down",
+        ),
+        (
+            Box::new(|| Answer::Body(200, "text/html", b"<h1>Index of a</h1>".to_vec())),
+            "connection",
+            "a page, not with a file",
+        ),
         (Box::new(|| file(b"abc")), "corrupt", ABC_SHA256),
     ] {
         let vcenter = vcenter_with(move |_| answer()).await;

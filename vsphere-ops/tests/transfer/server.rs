@@ -241,8 +241,16 @@ pub fn vcenter(request: &Request) -> Option<Answer> {
         }
         "RetrievePropertiesEx" => {
             let objects = [
-                object("Datastore", "datastore-1", &[("name", &text("ds 1")), ("parent", &reference("Folder", "group-s1"))]),
-                object("Folder", "group-s1", &[("name", &text("datastore")), ("parent", &reference("Datacenter", "dc-1"))]),
+                object(
+                    "Datastore",
+                    "datastore-1",
+                    &[("name", &text("ds 1")), ("parent", &reference("Folder", "group-s1"))],
+                ),
+                object(
+                    "Folder",
+                    "group-s1",
+                    &[("name", &text("datastore")), ("parent", &reference("Datacenter", "dc-1"))],
+                ),
                 object("Datacenter", "dc-1", &[("name", &text("DC0")), ("parent", &reference("Folder", "group-d2"))]),
                 object("Folder", "group-d2", &[("name", &text("Lab")), ("parent", &reference("Folder", "group-d1"))]),
                 object("Folder", "group-d1", &[("name", &text("Datacenters"))]),
