@@ -163,6 +163,11 @@ impl Client {
         Arc::clone(&self.caller)
     }
 
+    /// The way to the server, with the session.
+    pub(crate) fn transport(&self) -> &vsphere_soap::http::Transport {
+        self.connection.session.transport()
+    }
+
     /// The session's property collector.
     pub(crate) fn collector(&self) -> PropertyCollector {
         self.raw(&self.connection.content.property_collector)

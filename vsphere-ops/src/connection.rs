@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::performance::CounterCache;
 use crate::rest::RestSession;
 use crate::retry::{Retry, is_read};
+use crate::transfer::FileServers;
 use crate::view::Views;
 use crate::watch::Feeds;
 
@@ -58,6 +59,7 @@ pub(crate) struct Connection {
     /// What is watched on the server, each once for all who watch it.
     pub(crate) feeds: Feeds,
     pub(crate) counters: CounterCache,
+    pub(crate) file_servers: FileServers,
     pub(crate) rest: RestSession,
 }
 
@@ -88,6 +90,7 @@ impl Connection {
             views: Views::default(),
             feeds: Feeds::default(),
             counters: CounterCache::default(),
+            file_servers: FileServers::default(),
             rest: RestSession::default(),
         });
         let opened = Arc::clone(&connection);

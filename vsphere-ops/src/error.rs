@@ -54,6 +54,10 @@ pub enum ErrorKind {
     Refused(String),
     /// The user may not read what the operation needs; the text names it.
     Unreadable(String),
+    /// A local file, or another source or sink of the user's, failed.
+    File(std::io::Error),
+    /// A file is not the one that was expected; the text says by what.
+    Corrupt(String),
 }
 
 /// An object that fits a name.
@@ -108,7 +112,7 @@ impl Error {
     }
 
     /// The kind of failure as one word, for programs: `not_found`, `ambiguous`, `permission`, `auth`, `timeout`,
-    /// `connection`, `config`, `invalid_argument`, `unsupported` or `fault`.
+    /// `connection`, `config`, `invalid_argument`, `unsupported`, `file`, `corrupt` or `fault`.
     pub fn code(&self) -> &'static str {
         match self.kind() {
             ErrorKind::NotFound(_) => "not_found",
@@ -118,6 +122,8 @@ impl Error {
             ErrorKind::Unreadable(_) => "permission",
             ErrorKind::Rest(fault) => fault.code(),
             ErrorKind::Refused(_) => "auth",
+            ErrorKind::File(_) => "file",
+            ErrorKind::Corrupt(_) => "corrupt",
             ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("NoPermission") => "permission",
             ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("RestrictedVersion") => "unsupported",
             ErrorKind::Task(_) => "fault",
@@ -131,6 +137,7 @@ impl Error {
                 WireKind::Fault(_) => "fault",
                 WireKind::Timeout { .. } => "timeout",
                 WireKind::Config(_) => "config",
+                WireKind::Source(_) => "file",
                 _ => "connection",
             },
         }
@@ -233,6 +240,8 @@ impl fmt::Display for ErrorKind {
                 f.write_str(text)
             }
             Self::Refused(text) => write!(f, "the credentials were refused a moment ago, and not tried again: {text}"),
+            Self::File(_) => f.write_str("the local file, or what stands for it, failed"),
+            Self::Corrupt(text) => f.write_str(text),
             Self::Ambiguous(candidates) => {
                 write!(f, "{} objects fit: ", candidates.len())?;
                 for (index, candidate) in candidates.iter().enumerate() {
@@ -270,6 +279,7 @@ impl std::error::Error for Error {
         match self.kind() {
             // The text of the wire's error is already in ours: go on with what is below it.
             ErrorKind::Api(error) => error.source(),
+            ErrorKind::File(error) => Some(error),
             _ => None,
         }
     }

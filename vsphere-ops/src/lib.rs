@@ -25,6 +25,7 @@ mod client;
 mod clients;
 mod config;
 mod connection;
+mod datastore_path;
 mod error;
 pub mod events;
 mod find;
@@ -43,6 +44,7 @@ mod view;
 pub mod watch;
 
 pub mod host;
+pub mod transfer;
 pub mod vcenter;
 pub mod vm;
 
@@ -50,6 +52,7 @@ pub use capability::Capabilities;
 pub use client::Client;
 pub use clients::{Clients, Reply};
 pub use config::Config;
+pub use datastore_path::DatastorePath;
 pub use error::{Candidate, Error, ErrorKind, Result};
 pub use find::{Query, Selection};
 pub use inventory::{Entry, Inventory, Snapshot};

@@ -110,6 +110,13 @@ pub enum ErrorKind {
         /// What the system says.
         source: io::Error,
     },
+    /// The server answered with a page for people in place of a file. Not retryable.
+    NotAFile {
+        /// The start of the page, on one line and without markup.
+        snippet: String,
+    },
+    /// What was to be sent could not be read. Not retryable.
+    Source(io::Error),
     /// A setting is wrong; the text names it. Not retryable.
     Config(String),
 }
@@ -124,6 +131,8 @@ pub enum WaitingFor {
     Answer,
     /// The next piece of an answer that had begun.
     NextBytes,
+    /// The server to take the next piece of what is sent.
+    Taken,
 }
 
 /// A failed TLS handshake.
@@ -248,8 +257,8 @@ impl ErrorKind {
         match self {
             Self::Config(_) | Self::Connect { .. } | Self::Tls(_) => Sent::No,
             Self::Timeout { waiting_for: WaitingFor::Connection, .. } => Sent::No,
-            Self::Timeout { .. } | Self::Interrupted { .. } | Self::NotSoap { .. } => Sent::Maybe,
-            Self::Fault(_) | Self::Decode { .. } | Self::TooLarge { .. } => Sent::Yes,
+            Self::Timeout { .. } | Self::Interrupted { .. } | Self::NotSoap { .. } | Self::Source(_) => Sent::Maybe,
+            Self::Fault(_) | Self::Decode { .. } | Self::TooLarge { .. } | Self::NotAFile { .. } => Sent::Yes,
             // Redirects, refusals and "too many" are told before the request is looked at.
             Self::Http { status: 300..=499 | 503, .. } => Sent::No,
             Self::Http { .. } => Sent::Maybe,
@@ -293,7 +302,9 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.kind() {
-            ErrorKind::Connect { source, .. } | ErrorKind::Interrupted { source, .. } => Some(source),
+            ErrorKind::Connect { source, .. } | ErrorKind::Interrupted { source, .. } | ErrorKind::Source(source) => {
+                Some(source)
+            }
             ErrorKind::Tls(failure) => failure.source.as_ref().map(|source| source as _),
             _ => None,
         }
@@ -338,11 +349,14 @@ impl fmt::Display for ErrorKind {
                 WaitingFor::Connection => write!(f, "no connection within {after:?}"),
                 WaitingFor::Answer => write!(f, "no complete answer within {after:?}"),
                 WaitingFor::NextBytes => write!(f, "the answer stalled for {after:?}"),
+                WaitingFor::Taken => write!(f, "the server took nothing for {after:?}"),
             },
             Self::Interrupted { received: 0, .. } => f.write_str("the connection was cut before the answer"),
             Self::Interrupted { received, .. } => {
                 write!(f, "the connection was cut after {received} bytes of the answer")
             }
+            Self::NotAFile { snippet } => write!(f, "the server answered with a page, not with a file: {snippet:?}"),
+            Self::Source(_) => f.write_str("what is to be sent cannot be read"),
             Self::Config(message) => f.write_str(message),
         }
     }

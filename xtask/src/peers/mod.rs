@@ -5,6 +5,7 @@
 
 mod install;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::ensure;
@@ -43,6 +44,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     cargo.arg(args.filter.as_deref().unwrap_or("peers_")).envs(peers);
     ensure!(cargo.status()?.success(), "a test against the peers failed");
     Ok(())
+}
+
+/// The vcsim that the environment names, or else the one below `.peers`, installed if need be.
+pub(crate) fn vcsim() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("PEERS_VCSIM") {
+        Some(path) => Ok(path.into()),
+        None => install::vcsim(&crate::workspace("")),
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "a task for people and scripts prints")]
