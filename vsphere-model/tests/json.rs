@@ -1,6 +1,6 @@
 //! Values as JSON: the style, the way there and back for every type, and what a reader says of bad input.
 
-#[path = "support/random.rs"]
+#[path = "common/random.rs"]
 #[allow(dead_code, reason = "shared with tests that use another part of it")]
 mod random;
 

@@ -268,7 +268,7 @@ impl Reader {
             if self.strict {
                 return Err(JsonError::new(format!("an object here must name its type by {TYPE_NAME:?}")));
             }
-            return read_element(name, json, depth).map(|element| Any::Unknown(element.into()));
+            return read_element(name, json, depth).map(|element| Any::Unknown(Box::new(element)));
         };
         let ty = if type_name == BINARY { Some(Type::Binary) } else { self.registry.find(type_name) };
         match (ty, type_name.strip_prefix("ArrayOf"), map.get(VALUE)) {
@@ -283,7 +283,7 @@ impl Reader {
                 let message = format!("{type_name} is not a known type{}", hint(type_name, names));
                 Err(JsonError::new(message).in_field(TYPE_NAME))
             }
-            _ => read_element(name, json, depth).map(|element| Any::Unknown(element.into())),
+            _ => read_element(name, json, depth).map(|element| Any::Unknown(Box::new(element))),
         }
     }
 
@@ -312,12 +312,7 @@ impl Reader {
 
 /// The type of the items of `ArrayOf{item}`: `String` is `xsd:string`, `VirtualDevice` a type of the API.
 fn item_type(registry: &Registry, item: &str) -> Option<Type> {
-    let built_in = || {
-        let mut name = item.to_owned();
-        name.get_mut(..1)?.make_ascii_lowercase();
-        if name == "uri" { Some(Type::Uri) } else { Type::built_in(&name) }
-    };
-    registry.find(item).or_else(built_in)
+    registry.find(item).or_else(|| Type::built_in_item(item))
 }
 
 /// The elements that a key of an unknown type stands for.

@@ -2,6 +2,7 @@
 
 mod build;
 mod decode;
+mod transfer;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -22,6 +23,14 @@ enum What {
         #[arg(long)]
         release: bool,
     },
+    /// Rate and peak memory of moving a large file to a datastore and back, beside curl.
+    Transfer(transfer::Args),
+    /// Run a command and print what it took: the part of `transfer` that needs a process of its own.
+    #[command(hide = true)]
+    TransferOnce {
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
 }
 
 /// Runs the measurement that is asked for.
@@ -30,6 +39,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::Decode(args) => decode::run(&args),
         What::Build => build::run(),
         What::BuildOnce { release } => build::once(release),
+        What::Transfer(args) => transfer::run(&args),
+        What::TransferOnce { command } => transfer::once(&command),
     }
 }
 

@@ -1,0 +1,160 @@
+//! Triggered alarms: of an object and all below it, or of the whole inventory.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use vsphere_model::types::{
+    AlarmState, ManagedEntityStatus, ManagedObjectReference, ObjectSpec, PropertyFilterSpec, PropertySpec,
+};
+use vsphere_soap::object::{Property, format_date_time};
+use vsphere_soap::request::ManagedObject;
+
+use crate::client::Client;
+use crate::error::Result;
+use crate::mo::Mo;
+use crate::name;
+use crate::read;
+
+/// An alarm that was triggered and has not been cleared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TriggeredAlarm {
+    /// The name of the alarm; its id where the user may not read it.
+    pub alarm: String,
+    /// The managed object id of the alarm.
+    pub alarm_id: String,
+    /// The name of the object that it was triggered on; its id where the user may not read it.
+    pub entity: String,
+    /// The managed object id of that object.
+    pub entity_id: String,
+    /// The managed object type of that object (`HostSystem`).
+    pub entity_type: String,
+    /// `red`, `yellow`, `green` or `gray`.
+    pub status: String,
+    /// When it got this status by the server's clock, RFC 3339.
+    pub time: String,
+    /// Whether somebody has acknowledged it.
+    pub acknowledged: bool,
+    /// Who has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_by: Option<String>,
+    /// When, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_time: Option<String>,
+}
+
+impl Client {
+    /// The triggered alarms of the whole inventory, the worst and newest first. ESXi has no alarms of its own.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// for alarm in client.triggered_alarms().await? {
+    ///     println!("{} {} on {} since {}", alarm.status, alarm.alarm, alarm.entity, alarm.time);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn triggered_alarms(&self) -> Result<Vec<TriggeredAlarm>> {
+        let root: Mo<vsphere_model::managed::Folder> = Mo::new(self, &self.content().root_folder, None);
+        root.triggered_alarms().await
+    }
+}
+
+impl<M: ManagedObject> Mo<M> {
+    /// The triggered alarms of this inventory object and all below it, the worst and newest first.
+    ///
+    /// # Errors
+    /// `not_found` where the object is gone, and those of the server.
+    pub async fn triggered_alarms(&self) -> Result<Vec<TriggeredAlarm>> {
+        let states = self.read(Property::<M, Vec<AlarmState>>::new("triggeredAlarmState")).await?;
+        let names = names(self.client(), &states).await?;
+        let mut alarms: Vec<(AlarmState, TriggeredAlarm)> = states
+            .into_iter()
+            .map(|state| {
+                let alarm = triggered(&state, &names);
+                (state, alarm)
+            })
+            .collect();
+        alarms.sort_by_key(|(state, _)| (severity(&state.overall_status), std::cmp::Reverse(state.time)));
+        Ok(alarms.into_iter().map(|(_, alarm)| alarm).collect())
+    }
+}
+
+fn triggered(state: &AlarmState, names: &HashMap<ManagedObjectReference, String>) -> TriggeredAlarm {
+    let name = |object: &ManagedObjectReference| names.get(object).unwrap_or(&object.value).clone();
+    TriggeredAlarm {
+        alarm: name(&state.alarm),
+        alarm_id: state.alarm.value.clone(),
+        entity: name(&state.entity),
+        entity_id: state.entity.value.clone(),
+        entity_type: state.entity.type_.clone(),
+        status: state.overall_status.as_str().to_owned(),
+        time: format_date_time(&state.time),
+        acknowledged: state.acknowledged.unwrap_or(false),
+        acknowledged_by: state.acknowledged_by_user.clone(),
+        acknowledged_time: state.acknowledged_time.as_ref().map(format_date_time),
+    }
+}
+
+fn severity(status: &ManagedEntityStatus) -> u8 {
+    match status {
+        ManagedEntityStatus::Red => 0,
+        ManagedEntityStatus::Yellow => 1,
+        ManagedEntityStatus::Gray => 2,
+        ManagedEntityStatus::Green => 4,
+        _ => 3,
+    }
+}
+
+/// The names of alarms and of the objects that they are on, in one request.
+async fn names(client: &Client, states: &[AlarmState]) -> Result<HashMap<ManagedObjectReference, String>> {
+    const ALARM_NAME: &str = "info.name";
+    let mut objects: Vec<&ManagedObjectReference> =
+        states.iter().flat_map(|state| [&state.alarm, &state.entity]).collect();
+    objects.sort_unstable();
+    objects.dedup();
+    if objects.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let properties = |type_: &str, path: &str| PropertySpec {
+        type_: type_.to_owned(),
+        path_set: vec![path.to_owned()],
+        ..Default::default()
+    };
+    let spec = PropertyFilterSpec {
+        prop_set: vec![properties("Alarm", ALARM_NAME), properties("ManagedEntity", "name")],
+        object_set: objects.into_iter().map(|obj| ObjectSpec { obj: obj.clone(), ..Default::default() }).collect(),
+        report_missing_objects_in_results: Some(true),
+    };
+    let mut names = HashMap::new();
+    for content in read::retrieve(client, spec).await? {
+        let text = content.prop_set.iter().find_map(|property| property.val.as_str());
+        if let Some(text) = text {
+            names.insert(content.obj, name::decode(text));
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
+    use super::*;
+
+    #[test]
+    fn an_alarm_whose_names_can_not_be_read_keeps_its_ids() {
+        let state = AlarmState {
+            alarm: ManagedObjectReference::new("Alarm", "alarm-1"),
+            entity: ManagedObjectReference::new("HostSystem", "host-9"),
+            overall_status: ManagedEntityStatus::Red,
+            ..Default::default()
+        };
+        let known = HashMap::from([(state.alarm.clone(), "Host memory usage".to_owned())]);
+        let alarm = triggered(&state, &known);
+        assert_eq!((&*alarm.alarm, &*alarm.entity, &*alarm.status), ("Host memory usage", "host-9", "red"));
+        assert!(!alarm.acknowledged);
+    }
+}

@@ -1,0 +1,442 @@
+//! Events: the history of what has happened, and what happens.
+//!
+//! Events are read through a collector on the server, of which a session may have few: it is destroyed when the stream
+//! ends or is dropped.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use vsphere_model::managed::{EventHistoryCollector, EventManager, ServiceInstance, event_history_collector};
+use vsphere_model::types::{
+    DateTime, Event, EventEx, EventFilterSpec, EventFilterSpecByEntity, EventFilterSpecByTime,
+    EventFilterSpecByUsername, EventFilterSpecRecursionOption, ExtendedEvent, ManagedObjectReference, Poly,
+};
+use vsphere_soap::object::Property;
+use vsphere_soap::request::ManagedObject;
+
+use crate::client::Client;
+use crate::error::{Result, invalid};
+use crate::mo::Mo;
+use crate::watch::{Change, Watch, to_its_end};
+
+/// The fewest and the most events of a page. Servers take no more, and lose events that come at once with fewer.
+const SMALLEST_PAGE: usize = 25;
+const LARGEST_PAGE: usize = 1000;
+
+impl Client {
+    /// Events of the whole inventory.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use std::time::Duration;
+    /// use futures::TryStreamExt;
+    /// use vsphere_ops::events::name_of;
+    ///
+    /// for event in client.events().types(["VmPoweredOffEvent"]).latest(20).await? {
+    ///     println!("{} {}", event.created_time, event.full_formatted_message.as_deref().unwrap_or_default());
+    /// }
+    /// let mut events = client.events().last(Duration::from_secs(3600)).follow(); // the last hour, then what happens
+    /// while let Some(event) = events.try_next().await? {
+    ///     println!("{} {}", event.key, name_of(&event));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn events(&self) -> EventQuery {
+        EventQuery { client: self.clone(), filter: EventFilterSpec::default(), last: None, page_size: 200 }
+    }
+}
+
+impl<M: ManagedObject> Mo<M> {
+    /// Events of this inventory object and all below it.
+    pub fn events(&self) -> EventQuery {
+        self.client().events().entity(self.reference(), Recursion::All)
+    }
+}
+
+/// The name of what has happened: the id of an extended event (`esx.problem.net.connectivity.lost`), else the type
+/// (`VmPoweredOnEvent`), also of one that the model does not know.
+pub fn name_of(event: &Poly<Event>) -> &str {
+    if let Some(extended) = event.downcast_ref::<EventEx>() {
+        return &extended.event_type_id;
+    }
+    match event.downcast_ref::<ExtendedEvent>() {
+        Some(extended) => &extended.event_type_id,
+        None => event.type_name(),
+    }
+}
+
+/// Whose events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recursion {
+    /// The object's own.
+    Self_,
+    /// Those of the objects right below it.
+    Children,
+    /// Its own and those of all objects below it.
+    All,
+}
+
+/// Which events to read.
+#[derive(Debug, Clone)]
+#[must_use = "events are read when one of its streams is polled"]
+pub struct EventQuery {
+    client: Client,
+    filter: EventFilterSpec,
+    last: Option<Duration>,
+    page_size: usize,
+}
+
+impl EventQuery {
+    /// Only events of this object.
+    pub fn entity(mut self, entity: &ManagedObjectReference, recursion: Recursion) -> Self {
+        let recursion = match recursion {
+            Recursion::Self_ => EventFilterSpecRecursionOption::Self_,
+            Recursion::Children => EventFilterSpecRecursionOption::Children,
+            Recursion::All => EventFilterSpecRecursionOption::All,
+        };
+        self.filter.entity = Some(Box::new(EventFilterSpecByEntity { entity: entity.clone(), recursion }));
+        self
+    }
+
+    /// Only events of these types (`VmPoweredOnEvent`), or with these ids of extended events (`vim.event.…`, `esx.…`).
+    pub fn types<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.filter.event_type_id = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Only events of these categories: `info`, `warning`, `error`, `user`.
+    pub fn categories<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.filter.category = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Only events that these users caused.
+    pub fn users<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        let user_list = names.into_iter().map(Into::into).collect();
+        self.filter.user_name = Some(Box::new(EventFilterSpecByUsername { system_user: false, user_list }));
+        self
+    }
+
+    /// Only events at or after this time, by the server's clock.
+    pub fn since(mut self, time: DateTime) -> Self {
+        self.last = None;
+        self.time().begin_time = Some(time);
+        self
+    }
+
+    /// Only events at or before this time, by the server's clock.
+    pub fn until(mut self, time: DateTime) -> Self {
+        self.time().end_time = Some(time);
+        self
+    }
+
+    /// Only events of this time before now, by the server's clock. With zero, [`follow`](Self::follow) tells only what
+    /// happens from now on.
+    pub fn last(mut self, time: Duration) -> Self {
+        self.last = Some(time);
+        self
+    }
+
+    /// How many events to ask for at once: 25 to 1000, and 200 without it.
+    pub fn page_size(mut self, events: usize) -> Self {
+        self.page_size = events.clamp(SMALLEST_PAGE, LARGEST_PAGE);
+        self
+    }
+
+    fn time(&mut self) -> &mut EventFilterSpecByTime {
+        self.filter.time.get_or_insert_default()
+    }
+
+    /// The newest `count` events, newest first.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn latest(mut self, count: usize) -> Result<Vec<Poly<Event>>> {
+        self.page_size = count.clamp(SMALLEST_PAGE, LARGEST_PAGE);
+        let mut events = Vec::new();
+        let mut newest_first = self.newest_first();
+        while events.len() < count
+            && let Some(event) = newest_first.next().await
+        {
+            events.push(event?);
+        }
+        Ok(events)
+    }
+
+    /// All events that there are now, oldest first.
+    pub fn oldest_first(self) -> EventStream {
+        Reader::new(self, Order::OldestFirst).stream()
+    }
+
+    /// All events that there are now, newest first.
+    pub fn newest_first(self) -> EventStream {
+        Reader::new(self, Order::NewestFirst).stream()
+    }
+
+    /// All events that there are now, oldest first, and then those that happen, each once. The stream survives
+    /// reconnects, and ends only with an error.
+    pub fn follow(self) -> EventStream {
+        Reader::new(self, Order::Follow).stream()
+    }
+}
+
+/// Events, one after the other.
+pub type EventStream = BoxStream<'static, Result<Poly<Event>>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    OldestFirst,
+    NewestFirst,
+    Follow,
+}
+
+type PageWatch = Watch<EventHistoryCollector, Property<EventHistoryCollector, Vec<Poly<Event>>>>;
+
+/// Reads events page after page.
+struct Reader {
+    query: EventQuery,
+    order: Order,
+    collector: Option<Collector>,
+    /// Whether the collector has answered. One that never did is not made a second time.
+    works: bool,
+    /// Tells of new events, once the history is read.
+    news: Option<PageWatch>,
+    borders: Borders,
+    waiting: VecDeque<Poly<Event>>,
+    last_time: Option<DateTime>,
+}
+
+impl Reader {
+    fn new(query: EventQuery, order: Order) -> Self {
+        Self {
+            query,
+            order,
+            collector: None,
+            works: false,
+            news: None,
+            borders: Borders::default(),
+            waiting: VecDeque::new(),
+            last_time: None,
+        }
+    }
+
+    fn stream(self) -> EventStream {
+        stream::try_unfold(self, |mut reader| async move {
+            let event = reader.next().await.map_err(|error| error.in_operation("read events"))?;
+            Ok(event.map(|event| (event, reader)))
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> Result<Option<Poly<Event>>> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                self.last_time = Some(event.created_time);
+                return Ok(Some(event));
+            }
+            let read = match self.news.take() {
+                Some(news) => self.wait(news).await,
+                None => self.read().await,
+            };
+            match read {
+                Ok(true) => {}
+                Ok(false) if self.order != Order::Follow => return Ok(None),
+                Ok(false) => {
+                    if let Some(collector) = &self.collector {
+                        let collector: Mo<EventHistoryCollector> =
+                            Mo::new(&collector.client, collector.raw.handle().reference(), None);
+                        self.news = Some(collector.watch(event_history_collector::LATEST_PAGE));
+                    }
+                }
+                // The collector ended with its session, or took a page along that never arrived. What is read already
+                // is left out by its key.
+                Err(error) if self.works && (error.is_not_found() || error.is_retryable()) => {
+                    tracing::debug!(%error, "reading events again from where they were");
+                    self.resume();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads a page. Whether there was one.
+    async fn read(&mut self) -> Result<bool> {
+        let first = self.collector.is_none();
+        if first {
+            self.set_start().await?;
+        }
+        let page_size = i32::try_from(self.query.page_size).unwrap_or(i32::MAX);
+        let collector = match &mut self.collector {
+            Some(collector) => collector,
+            none => none.insert(Collector::open(&self.query, self.order).await?),
+        };
+        let page = match self.order {
+            Order::NewestFirst if first => collector.latest_page().await?,
+            Order::NewestFirst => collector.raw.read_previous_events(page_size).await?,
+            Order::OldestFirst | Order::Follow => collector.raw.read_next_events(page_size).await?,
+        };
+        self.works = true;
+        let more = !page.is_empty();
+        self.take(page);
+        Ok(more)
+    }
+
+    /// Waits until there is something to read. The newest events come along; they count where the reading does not
+    /// reach them.
+    async fn wait(&mut self, mut news: PageWatch) -> Result<bool> {
+        let latest = loop {
+            match news.next().await.transpose()? {
+                Some(Change::Entered { row, .. } | Change::Changed { row, .. }) => break row,
+                Some(Change::Left { .. }) | None => {
+                    self.resume();
+                    return Ok(true);
+                }
+                Some(_) => {}
+            }
+        };
+        while self.read().await? {}
+        self.take(latest);
+        self.news = Some(news);
+        Ok(true)
+    }
+
+    fn take(&mut self, mut page: Vec<Poly<Event>>) {
+        page.sort_by_key(|event| event.key);
+        if self.order == Order::NewestFirst {
+            page.reverse();
+        }
+        page.retain(|event| self.borders.is_new(event.key, self.order));
+        self.waiting.extend(page);
+    }
+
+    /// Goes on with a new collector from the last event that was told.
+    fn resume(&mut self) {
+        self.collector = None;
+        self.news = None;
+        self.works = false;
+        if let Some(last) = self.last_time {
+            match self.order {
+                Order::NewestFirst => self.query.time().end_time = Some(last),
+                Order::OldestFirst | Order::Follow => self.query.time().begin_time = Some(last),
+            }
+        }
+    }
+
+    /// Asks the server for its time, where the beginning depends on it: ours may be another.
+    async fn set_start(&mut self) -> Result<()> {
+        let Some(last) = self.query.last.take() else { return Ok(()) };
+        let root = ManagedObjectReference::new("ServiceInstance", "ServiceInstance");
+        let now = self.query.client.raw::<ServiceInstance>(&root).current_time().await?;
+        let begin = TimeDelta::from_std(last).ok().and_then(|last| now.checked_sub_signed(last));
+        let begin = begin.ok_or_else(|| invalid("read events", format!("{last:?} ago is before all time")))?;
+        self.query.time().begin_time = Some(begin);
+        Ok(())
+    }
+}
+
+/// The keys of the events that were told last: pages overlap when events come between two requests.
+#[derive(Default)]
+struct Borders {
+    told: HashSet<i32>,
+    order: VecDeque<i32>,
+    newest: Option<i32>,
+}
+
+impl Borders {
+    /// Whether an event was not told yet, and is not beyond what was there when the reading began.
+    fn is_new(&mut self, key: i32, order: Order) -> bool {
+        let newest = *self.newest.get_or_insert(key);
+        if (order == Order::NewestFirst && key > newest) || !self.told.insert(key) {
+            return false;
+        }
+        self.order.push_back(key);
+        if self.order.len() > 4 * LARGEST_PAGE
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.told.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// A collector on the server. Dropped, it is destroyed there in the background.
+struct Collector {
+    client: Client,
+    raw: EventHistoryCollector,
+}
+
+impl Collector {
+    async fn open(query: &EventQuery, order: Order) -> Result<Self> {
+        let (client, filter) = (query.client.clone(), query.filter.clone());
+        // Whoever follows is sent this page with every event, and reads the rest itself.
+        let page = if order == Order::Follow { SMALLEST_PAGE } else { query.page_size };
+        to_its_end(async move {
+            let manager: EventManager = client.raw(client.manager("events", client.content().event_manager.as_ref())?);
+            let reference = manager.create_collector_for_events(&filter).await?;
+            let made = Self { raw: client.raw(&reference), client };
+            made.raw.set_collector_page_size(i32::try_from(page).unwrap_or(i32::MAX)).await?;
+            Ok(made)
+        })
+        .await
+    }
+
+    /// The newest events; what is read backwards from here on are those before them. Events that come between the two
+    /// requests push some out of the page, which are then read twice, and never left out.
+    async fn latest_page(&self) -> Result<Vec<Poly<Event>>> {
+        let collector: Mo<EventHistoryCollector> = Mo::new(&self.client, self.raw.handle().reference(), None);
+        let page = collector.read(event_history_collector::LATEST_PAGE).await?;
+        self.raw.reset_collector().await?;
+        Ok(page)
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let raw = self.raw.clone();
+        runtime.spawn(async move {
+            if let Err(error) = raw.destroy_collector().await {
+                tracing::debug!(%error, "an event collector was left to end with the session");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlapping_pages_tell_each_event_once() {
+        let mut borders = Borders::default();
+        let mut told = |order, keys: &[i32]| -> Vec<i32> {
+            keys.iter().copied().filter(|key| borders.is_new(*key, order)).collect()
+        };
+        assert_eq!(told(Order::NewestFirst, &[9, 8, 7]), [9, 8, 7]);
+        // 10 came after the first page was read, and pushed 7 into the second.
+        assert_eq!(told(Order::NewestFirst, &[10, 7, 6, 5]), [6, 5]);
+        assert_eq!(told(Order::NewestFirst, &[5, 4]), [4]);
+    }
+
+    #[test]
+    fn pitfall_30_pages_are_neither_too_small_nor_too_large() {
+        for (asked, page) in [(1, 25), (25, 25), (300, 300), (5000, 1000)] {
+            assert_eq!(asked_page(asked), page);
+        }
+    }
+
+    fn asked_page(events: usize) -> usize {
+        events.clamp(SMALLEST_PAGE, LARGEST_PAGE)
+    }
+
+    #[test]
+    fn extended_events_are_named_by_their_id() {
+        let extended = EventEx { event_type_id: "esx.problem.net".into(), ..Default::default() };
+        assert_eq!(name_of(&Poly::new(extended)), "esx.problem.net");
+        let plain = vsphere_model::types::VmPoweredOnEvent::default();
+        assert_eq!(name_of(&Poly::new(plain)), "VmPoweredOnEvent");
+    }
+}

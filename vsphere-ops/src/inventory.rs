@@ -1,0 +1,230 @@
+//! A live mirror of a part of the inventory: answers from memory, and says how fresh they are.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use vsphere_soap::request::ManagedObject;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::mo::Mo;
+use crate::read::Select;
+use crate::watch::{Change, Freshness, Watch};
+
+/// A live mirror of the objects of type `M`, with a row of type `R` for each.
+///
+/// It survives reconnects: until all objects were told anew, it answers with what it knew, and
+/// [`is_live`](Self::is_live) is false. Objects whose required properties can't be read are not in it. Cheap to clone;
+/// the watch behind it ends with the last clone.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::Inventory;
+/// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+///
+/// let vms = Inventory::start(client.watch::<VirtualMachine>().select((vm::POWER_STATE, vm::NUM_CPU))).await?;
+/// for entry in vms.by_name("web-1") {
+///     println!("{} is {}", entry.object, entry.row.0); // from memory
+/// }
+/// println!("{} machines, as of {:?} ago", vms.snapshot().len(), vms.age());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Inventory<M: ManagedObject, R> {
+    known: watch::Receiver<Known<M, R>>,
+    freshness: Freshness,
+    _task: Arc<AbortOnDrop>,
+}
+
+/// An object in an [`Inventory`].
+#[derive(Debug, Clone)]
+pub struct Entry<M: ManagedObject, R> {
+    /// The object; its [`label`](Mo::label) is its name.
+    pub object: Mo<M>,
+    /// Its properties.
+    pub row: R,
+}
+
+/// All objects of an [`Inventory`] at one moment, by id.
+pub type Snapshot<M, R> = HashMap<String, Arc<Entry<M, R>>>;
+
+struct Known<M: ManagedObject, R> {
+    objects: Arc<Snapshot<M, R>>,
+    /// Whether the first objects were all told.
+    started: bool,
+    failed: Option<Error>,
+}
+
+impl<M, R> Inventory<M, R>
+where
+    M: ManagedObject,
+    R: Send + Sync + 'static,
+{
+    /// Starts a mirror of what a watch tells of, and waits until it is complete.
+    ///
+    /// # Errors
+    /// Those of the watch.
+    pub async fn start<S>(mut watch: Watch<M, S>) -> Result<Self>
+    where
+        S: Select<M, Row = R> + Unpin + Send + 'static,
+    {
+        let freshness = watch.freshness()?;
+        let known = Known { objects: Arc::new(HashMap::new()), started: false, failed: None };
+        let (sender, receiver) = watch::channel(known);
+        let task = Arc::new(AbortOnDrop(tokio::spawn(mirror(watch, sender))));
+        let mut inventory = Self { known: receiver, freshness, _task: task };
+        loop {
+            {
+                let known = inventory.known.borrow_and_update();
+                if let Some(error) = &known.failed {
+                    return Err(error.clone());
+                }
+                if known.started {
+                    break;
+                }
+            }
+            inventory.changed().await?;
+        }
+        Ok(inventory)
+    }
+
+    /// The object with this managed object id.
+    pub fn get(&self, id: &str) -> Option<Arc<Entry<M, R>>> {
+        self.known.borrow().objects.get(id).cloned()
+    }
+
+    /// The objects with this name, of which there may be several. It looks at all objects.
+    pub fn by_name(&self, name: &str) -> Vec<Arc<Entry<M, R>>> {
+        self.snapshot().values().filter(|entry| entry.object.label() == name).cloned().collect()
+    }
+
+    /// All objects as they are known now. It stays as it is; nothing is copied.
+    pub fn snapshot(&self) -> Arc<Snapshot<M, R>> {
+        Arc::clone(&self.known.borrow().objects)
+    }
+
+    /// Whether the mirror follows the server. It does not while the server is not reached, and while all comes anew.
+    pub fn is_live(&self) -> bool {
+        self.known.borrow().failed.is_none() && self.freshness.is_live()
+    }
+
+    /// How long ago the server last said that there is nothing more to tell. Where nothing happens it says so every
+    /// half minute.
+    pub fn age(&self) -> Option<Duration> {
+        self.freshness.age()
+    }
+
+    /// Waits until something has changed since this clone last waited. Many changes at once are one.
+    ///
+    /// # Errors
+    /// The watch has ended with this error; what is known stays as it is.
+    pub async fn changed(&mut self) -> Result<()> {
+        let ended = self.known.changed().await.is_err();
+        let known = self.known.borrow();
+        match &known.failed {
+            Some(error) => Err(error.clone()),
+            None if ended => Err(Error::new("mirror the inventory", ErrorKind::NotFound("the watch has ended".into()))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<M: ManagedObject, R> Clone for Inventory<M, R> {
+    fn clone(&self) -> Self {
+        Self { known: self.known.clone(), freshness: self.freshness.clone(), _task: Arc::clone(&self._task) }
+    }
+}
+
+impl<M: ManagedObject, R> fmt::Debug for Inventory<M, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Inventory({} objects)", self.known.borrow().objects.len())
+    }
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Brings what the watch tells into the mirror.
+async fn mirror<M, S>(mut watch: Watch<M, S>, known: watch::Sender<Known<M, S::Row>>)
+where
+    M: ManagedObject,
+    S: Select<M> + Unpin,
+    S::Row: Send + Sync + 'static,
+{
+    // After a resync the objects gather here, and are shown when they are complete.
+    let mut gathering: Option<Snapshot<M, S::Row>> = Some(HashMap::new());
+    while let Some(first) = watch.next().await {
+        // Whatever waits comes along: who is told of each change would be told too often, and the map is copied once.
+        let mut changes = vec![first];
+        while changes.len() < 1000
+            && let Some(Some(next)) = watch.next().now_or_never()
+        {
+            changes.push(next);
+        }
+        let mut live = Vec::new();
+        let (mut started, mut failed) = (false, None);
+        for change in changes {
+            match change {
+                Err(error) => failed = Some(error),
+                Ok(Change::Resync) => gathering = Some(HashMap::new()),
+                Ok(Change::Live) => {
+                    if let Some(objects) = gathering.take() {
+                        started = true;
+                        live = vec![Step::Replace(objects)];
+                    }
+                }
+                Ok(change) => match &mut gathering {
+                    Some(objects) => step(change).into_iter().for_each(|step| apply(objects, step)),
+                    None => live.extend(step(change)),
+                },
+            }
+        }
+        if live.is_empty() && failed.is_none() {
+            continue;
+        }
+        known.send_modify(|known| {
+            for step in live {
+                match step {
+                    Step::Replace(objects) => known.objects = Arc::new(objects),
+                    step => apply(Arc::make_mut(&mut known.objects), step),
+                }
+            }
+            known.started |= started;
+            known.failed = failed;
+        });
+    }
+}
+
+/// A step of the mirror.
+enum Step<M: ManagedObject, R> {
+    Put(Arc<Entry<M, R>>),
+    Remove(String),
+    Replace(Snapshot<M, R>),
+}
+
+fn step<M: ManagedObject, R>(change: Change<M, R>) -> Option<Step<M, R>> {
+    match change {
+        Change::Entered { object, row } | Change::Changed { object, row, .. } => {
+            Some(Step::Put(Arc::new(Entry { object, row })))
+        }
+        Change::Left { object } | Change::Unreadable { object, .. } => Some(Step::Remove(object.id().to_owned())),
+        Change::Resync | Change::Live => None,
+    }
+}
+
+fn apply<M: ManagedObject, R>(objects: &mut Snapshot<M, R>, step: Step<M, R>) {
+    match step {
+        Step::Put(entry) => drop(objects.insert(entry.object.id().to_owned(), entry)),
+        Step::Remove(id) => drop(objects.remove(&id)),
+        Step::Replace(all) => *objects = all,
+    }
+}

@@ -1,0 +1,355 @@
+//! Watches: the changes of objects as a stream, held back by the server until there are some.
+//!
+//! A watch first tells of all objects as they are ([`Change::Entered`]), says that this was all ([`Change::Live`]), and
+//! goes on with what changes. However many watch the same properties of the same objects, the server has one property
+//! collector with one filter for them all, and it is destroyed when the last watch is dropped.
+//!
+//! What the connection suffers is mended: requests are sent again, a lost session is renewed, and where the server has
+//! forgotten what it had told, everything comes anew after a [`Change::Resync`]. A consumer that lags far behind gets
+//! the same in place of an ever longer queue.
+
+mod collector;
+mod driver;
+mod feed;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::Stream;
+use vsphere_model::types::ManagedObjectReference;
+use vsphere_soap::request::ManagedObject;
+
+pub(crate) use collector::to_its_end;
+pub(crate) use driver::Feeds;
+
+use crate::client::Client;
+use crate::error::Result;
+use crate::mo::Mo;
+use crate::name;
+use crate::read::{Missing, Select};
+use collector::{Collector, Objects, Subject};
+use driver::{Subscription, Verdict};
+use feed::{Feed, Held, Raw};
+
+impl Client {
+    /// Watches all objects of type `M` in the inventory, those to come included.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use futures::TryStreamExt;
+    /// use vsphere_ops::Change;
+    /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+    ///
+    /// let mut changes = client.watch::<VirtualMachine>().select((vm::NAME, vm::POWER_STATE));
+    /// while let Some(change) = changes.try_next().await? {
+    ///     match change {
+    ///         Change::Entered { object, row: (name, power) } => println!("{object} {name}: {power}"),
+    ///         Change::Changed { row: (name, power), .. } => println!("{name} is {power} now"),
+    ///         Change::Left { object } => println!("{object} is gone"),
+    ///         Change::Live => println!("that was all; now to what changes"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch<M: ManagedObject>(&self) -> WatchQuery<M> {
+        WatchQuery { client: self.clone(), container: self.content().root_folder.clone(), object: PhantomData }
+    }
+}
+
+impl<M: ManagedObject> Mo<M> {
+    /// Watches properties of this object. The stream ends when the object is gone.
+    pub fn watch<S: Select<M>>(&self, select: S) -> Watch<M, S> {
+        Watch::new(self.client(), Objects::One(self.reference().clone()), select)
+    }
+
+    /// Watches all objects of type `N` below this one, those to come included.
+    pub fn watch_all<N: ManagedObject>(&self) -> WatchQuery<N> {
+        WatchQuery { client: self.client().clone(), container: self.reference().clone(), object: PhantomData }
+    }
+}
+
+/// Objects of type `M` that are to be watched.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is watched before its selection is polled"]
+pub struct WatchQuery<M> {
+    client: Client,
+    container: ManagedObjectReference,
+    object: PhantomData<fn() -> M>,
+}
+
+impl<M: ManagedObject> WatchQuery<M> {
+    /// Chooses the properties to watch. Only these, and the name, leave the server.
+    pub fn select<S: Select<M>>(self, select: S) -> Watch<M, S> {
+        Watch::new(&self.client, Objects::Below(self.container), select)
+    }
+}
+
+/// A change of what is watched.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Change<M: ManagedObject, R> {
+    /// An object is there: at the start, or because it was made, moved here, or became readable.
+    Entered {
+        /// The object.
+        object: Mo<M>,
+        /// Its properties.
+        row: R,
+    },
+    /// Properties of an object have changed.
+    Changed {
+        /// The object.
+        object: Mo<M>,
+        /// All its watched properties, those that did not change included.
+        row: R,
+        /// The paths of those that did; the name may be among them where it was not asked for.
+        paths: Vec<&'static str>,
+    },
+    /// An object is gone, or out of sight.
+    Left {
+        /// The object.
+        object: Mo<M>,
+    },
+    /// An object is there, but a required property of it has no value or can't be read by this user.
+    Unreadable {
+        /// The object.
+        object: Mo<M>,
+        /// The property, and why.
+        missing: Missing,
+    },
+    /// All that was told is void, because the server or this consumer lost the thread. Each object that is there enters
+    /// anew, and [`Live`](Self::Live) says when that was all; who kept others may drop them then.
+    Resync,
+    /// All objects that are there were told. What follows happens now.
+    Live,
+}
+
+/// The changes of what is watched, as a stream. Nothing is sent before it is polled.
+///
+/// It ends after an error that can't be mended, such as a missing right, and when the one object that it watches is
+/// gone.
+#[must_use = "a stream does nothing before it is polled"]
+pub struct Watch<M, S> {
+    client: Client,
+    subject: Subject,
+    rows: Rows<M, S>,
+    subscription: Option<Subscription>,
+    ended: bool,
+}
+
+impl<M, S> Watch<M, S>
+where
+    M: ManagedObject,
+    S: Select<M>,
+{
+    fn new(client: &Client, objects: Objects, select: S) -> Self {
+        let mut paths = Vec::new();
+        select.paths(&mut paths);
+        // Views hold inventory objects, which all have a name. Single objects may be of any type.
+        if matches!(objects, Objects::Below(_)) {
+            paths.push(NAME);
+        }
+        paths.sort_unstable();
+        paths.dedup();
+        let rows = Rows { select, hidden: HashSet::new(), object: PhantomData };
+        let subject = Subject { objects, type_: M::NAME, paths };
+        Self { client: client.clone(), subject, rows, subscription: None, ended: false }
+    }
+
+    /// Looks when it is asked to, in place of a stream that waits.
+    pub fn checker(self) -> Checker<M, S> {
+        let feed = Feed::new(self.subject.paths.clone());
+        let consumer = feed.lock().join();
+        let Self { client, subject, rows, .. } = self;
+        Checker { client, subject, rows, feed, consumer, collector: None }
+    }
+
+    /// Whether changes are told as they happen. It is not while the first objects come in, and while the server is not
+    /// reached.
+    pub fn is_live(&self) -> bool {
+        self.subscription.as_ref().is_some_and(|subscription| subscription.feed().lock().is_live())
+    }
+
+    /// How long ago the server last said that there is nothing more to tell; `None` before it did. Where nothing
+    /// happens it says so every half minute.
+    pub fn age(&self) -> Option<Duration> {
+        self.subscription.as_ref()?.feed().lock().age()
+    }
+
+    /// The feed, for who wants to know how fresh it is without polling.
+    pub(crate) fn freshness(&mut self) -> Result<Freshness> {
+        let subscription = match &mut self.subscription {
+            Some(subscription) => subscription,
+            none => none.insert(Subscription::join(&self.client, &self.subject)?),
+        };
+        Ok(Freshness(Arc::clone(subscription.feed())))
+    }
+}
+
+impl<M, S> Stream for Watch<M, S>
+where
+    M: ManagedObject,
+    S: Select<M> + Unpin,
+{
+    type Item = Result<Change<M, S::Row>>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        while !this.ended {
+            let subscription = match &mut this.subscription {
+                Some(subscription) => subscription,
+                none => match Subscription::join(&this.client, &this.subject) {
+                    Ok(joined) => none.insert(joined),
+                    Err(error) => {
+                        this.ended = true;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                },
+            };
+            match ready!(subscription.poll(context)) {
+                None => this.ended = true,
+                Some(raw) => {
+                    this.ended = matches!(raw, Raw::Failed(_))
+                        || (matches!(raw, Raw::Left(_)) && matches!(this.subject.objects, Objects::One(_)));
+                    if let Some(change) = this.rows.change(&this.client, &this.subject.paths, raw) {
+                        return Poll::Ready(Some(change));
+                    }
+                }
+            }
+        }
+        // The server need not hold what nobody will ask for.
+        this.subscription = None;
+        Poll::Ready(None)
+    }
+}
+
+impl<M, S> fmt::Debug for Watch<M, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Watch({} {:?})", self.subject.type_, self.subject.paths)
+    }
+}
+
+/// How fresh a feed is.
+#[derive(Clone)]
+pub(crate) struct Freshness(Arc<Feed>);
+
+impl Freshness {
+    pub(crate) fn is_live(&self) -> bool {
+        self.0.lock().is_live()
+    }
+
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.0.lock().age()
+    }
+}
+
+/// Looks for changes when it is asked to. It has a property collector of its own, which is destroyed when it is dropped.
+pub struct Checker<M, S> {
+    client: Client,
+    subject: Subject,
+    rows: Rows<M, S>,
+    feed: Feed,
+    consumer: u64,
+    collector: Option<Collector>,
+}
+
+impl<M, S> Checker<M, S>
+where
+    M: ManagedObject,
+    S: Select<M>,
+{
+    /// All changes since the last call, without waiting for any; the first call gives all objects as they are.
+    ///
+    /// # Errors
+    /// Those of the server and the connection. The next call goes on where this one failed.
+    pub async fn check(&mut self) -> Result<Vec<Change<M, S::Row>>> {
+        loop {
+            let collector = match &mut self.collector {
+                Some(collector) => collector,
+                none => none.insert(Collector::open(&self.client, &self.subject).await?),
+            };
+            match driver::receive(&self.client, &self.subject, &self.feed, collector, 0).await {
+                Ok(()) if collector.truncated => {}
+                Ok(()) => break,
+                // Only a collector that has worked is made anew.
+                Err(error) if driver::verdict(&error) == Verdict::Rebuild && self.feed.lock().is_complete() => {
+                    self.collector = None;
+                    self.feed.lock().void();
+                }
+                Err(error) => return Err(error.in_operation(format!("watch {}", self.subject.type_))),
+            }
+        }
+        let mut changes = Vec::new();
+        while let Some(raw) = {
+            let mut state = self.feed.lock();
+            state.take(self.consumer)
+        } {
+            changes.extend(self.rows.change(&self.client, &self.subject.paths, raw).transpose()?);
+        }
+        Ok(changes)
+    }
+}
+
+impl<M, S> fmt::Debug for Checker<M, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Checker({} {:?})", self.subject.type_, self.subject.paths)
+    }
+}
+
+const NAME: &str = "name";
+
+/// Makes typed rows of what a feed tells.
+struct Rows<M, S> {
+    select: S,
+    /// Objects that could not be told as rows: their first readable row is an entry.
+    hidden: HashSet<ManagedObjectReference>,
+    object: PhantomData<fn() -> M>,
+}
+
+impl<M, S> Rows<M, S>
+where
+    M: ManagedObject,
+    S: Select<M>,
+{
+    fn change(
+        &mut self,
+        client: &Client,
+        subject_paths: &[&'static str],
+        raw: Raw,
+    ) -> Option<Result<Change<M, S::Row>>> {
+        let object = |held: &Held| Mo::new(client, &held.object, held.text(subject_paths, NAME).map(name::decode));
+        Some(Ok(match raw {
+            Raw::Entered(held) => match self.select.row(&mut held.values(subject_paths)) {
+                Ok(row) => Change::Entered { object: object(&held), row },
+                Err(missing) => {
+                    self.hidden.insert(held.object.clone());
+                    Change::Unreadable { object: object(&held), missing }
+                }
+            },
+            Raw::Changed(held, paths) => match self.select.row(&mut held.values(subject_paths)) {
+                Ok(row) if self.hidden.remove(&held.object) => Change::Entered { object: object(&held), row },
+                Ok(row) => Change::Changed { object: object(&held), row, paths },
+                Err(missing) => {
+                    self.hidden.insert(held.object.clone());
+                    Change::Unreadable { object: object(&held), missing }
+                }
+            },
+            Raw::Left(reference) => {
+                self.hidden.remove(&reference);
+                Change::Left { object: Mo::new(client, &reference, None) }
+            }
+            Raw::Resync => {
+                self.hidden.clear();
+                Change::Resync
+            }
+            Raw::Live => Change::Live,
+            Raw::Failed(error) => return Some(Err(error)),
+        }))
+    }
+}

@@ -1,0 +1,117 @@
+//! A property collector of its own on the server, with one filter and, where it needs one, a view.
+
+use std::future::Future;
+
+use vsphere_model::managed::{ContainerView, PropertyCollector};
+use vsphere_model::types::{
+    ManagedObjectReference, ObjectSpec, Poly, PropertyFilterSpec, PropertySpec, TraversalSpec, UpdateSet, WaitOptions,
+};
+use vsphere_soap::request::ManagedObject as _;
+
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What is watched: which properties of which objects.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Subject {
+    pub(super) objects: Objects,
+    /// The type of the objects.
+    pub(super) type_: &'static str,
+    /// The paths of the properties, sorted, each once.
+    pub(super) paths: Vec<&'static str>,
+}
+
+/// Which objects are watched.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Objects {
+    /// All of the type below this container, those to come included.
+    Below(ManagedObjectReference),
+    /// This one.
+    One(ManagedObjectReference),
+}
+
+/// The collector. Dropped, it and its view are destroyed on the server in the background; its filter goes with it.
+pub(super) struct Collector {
+    client: Client,
+    collector: PropertyCollector,
+    view: Option<ManagedObjectReference>,
+    version: String,
+    /// Whether the last answer said that there is more.
+    pub(super) truncated: bool,
+}
+
+impl Collector {
+    /// Makes the collector, the view and the filter on the server.
+    pub(super) async fn open(client: &Client, subject: &Subject) -> Result<Self> {
+        let (client, subject) = (client.clone(), subject.clone());
+        to_its_end(async move {
+            let reference = client.collector().create_property_collector().await?;
+            let collector = client.raw(&reference);
+            let mut made = Self { client, collector, view: None, version: String::new(), truncated: false };
+            let object = match &subject.objects {
+                Objects::One(object) => ObjectSpec { obj: object.clone(), ..Default::default() },
+                Objects::Below(container) => {
+                    let types = [subject.type_.to_owned()];
+                    let view = made.client.view_manager()?.create_container_view(container, &types, true).await?;
+                    made.view = Some(view.clone());
+                    let traversal =
+                        TraversalSpec { type_: "ContainerView".into(), path: "view".into(), ..Default::default() };
+                    ObjectSpec { obj: view, skip: Some(true), select_set: vec![Poly::new(traversal)] }
+                }
+            };
+            let spec = PropertyFilterSpec {
+                prop_set: vec![PropertySpec {
+                    type_: subject.type_.to_owned(),
+                    path_set: subject.paths.iter().map(|path| (*path).to_owned()).collect(),
+                    ..Default::default()
+                }],
+                object_set: vec![object],
+                report_missing_objects_in_results: Some(true),
+            };
+            // Without partial updates a change comes with the whole value of the path that was asked for.
+            made.collector.create_filter(&spec, false).await?;
+            Ok(made)
+        })
+        .await
+    }
+
+    /// The changes since the last call; the first answer has all objects as they are. The server holds the answer back
+    /// for up to `hold` seconds while nothing changes, and looks once for 0.
+    pub(super) async fn next(&mut self, hold: i32) -> Result<Option<UpdateSet>> {
+        let options = WaitOptions { max_wait_seconds: Some(hold), ..Default::default() };
+        let update = self.collector.wait_for_updates_ex(Some(&self.version), Some(&options)).await?;
+        self.truncated = update.as_ref().is_some_and(|update| update.truncated == Some(true));
+        if let Some(update) = &update {
+            self.version.clone_from(&update.version);
+        }
+        Ok(update)
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (client, collector, view) = (self.client.clone(), self.collector.clone(), self.view.take());
+        runtime.spawn(async move {
+            if let Err(error) = collector.destroy_property_collector().await {
+                tracing::debug!(%error, "a property collector was left to end with the session");
+            }
+            if let Some(view) = view
+                && let Err(error) = ContainerView::new(&client.caller(), view).destroy_view().await
+            {
+                tracing::debug!(%error, "a view was left to end with the session");
+            }
+        });
+    }
+}
+
+/// Carries `making` to its end even when the caller gives up in the middle: only who knows the answer can destroy what
+/// was made on the server.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    making: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    match tokio::spawn(making).await {
+        Ok(made) => made,
+        Err(_) => Err(Error::new("watch", ErrorKind::Unsupported("the runtime shuts down".into()))),
+    }
+}

@@ -1,0 +1,247 @@
+//! Keeps the feeds of a client: each subject is watched once, for as long as somebody listens.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use vsphere_model::types::{
+    ManagedObjectReference, ObjectSpec, ObjectUpdate, ObjectUpdateKind, PropertyChange, PropertyChangeOp,
+    PropertyFilterSpec, PropertyFilterUpdate, PropertySpec, UpdateSet,
+};
+use vsphere_soap::ErrorKind as WireKind;
+
+use super::collector::{Collector, Subject};
+use super::feed::{Feed, Raw};
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result};
+use crate::read;
+
+/// How long the server holds an answer back when nothing changes, in seconds. Well under the time-outs of proxies.
+const HOLD: i32 = 30;
+
+/// The wait before a server that was not reached is asked again; doubled up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What a client watches, by subject.
+#[derive(Default)]
+pub(crate) struct Feeds {
+    feeds: Mutex<HashMap<Subject, Arc<Feed>>>,
+}
+
+impl Feeds {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Subject, Arc<Feed>>> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the consumers of a feed. The last one to be dropped ends the feed.
+pub(super) struct Subscription {
+    client: Client,
+    subject: Subject,
+    feed: Arc<Feed>,
+    consumer: u64,
+}
+
+impl Subscription {
+    /// Joins the feed of the subject, and starts it where there is none.
+    pub(super) fn join(client: &Client, subject: &Subject) -> Result<Self> {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return Err(Error::new("watch", ErrorKind::Unsupported("a watch runs in a tokio runtime only".into())));
+        };
+        let mut feeds = client.connection.feeds.lock();
+        let feed = feeds.entry(subject.clone()).or_insert_with(|| {
+            let feed = Arc::new(Feed::new(subject.paths.clone()));
+            runtime.spawn(run(client.clone(), subject.clone(), Arc::clone(&feed)));
+            feed
+        });
+        let feed = Arc::clone(feed);
+        let consumer = feed.lock().join();
+        Ok(Self { client: client.clone(), subject: subject.clone(), feed, consumer })
+    }
+
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Raw>> {
+        self.feed.lock().poll(self.consumer, context)
+    }
+
+    pub(super) fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // The registry stays locked meanwhile: nobody joins a feed that is being given up.
+        let mut feeds = self.client.connection.feeds.lock();
+        if self.feed.lock().leave(self.consumer) {
+            self.feed.deserted.notify_one();
+            forget(&mut feeds, &self.subject, &self.feed);
+        }
+    }
+}
+
+fn forget(feeds: &mut HashMap<Subject, Arc<Feed>>, subject: &Subject, feed: &Arc<Feed>) {
+    if feeds.get(subject).is_some_and(|current| Arc::ptr_eq(current, feed)) {
+        feeds.remove(subject);
+    }
+}
+
+/// Keeps a feed until nobody listens any more, or it fails.
+async fn run(client: Client, subject: Subject, feed: Arc<Feed>) {
+    let error = tokio::select! {
+        () = feed.deserted.notified() => return,
+        error = follow(&client, &subject, &feed) => error,
+    };
+    let mut feeds = client.connection.feeds.lock();
+    forget(&mut feeds, &subject, &feed);
+    feed.lock().fail(error.in_operation(format!("watch {}", subject.type_)));
+}
+
+/// Keeps a feed until it fails.
+async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
+    let mut pause = FIRST_PAUSE;
+    let mut hold = HOLD;
+    let mut ever_heard = false;
+    loop {
+        let mut collector = match Collector::open(client, subject).await {
+            Ok(collector) => collector,
+            Err(error) if ever_heard && verdict(&error) == Verdict::Wait => {
+                rest(&error, &mut pause).await;
+                continue;
+            }
+            Err(error) => return error,
+        };
+        let mut heard = false;
+        loop {
+            let look_once = collector.truncated || !feed.lock().is_complete();
+            match receive(client, subject, feed, &mut collector, if look_once { 0 } else { hold }).await {
+                Ok(()) => {
+                    (heard, ever_heard) = (true, true);
+                    pause = FIRST_PAUSE;
+                }
+                Err(error) => match verdict(&error) {
+                    Verdict::Wait => {
+                        // A time limit that is shorter than the hold is the client's own setting: keep within it.
+                        if error.code() == "timeout" {
+                            hold = (hold / 2).max(1);
+                        }
+                        feed.lock().unreached();
+                        if !ever_heard {
+                            return error;
+                        }
+                        rest(&error, &mut pause).await;
+                    }
+                    Verdict::Again => {}
+                    // What never worked would not work the second time.
+                    Verdict::Rebuild if heard => {
+                        tracing::info!(%error, "the property collector is gone, making it anew");
+                        break;
+                    }
+                    Verdict::Rebuild | Verdict::Fail => return error,
+                },
+            }
+        }
+        feed.lock().void();
+    }
+}
+
+/// Asks for changes and takes them in.
+pub(super) async fn receive(
+    client: &Client,
+    subject: &Subject,
+    feed: &Feed,
+    collector: &mut Collector,
+    hold: i32,
+) -> Result<()> {
+    let mut update = collector.next(hold).await?;
+    if let Some(update) = &mut update {
+        let unclear = feed.lock().unclear(update);
+        if !unclear.is_empty() {
+            let object_set = read_again(client, subject, unclear).await?;
+            update.filter_set.push(PropertyFilterUpdate { object_set, ..Default::default() });
+        }
+        note_missing_objects(update);
+    }
+    feed.lock().apply(update);
+    Ok(())
+}
+
+/// What an error means for a watch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The server is not reached: ask again later, with the same version; nothing is lost by that.
+    Wait,
+    /// The wait was interrupted: ask again.
+    Again,
+    /// The collector is gone or out of step.
+    Rebuild,
+    /// There is no going on.
+    Fail,
+}
+
+pub(super) fn verdict(error: &Error) -> Verdict {
+    let ErrorKind::Api(wire) = error.kind() else { return Verdict::Fail };
+    match wire.kind() {
+        WireKind::Fault(fault) if fault.is_named("RequestCanceled") => Verdict::Again,
+        // `NotAuthenticated` here means that a fresh session did not help either; it extends `NoPermission`.
+        WireKind::Fault(fault) if fault.is_named("NoPermission") || fault.is_named("InvalidLogin") => Verdict::Fail,
+        WireKind::Fault(_) => Verdict::Rebuild,
+        WireKind::Connect { .. } | WireKind::Timeout { .. } | WireKind::Interrupted { .. } => Verdict::Wait,
+        // A proxy answers in place of a server that starts.
+        WireKind::Http { .. } | WireKind::NotSoap { .. } => Verdict::Wait,
+        _ => Verdict::Fail,
+    }
+}
+
+async fn rest(error: &Error, pause: &mut Duration) {
+    tracing::debug!(%error, ?pause, "the watch waits for the server");
+    // Spread, so that many watches of a server that comes back do not come at once.
+    tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+    *pause = (*pause * 2).min(LONGEST_PAUSE);
+}
+
+/// Reads all watched properties of objects, as an update.
+async fn read_again(
+    client: &Client,
+    subject: &Subject,
+    objects: Vec<ManagedObjectReference>,
+) -> Result<Vec<ObjectUpdate>> {
+    let spec = PropertyFilterSpec {
+        prop_set: vec![PropertySpec {
+            type_: subject.type_.to_owned(),
+            path_set: subject.paths.iter().map(|path| (*path).to_owned()).collect(),
+            ..Default::default()
+        }],
+        object_set: objects.into_iter().map(|obj| ObjectSpec { obj, ..Default::default() }).collect(),
+        report_missing_objects_in_results: Some(true),
+    };
+    let mut updates = Vec::new();
+    for content in read::retrieve(client, spec).await? {
+        // A property that is not in the answer has no value now, so that all of them are assigned.
+        let mut set = content.prop_set;
+        let changes = subject.paths.iter().map(|path| PropertyChange {
+            name: (*path).to_owned(),
+            op: PropertyChangeOp::Assign,
+            val: set.iter_mut().find(|own| own.name == *path).map(|own| std::mem::take(&mut own.val)),
+        });
+        updates.push(ObjectUpdate {
+            kind: ObjectUpdateKind::Enter,
+            obj: content.obj,
+            change_set: changes.collect(),
+            missing_set: content.missing_set,
+        });
+    }
+    Ok(updates)
+}
+
+/// An object that could not be collected at all: gone, or out of the user's sight.
+fn note_missing_objects(update: &mut UpdateSet) {
+    for filter in &mut update.filter_set {
+        for missing in std::mem::take(&mut filter.missing_set) {
+            tracing::debug!(object = %missing.obj, fault = missing.fault.fault.type_name(), "not watched");
+            let kind = ObjectUpdateKind::Leave;
+            filter.object_set.push(ObjectUpdate { kind, obj: missing.obj, ..Default::default() });
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! What is known of the watched objects, and the queues of those who watch them. Nothing here talks to the server.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use vsphere_model::types::{
+    Any, DynamicProperty, ManagedObjectReference, MissingProperty, ObjectUpdate, ObjectUpdateKind, PropertyChange,
+    PropertyChangeOp, UpdateSet,
+};
+
+use crate::error::Error;
+use crate::read::Values;
+
+/// How many changes may wait for a consumer beyond one per object. One that lags further is told the state anew.
+const BACKLOG: usize = 4096;
+
+/// The objects of one subject and their consumers.
+pub(crate) struct Feed {
+    state: Mutex<State>,
+    /// Told when the last consumer has left.
+    pub(super) deserted: Notify,
+}
+
+impl Feed {
+    pub(super) fn new(paths: Vec<&'static str>) -> Self {
+        Self { state: Mutex::new(State::new(paths, BACKLOG)), deserted: Notify::new() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A watched object with the values of all watched properties.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) object: ManagedObjectReference,
+    /// In the order of the subject's paths.
+    values: Vec<Any>,
+    missing: Vec<MissingProperty>,
+}
+
+impl Held {
+    /// The values, for a row to be taken out of.
+    pub(super) fn values(&self, paths: &[&'static str]) -> Values {
+        let set = paths.iter().zip(&self.values).filter(|(_, value)| **value != Any::Unset);
+        let set = set.map(|(path, value)| DynamicProperty { name: (*path).to_owned(), val: value.clone() });
+        Values::new(set.collect(), self.missing.clone())
+    }
+
+    /// The text of a property.
+    pub(super) fn text(&self, paths: &[&'static str], path: &str) -> Option<&str> {
+        let index = paths.iter().position(|own| *own == path)?;
+        self.values.get(index)?.as_str()
+    }
+}
+
+/// A change before it becomes a typed row.
+#[derive(Debug, Clone)]
+pub(super) enum Raw {
+    Entered(Arc<Held>),
+    Changed(Arc<Held>, Vec<&'static str>),
+    Left(ManagedObjectReference),
+    Resync,
+    Live,
+    Failed(Error),
+}
+
+/// What is known, and who wants to know.
+pub(super) struct State {
+    paths: Vec<&'static str>,
+    objects: HashMap<ManagedObjectReference, Arc<Held>>,
+    /// Whether all objects are known: the first answer may come in pieces.
+    complete: bool,
+    /// Whether the last request was answered.
+    reached: bool,
+    /// When the server last said that this is all.
+    confirmed: Option<Instant>,
+    failed: bool,
+    consumers: HashMap<u64, Queue>,
+    next_consumer: u64,
+    backlog: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Raw>,
+    /// What waited was too much and was thrown away.
+    lagged: bool,
+    waker: Option<Waker>,
+}
+
+impl State {
+    fn new(paths: Vec<&'static str>, backlog: usize) -> Self {
+        Self {
+            paths,
+            objects: HashMap::new(),
+            complete: false,
+            reached: false,
+            confirmed: None,
+            failed: false,
+            consumers: HashMap::new(),
+            next_consumer: 0,
+            backlog,
+        }
+    }
+
+    /// A new consumer, who is told the state as it is first.
+    pub(super) fn join(&mut self) -> u64 {
+        let id = self.next_consumer;
+        self.next_consumer += 1;
+        let queue = Queue { waiting: self.whole(), ..Default::default() };
+        self.consumers.insert(id, queue);
+        id
+    }
+
+    /// A consumer leaves. Whether that was the last one.
+    pub(super) fn leave(&mut self, id: u64) -> bool {
+        self.consumers.remove(&id);
+        self.consumers.is_empty()
+    }
+
+    /// The next change for a consumer; `None` after a failure was told.
+    pub(super) fn poll(&mut self, id: u64, context: &mut Context<'_>) -> Poll<Option<Raw>> {
+        match self.take(id) {
+            Some(raw) => Poll::Ready(Some(raw)),
+            None if self.failed => Poll::Ready(None),
+            None => {
+                if let Some(queue) = self.consumers.get_mut(&id) {
+                    queue.waker = Some(context.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The next change for a consumer, where one waits.
+    pub(super) fn take(&mut self, id: u64) -> Option<Raw> {
+        let lagged = self.consumers.get(&id)?.lagged;
+        let whole = if lagged { self.whole() } else { VecDeque::new() };
+        let queue = self.consumers.get_mut(&id)?;
+        if lagged {
+            queue.lagged = false;
+            queue.waiting = whole;
+            return Some(Raw::Resync);
+        }
+        queue.waiting.pop_front()
+    }
+
+    /// The state as a newcomer is told it.
+    fn whole(&self) -> VecDeque<Raw> {
+        let mut whole: VecDeque<Raw> = self.objects.values().map(|held| Raw::Entered(Arc::clone(held))).collect();
+        whole.extend(self.complete.then_some(Raw::Live));
+        whole
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Whether changes are told as they happen.
+    pub(super) fn is_live(&self) -> bool {
+        self.complete && self.reached && !self.failed
+    }
+
+    /// How long ago the server last said that this is all.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.confirmed.map(|confirmed| confirmed.elapsed())
+    }
+
+    /// The objects of which this answer does not say all: changes inside of a watched property, above it, or of an
+    /// object that is not known. They are to be read again.
+    pub(super) fn unclear(&self, update: &UpdateSet) -> Vec<ManagedObjectReference> {
+        let objects = update.filter_set.iter().flat_map(|filter| &filter.object_set);
+        let unclear = objects.filter(|object| match object.kind {
+            ObjectUpdateKind::Leave => false,
+            ObjectUpdateKind::Modify if !self.objects.contains_key(&object.obj) => true,
+            _ => object.change_set.iter().any(|change| {
+                !self.paths.contains(&change.name.as_str())
+                    && self.paths.iter().any(|path| inside(&change.name, path) || inside(path, &change.name))
+            }),
+        });
+        unclear.map(|object| object.obj.clone()).collect()
+    }
+
+    /// Takes in an answer of the server; `None` says that nothing has changed.
+    pub(super) fn apply(&mut self, update: Option<UpdateSet>) {
+        let update = update.unwrap_or_default();
+        for filter in update.filter_set {
+            for object in filter.object_set {
+                self.apply_object(object);
+            }
+        }
+        self.reached = true;
+        if update.truncated != Some(true) {
+            self.confirmed = Some(Instant::now());
+            if !self.complete {
+                self.complete = true;
+                self.tell(Raw::Live);
+            }
+        }
+    }
+
+    fn apply_object(&mut self, update: ObjectUpdate) {
+        if update.kind == ObjectUpdateKind::Leave {
+            if self.objects.remove(&update.obj).is_some() {
+                self.tell(Raw::Left(update.obj));
+            }
+            return;
+        }
+        let known = self.objects.get(&update.obj);
+        let is_new = known.is_none();
+        let (mut values, mut missing) = match known {
+            Some(held) => (held.values.clone(), held.missing.clone()),
+            None => (vec![Any::Unset; self.paths.len()], Vec::new()),
+        };
+        let mut changed = Vec::new();
+        for change in update.change_set {
+            let Some(index) = self.paths.iter().position(|path| *path == change.name) else { continue };
+            values[index] = value_after(change);
+            changed.push(self.paths[index]);
+            missing.retain(|gone| gone.path != self.paths[index]);
+        }
+        for gone in update.missing_set {
+            let Some(path) = self.paths.iter().find(|path| **path == gone.path) else { continue };
+            missing.retain(|known| known.path != gone.path);
+            missing.push(gone);
+            changed.push(*path);
+        }
+        let held = Arc::new(Held { object: update.obj.clone(), values, missing });
+        self.objects.insert(update.obj, Arc::clone(&held));
+        match (is_new, changed.is_empty()) {
+            (true, _) => self.tell(Raw::Entered(held)),
+            (false, false) => self.tell(Raw::Changed(held, changed)),
+            (false, true) => {}
+        }
+    }
+
+    /// The last request was not answered, and will be sent again.
+    pub(super) fn unreached(&mut self) {
+        self.reached = false;
+    }
+
+    /// What is known is void: it comes anew.
+    pub(super) fn void(&mut self) {
+        if self.complete || !self.objects.is_empty() {
+            self.tell(Raw::Resync);
+        }
+        self.objects.clear();
+        self.complete = false;
+        self.reached = false;
+    }
+
+    /// There is no going on.
+    pub(super) fn fail(&mut self, error: Error) {
+        self.tell(Raw::Failed(error));
+        self.failed = true;
+        self.reached = false;
+    }
+
+    fn tell(&mut self, raw: Raw) {
+        let most = self.backlog + self.objects.len();
+        for queue in self.consumers.values_mut() {
+            let last_word = matches!(raw, Raw::Failed(_));
+            if queue.waiting.len() >= most && !last_word {
+                queue.waiting.clear();
+                queue.lagged = true;
+            }
+            // One that lags is told the whole state when it comes back.
+            if !queue.lagged || last_word {
+                queue.lagged = false;
+                queue.waiting.push_back(raw.clone());
+            }
+            if let Some(waker) = queue.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// The value of a property after a change of the whole property.
+fn value_after(change: PropertyChange) -> Any {
+    match change.op {
+        PropertyChangeOp::Remove | PropertyChangeOp::IndirectRemove => Any::Unset,
+        _ => change.val.unwrap_or_default(),
+    }
+}
+
+/// Whether a path leads into the property `outer`: `config.hardware.device[2000].backing` into `config.hardware`.
+fn inside(path: &str, outer: &str) -> bool {
+    path.strip_prefix(outer).is_some_and(|rest| rest.starts_with(['.', '[']))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
+    use vsphere_model::types::PropertyFilterUpdate;
+
+    use super::*;
+
+    const PATHS: [&str; 2] = ["name", "runtime.powerState"];
+
+    fn vm(id: u32) -> ManagedObjectReference {
+        ManagedObjectReference::new("VirtualMachine", format!("vm-{id}"))
+    }
+
+    fn object(kind: ObjectUpdateKind, id: u32, changes: &[(&str, PropertyChangeOp, &str)]) -> ObjectUpdate {
+        let change = |(name, op, val): &(&str, PropertyChangeOp, &str)| PropertyChange {
+            name: (*name).to_owned(),
+            op: op.clone(),
+            val: (!val.is_empty()).then(|| Any::from(*val)),
+        };
+        ObjectUpdate { kind, obj: vm(id), change_set: changes.iter().map(change).collect(), missing_set: Vec::new() }
+    }
+
+    fn update(truncated: bool, object_set: Vec<ObjectUpdate>) -> UpdateSet {
+        let filter = PropertyFilterUpdate { object_set, ..Default::default() };
+        UpdateSet { version: "1".into(), filter_set: vec![filter], truncated: Some(truncated) }
+    }
+
+    fn entered(id: u32, name: &str) -> ObjectUpdate {
+        object(ObjectUpdateKind::Enter, id, &[("name", PropertyChangeOp::Assign, name)])
+    }
+
+    /// All that waits for a consumer, as short words.
+    fn told(state: &mut State, id: u64) -> Vec<String> {
+        let mut told = Vec::new();
+        while let Some(raw) = state.take(id) {
+            told.push(match raw {
+                Raw::Entered(held) => format!("+{} {}", held.object.value, name(&held)),
+                Raw::Changed(held, paths) => format!("~{} {} {paths:?}", held.object.value, name(&held)),
+                Raw::Left(object) => format!("-{}", object.value),
+                Raw::Resync => "resync".to_owned(),
+                Raw::Live => "live".to_owned(),
+                Raw::Failed(error) => error.to_string(),
+            });
+        }
+        told
+    }
+
+    fn name(held: &Held) -> String {
+        held.text(&PATHS, "name").unwrap_or("?").to_owned()
+    }
+
+    #[test]
+    fn the_state_is_complete_only_after_the_last_piece() {
+        let mut state = State::new(PATHS.to_vec(), 10);
+        let consumer = state.join();
+        state.apply(Some(update(true, vec![entered(1, "a")])));
+        assert_eq!(told(&mut state, consumer), ["+vm-1 a"]);
+        assert!(!state.is_live());
+        state.apply(Some(update(false, vec![entered(2, "b")])));
+        assert_eq!(told(&mut state, consumer), ["+vm-2 b", "live"]);
+        assert!(state.is_live() && state.age().is_some());
+    }
+
+    #[test]
+    fn changes_keep_what_did_not_change() {
+        use PropertyChangeOp::{Add, Assign, IndirectRemove, Remove};
+        let mut state = State::new(PATHS.to_vec(), 10);
+        let consumer = state.join();
+        state.apply(Some(update(false, vec![entered(1, "a")])));
+        for (op, value) in [(Assign, "on"), (Add, "off"), (Remove, ""), (IndirectRemove, "")] {
+            let change = object(ObjectUpdateKind::Modify, 1, &[("runtime.powerState", op, value)]);
+            state.apply(Some(update(false, vec![change])));
+            let held = state.objects.get(&vm(1)).unwrap();
+            assert_eq!(held.text(&PATHS, "runtime.powerState"), (!value.is_empty()).then_some(value));
+        }
+        let change = r#"~vm-1 a ["runtime.powerState"]"#;
+        assert_eq!(told(&mut state, consumer), ["+vm-1 a", "live", change, change, change, change]);
+    }
+
+    #[test]
+    fn an_object_leaves_once() {
+        let mut state = State::new(PATHS.to_vec(), 10);
+        state.apply(Some(update(false, vec![entered(1, "a")])));
+        let consumer = state.join();
+        let gone = || object(ObjectUpdateKind::Leave, 1, &[]);
+        state.apply(Some(update(false, vec![gone(), gone()])));
+        assert_eq!(told(&mut state, consumer), ["+vm-1 a", "live", "-vm-1"]);
+    }
+
+    #[test]
+    fn changes_beside_the_path_are_unclear() {
+        let mut state = State::new(PATHS.to_vec(), 10);
+        state.apply(Some(update(false, vec![entered(1, "a")])));
+        let unclear = |kind, id, path| {
+            let change = object(kind, id, &[(path, PropertyChangeOp::Assign, "x")]);
+            !state.unclear(&update(false, vec![change])).is_empty()
+        };
+        assert!(!unclear(ObjectUpdateKind::Modify, 1, "name"));
+        assert!(!unclear(ObjectUpdateKind::Modify, 1, "runtimeInfo"));
+        assert!(unclear(ObjectUpdateKind::Modify, 1, "runtime"));
+        assert!(unclear(ObjectUpdateKind::Modify, 1, "name[0].text"));
+        assert!(unclear(ObjectUpdateKind::Modify, 2, "name"));
+        assert!(!unclear(ObjectUpdateKind::Leave, 2, "runtime"));
+    }
+
+    #[test]
+    fn who_lags_is_told_the_state_anew() {
+        let mut state = State::new(PATHS.to_vec(), 3);
+        let (slow, quick) = (state.join(), state.join());
+        state.apply(Some(update(false, vec![entered(1, "a")])));
+        assert_eq!(told(&mut state, quick).len(), 2);
+        for turn in 0..20 {
+            let name = format!("a{turn}");
+            let change = object(ObjectUpdateKind::Modify, 1, &[("name", PropertyChangeOp::Assign, &name)]);
+            state.apply(Some(update(false, vec![change])));
+            assert_eq!(told(&mut state, quick), [format!(r#"~vm-1 a{turn} ["name"]"#)]);
+            assert!(state.consumers[&slow].waiting.len() <= 4);
+        }
+        assert_eq!(told(&mut state, slow), ["resync", "+vm-1 a19", "live"]);
+    }
+
+    #[test]
+    fn what_is_void_comes_anew() {
+        let mut state = State::new(PATHS.to_vec(), 10);
+        let consumer = state.join();
+        state.void();
+        state.apply(Some(update(false, vec![entered(1, "a")])));
+        state.void();
+        assert!(!state.is_live());
+        state.apply(Some(update(false, vec![entered(1, "b")])));
+        assert_eq!(told(&mut state, consumer), ["+vm-1 a", "live", "resync", "+vm-1 b", "live"]);
+    }
+}
