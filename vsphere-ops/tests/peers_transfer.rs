@@ -131,7 +131,7 @@ async fn import(client: &Client, name: &str) -> Lease {
     let datacenter = client.get::<Datacenter>("/DC0").await.unwrap();
     let folder: ManagedObjectReference = datacenter.read(datacenter::VM_FOLDER).await.unwrap();
     let mut controller = ParaVirtualSCSIController::default();
-    controller.key = 1000;
+    (controller.key, controller.bus_number) = (1000, 0);
     let mut disk = VirtualDisk { capacity_in_kb: 4, ..Default::default() };
     (disk.key, disk.controller_key, disk.unit_number) = (2000, Some(1000), Some(0));
     disk.backing = Some(Poly::new(VirtualDiskFlatVer2BackingInfo::default()));

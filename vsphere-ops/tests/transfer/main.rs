@@ -20,16 +20,16 @@ const ABC_SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff
 const ABC_SHA1: &str = "a9993e364706816aba3e25717850c26c9cd0d89d";
 
 /// A folder that goes away with the test.
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
@@ -226,7 +226,7 @@ async fn pitfall_16_a_guest_file_is_on_the_connected_server_for_a_star_and_else_
             () if operation(&asked) == "RetrievePropertiesEx" => {
                 answer("HostSystem", "host-1", ("summary.config.sslThumbprint", &text(&thumbprint)))
             }
-            () => self::vcenter(request).unwrap_or_else(|| file(b"from vCenter")),
+            () => vcenter(request).unwrap_or_else(|| file(b"from vCenter")),
         }
     })
     .await;
@@ -264,7 +264,7 @@ async fn a_ticket_opens_the_way_to_a_host_and_the_session_stays_at_home() {
                 let objects = object("HostSystem", "host-1", &[("name", &text("esx1.test"))]);
                 soap("RetrievePropertiesEx", &format!("<returnval>{objects}</returnval>"))
             }
-            _ => self::vcenter(request).unwrap_or_else(|| file(b"")),
+            _ => vcenter(request).unwrap_or_else(|| file(b"")),
         }
     })
     .await;

@@ -12,18 +12,18 @@ use vsphere_ops::{Client, Config};
 
 /// A request that has come, whole or as far as it got.
 #[derive(Debug, Clone)]
-pub struct Request {
-    pub method: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
     /// Path and query.
-    pub path: String,
-    pub headers: HashMap<String, String>,
-    pub body: Vec<u8>,
+    pub(crate) path: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
     /// Whether all of the body came that was announced.
-    pub complete: bool,
+    pub(crate) complete: bool,
 }
 
 impl Request {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
@@ -33,7 +33,7 @@ impl Request {
 }
 
 /// What a request is answered with.
-pub enum Answer {
+pub(crate) enum Answer {
     /// A status and a body.
     Body(u16, &'static str, Vec<u8>),
     /// These bytes, and then the end of the connection.
@@ -42,7 +42,7 @@ pub enum Answer {
     Stall(Vec<u8>),
 }
 
-pub fn file(bytes: &[u8]) -> Answer {
+pub(crate) fn file(bytes: &[u8]) -> Answer {
     Answer::Body(200, "application/octet-stream", bytes.to_vec())
 }
 
@@ -50,20 +50,20 @@ type Handler = Arc<dyn Fn(&Request) -> Answer + Send + Sync>;
 
 /// A server on loopback.
 #[derive(Clone)]
-pub struct Server {
-    pub address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     /// SHA-1, as vCenter knows its hosts.
-    pub thumbprint: String,
+    pub(crate) thumbprint: String,
     seen: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
-    pub async fn plain(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) async fn plain(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         Self::start(None, Arc::new(answer)).await
     }
 
     /// A server with a certificate of its own, as a host has.
-    pub async fn tls(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) async fn tls(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec!["esx.test".to_owned()]).unwrap().self_signed(&key).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -104,23 +104,23 @@ impl Server {
     }
 
     /// The requests so far.
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 
     /// The SOAP operations so far, each with its body.
-    pub fn operations(&self) -> Vec<(String, String)> {
+    pub(crate) fn operations(&self) -> Vec<(String, String)> {
         let posts = self.requests().into_iter().filter(|request| request.path == "/sdk");
         posts.map(|request| (operation(&request.text()), request.text())).collect()
     }
 
     /// How often a SOAP operation was asked for.
-    pub fn count(&self, name: &str) -> usize {
+    pub(crate) fn count(&self, name: &str) -> usize {
         self.operations().iter().filter(|(operation, _)| operation == name).count()
     }
 
     /// Waits until a SOAP operation was asked for: something in the background does it.
-    pub async fn wait_for(&self, name: &str) {
+    pub(crate) async fn wait_for(&self, name: &str) {
         for _ in 0..500 {
             if self.count(name) > 0 {
                 return;
@@ -189,14 +189,14 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
 }
 
 /// The first element in a SOAP body.
-pub fn operation(envelope: &str) -> String {
+pub(crate) fn operation(envelope: &str) -> String {
     let body = envelope.split_once("Body>").map_or("", |(_, body)| body);
     let name = body.trim_start().trim_start_matches('<').split([' ', '>', '/']).next().unwrap_or_default();
     name.rsplit(':').next().unwrap_or_default().to_owned()
 }
 
 /// An envelope with the result of an operation.
-pub fn soap(operation: &str, result: &str) -> Answer {
+pub(crate) fn soap(operation: &str, result: &str) -> Answer {
     let text = format!(
         r#"<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><{operation}Response xmlns="urn:vim25">{result}</{operation}Response></soapenv:Body></soapenv:Envelope>"#
     );
@@ -204,22 +204,22 @@ pub fn soap(operation: &str, result: &str) -> Answer {
 }
 
 /// One object with properties, as `RetrievePropertiesEx` and updates give it.
-pub fn object(kind: &str, id: &str, properties: &[(&str, &str)]) -> String {
+pub(crate) fn object(kind: &str, id: &str, properties: &[(&str, &str)]) -> String {
     let set: String =
         properties.iter().map(|(name, value)| format!("<propSet><name>{name}</name>{value}</propSet>")).collect();
     format!(r#"<objects><obj type="{kind}">{id}</obj>{set}</objects>"#)
 }
 
-pub fn text(value: &str) -> String {
+pub(crate) fn text(value: &str) -> String {
     format!(r#"<val xsi:type="xsd:string">{value}</val>"#)
 }
 
-pub fn reference(kind: &str, id: &str) -> String {
+pub(crate) fn reference(kind: &str, id: &str) -> String {
     format!(r#"<val type="{kind}" xsi:type="ManagedObjectReference">{id}</val>"#)
 }
 
 /// What a vCenter answers where a test does not care; `None` for what is no SOAP.
-pub fn vcenter(request: &Request) -> Option<Answer> {
+pub(crate) fn vcenter(request: &Request) -> Option<Answer> {
     if request.path != "/sdk" {
         return (request.path.ends_with("vimServiceVersions.xml")).then(|| Answer::Body(404, "text/plain", Vec::new()));
     }
@@ -263,6 +263,6 @@ pub fn vcenter(request: &Request) -> Option<Answer> {
     })
 }
 
-pub async fn connect(server: &Server) -> Client {
+pub(crate) async fn connect(server: &Server) -> Client {
     Client::connect(Config::new(&server.address).user("u").password("p")).await.unwrap()
 }
