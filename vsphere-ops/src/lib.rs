@@ -25,6 +25,7 @@ mod config;
 mod error;
 pub mod events;
 mod find;
+mod guard;
 mod inventory;
 mod mo;
 pub mod name;

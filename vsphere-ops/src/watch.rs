@@ -24,7 +24,6 @@ use futures::Stream;
 use vsphere_model::types::ManagedObjectReference;
 use vsphere_soap::request::ManagedObject;
 
-pub(crate) use collector::to_its_end;
 pub(crate) use driver::Feeds;
 
 use crate::client::Client;

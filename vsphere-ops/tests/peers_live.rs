@@ -195,6 +195,35 @@ async fn peers_pitfall_03_watches_share_a_collector_and_leave_nothing_behind() {
 
 #[tokio::test]
 #[ignore = "needs vcsim: cargo xtask peers"]
+async fn peers_pitfall_01_watches_and_events_outlive_their_session() {
+    let vcsim = Vcsim::start(&[]).await.unwrap();
+    let proxy = CountingProxy::start(vcsim.address()).await.unwrap();
+    let client = connect(&proxy.url()).await;
+    let mut changes = client.watch::<VirtualMachine>().select((vm::NAME, vm::POWER_STATE));
+    until(&mut changes, |change| matches!(change, Change::Live)).await;
+    let mut events = client.events().types(["VmPoweredOffEvent"]).follow();
+    assert!(futures::poll!(events.next()).is_pending());
+
+    let sessions = peers::govc(&vcsim.govc_url(), &["session.ls"]).await.unwrap();
+    let ours = |session: &&serde_json::Value| session["userAgent"].as_str().unwrap().starts_with("vsphere-ops/");
+    let session = sessions["sessionList"].as_array().unwrap().iter().find(ours).unwrap()["key"].as_str().unwrap();
+    govc(&vcsim, &["session.rm", session]).await;
+    // What was asked before the session went is still answered; the next request finds it gone.
+    govc(&vcsim, &["vm.power", "-off", "DC0_H0_VM0"]).await;
+    until(&mut changes, |change| matches!(change, Change::Resync)).await;
+    let change = until(&mut changes, |change| matches!(change, Change::Live | Change::Changed { .. })).await;
+    assert!(matches!(change, Change::Live), "{change:?}");
+    govc(&vcsim, &["vm.power", "-off", "DC0_H0_VM1"]).await;
+    until(&mut changes, |change| matches!(change, Change::Changed { row, .. } if row.0 == "DC0_H0_VM1")).await;
+    for machine in ["DC0_H0_VM0", "DC0_H0_VM1"] {
+        let event = in_time(events.try_next()).await.unwrap().unwrap();
+        assert_eq!(event.vm.as_ref().unwrap().name, machine);
+    }
+    assert_eq!(counts(&proxy, "Login", "Logout"), (2, 0), "all find the session lost, and one logs in");
+}
+
+#[tokio::test]
+#[ignore = "needs vcsim: cargo xtask peers"]
 async fn peers_the_mirror_follows_the_server() {
     let vcsim = Vcsim::start(&[]).await.unwrap();
     let client = connect(&vcsim.url()).await;

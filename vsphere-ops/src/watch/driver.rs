@@ -182,12 +182,14 @@ pub(super) enum Verdict {
 
 pub(super) fn verdict(error: &Error) -> Verdict {
     let ErrorKind::Api(wire) = error.kind() else { return Verdict::Fail };
+    if wire.is_retryable() {
+        return Verdict::Wait;
+    }
     match wire.kind() {
         WireKind::Fault(fault) if fault.is_named("RequestCanceled") => Verdict::Again,
         // `NotAuthenticated` here means that a fresh session did not help either; it extends `NoPermission`.
         WireKind::Fault(fault) if fault.is_named("NoPermission") || fault.is_named("InvalidLogin") => Verdict::Fail,
         WireKind::Fault(_) => Verdict::Rebuild,
-        WireKind::Connect { .. } | WireKind::Timeout { .. } | WireKind::Interrupted { .. } => Verdict::Wait,
         // A proxy answers in place of a server that starts.
         WireKind::Http { .. } | WireKind::NotSoap { .. } => Verdict::Wait,
         _ => Verdict::Fail,
