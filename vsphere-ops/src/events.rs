@@ -259,7 +259,7 @@ impl Reader {
                 }
                 // The collector ended with its session, or took a page along that never arrived. What is read already
                 // is left out by its key.
-                Err(error) if self.works && (error.is_not_found() || error.is_retryable()) => {
+                Err(error) if self.may_resume() && (error.is_not_found() || error.is_retryable()) => {
                     tracing::debug!(%error, "reading events again from where they were");
                     self.resume();
                 }
@@ -318,6 +318,11 @@ impl Reader {
         self.waiting.extend(page);
     }
 
+    /// Whether a new collector may do better: this one has worked, or its session is over.
+    fn may_resume(&self) -> bool {
+        self.works || self.collector.as_ref().is_some_and(Collector::is_orphaned)
+    }
+
     /// Goes on with a new collector from the last event that was told.
     fn resume(&mut self) {
         self.collector = None;
@@ -372,6 +377,8 @@ impl Borders {
 struct Collector {
     client: Client,
     raw: EventHistoryCollector,
+    /// The session that it was made in.
+    session: u64,
 }
 
 impl Collector {
@@ -380,13 +387,18 @@ impl Collector {
         // Whoever follows is sent this page with every event, and reads the rest itself.
         let page = if order == Order::Follow { SMALLEST_PAGE } else { query.page_size };
         guard::made(async move {
+            let session = client.connection.generation();
             let manager: EventManager = client.raw(client.manager("events", client.content().event_manager.as_ref())?);
             let reference = manager.create_collector_for_events(&filter).await?;
-            let made = Self { raw: client.raw(&reference), client };
+            let made = Self { raw: client.raw(&reference), client, session };
             made.raw.set_collector_page_size(i32::try_from(page).unwrap_or(i32::MAX)).await?;
             Ok(made)
         })
         .await
+    }
+
+    fn is_orphaned(&self) -> bool {
+        self.session != self.client.connection.generation()
     }
 
     /// The newest events; what is read backwards from here on are those before them. Events that come between the two

@@ -276,8 +276,11 @@ where
             match driver::receive(&self.client, &self.subject, &self.feed, collector, 0).await {
                 Ok(()) if collector.truncated => {}
                 Ok(()) => break,
-                // Only a collector that has worked is made anew.
-                Err(error) if driver::verdict(&error) == Verdict::Rebuild && self.feed.lock().is_complete() => {
+                // Only a collector that has worked, or whose session is over, is made anew.
+                Err(error)
+                    if driver::verdict(&error) == Verdict::Rebuild
+                        && (collector.is_orphaned() || self.feed.lock().is_complete()) =>
+                {
                     self.collector = None;
                     self.feed.lock().void();
                 }

@@ -35,6 +35,8 @@ pub(super) struct Collector {
     collector: PropertyCollector,
     view: Option<ManagedObjectReference>,
     version: String,
+    /// The session that it was made in.
+    session: u64,
     /// Whether the last answer said that there is more.
     pub(super) truncated: bool,
 }
@@ -44,9 +46,10 @@ impl Collector {
     pub(super) async fn open(client: &Client, subject: &Subject) -> Result<Self> {
         let (client, subject) = (client.clone(), subject.clone());
         guard::made(async move {
+            let session = client.connection.generation();
             let reference = client.collector().create_property_collector().await?;
             let collector = client.raw(&reference);
-            let mut made = Self { client, collector, view: None, version: String::new(), truncated: false };
+            let mut made = Self { client, collector, view: None, version: String::new(), session, truncated: false };
             let object = match &subject.objects {
                 Objects::One(object) => ObjectSpec { obj: object.clone(), ..Default::default() },
                 Objects::Below(container) => {
@@ -72,6 +75,11 @@ impl Collector {
             Ok(made)
         })
         .await
+    }
+
+    /// Whether the session that it was made in is over, and the collector with it.
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.session != self.client.connection.generation()
     }
 
     /// The changes since the last call; the first answer has all objects as they are. The server holds the answer back

@@ -134,7 +134,7 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
                     }
                     Verdict::Again => {}
                     // What never worked would not work the second time.
-                    Verdict::Rebuild if heard => {
+                    Verdict::Rebuild if heard || collector.is_orphaned() => {
                         tracing::info!(%error, "the property collector is gone, making it anew");
                         break;
                     }
