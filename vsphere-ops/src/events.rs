@@ -413,6 +413,9 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
+        if self.is_orphaned() {
+            return;
+        }
         let raw = self.raw.clone();
         guard::clean_up(async move {
             if let Err(error) = raw.destroy_collector().await {

@@ -224,6 +224,78 @@ async fn peers_pitfall_01_watches_and_events_outlive_their_session() {
 
 #[tokio::test]
 #[ignore = "needs vcsim: cargo xtask peers"]
+async fn peers_a_watch_outlives_a_restart_of_the_server() {
+    let vcsim = Vcsim::start(&[]).await.unwrap();
+    let address = vcsim.address().to_string();
+    let client = connect(&vcsim.url()).await;
+    let mut changes = client.watch::<VirtualMachine>().select(vm::NAME);
+    until(&mut changes, |change| matches!(change, Change::Live)).await;
+    drop(vcsim);
+    eventually("the server is down", async || tokio::net::TcpStream::connect(&address).await.is_err()).await;
+    // A server without machines takes its place.
+    let _vcsim = Vcsim::start(&["-l", &address, "-vm", "0"]).await.unwrap();
+    until(&mut changes, |change| matches!(change, Change::Resync)).await;
+    let change = until(&mut changes, |_| true).await;
+    assert!(matches!(change, Change::Live), "{change:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs vcsim: cargo xtask peers"]
+async fn peers_200_readers_and_20_watchers_leave_nothing_behind() {
+    const LASTS: Duration = Duration::from_secs(8);
+    let vcsim = Vcsim::start(&["-vm", "25"]).await.unwrap();
+    let proxy = CountingProxy::start(vcsim.address()).await.unwrap();
+    let client = connect(&proxy.url()).await;
+    // The view that all listings share is made here, and kept for the session.
+    client.all::<VirtualMachine>().select(vm::NAME).await.unwrap();
+    let mut work = tokio::task::JoinSet::new();
+    for reader in 0..200 {
+        let client = client.clone();
+        work.spawn(async move {
+            let started = Instant::now();
+            let mut reads = 0;
+            while started.elapsed() < LASTS {
+                let rows = client.find::<VirtualMachine>("*").select((vm::NAME, vm::POWER_STATE)).await.unwrap();
+                assert_eq!(rows.len(), 50);
+                tokio::time::sleep(Duration::from_millis(500 + reader)).await;
+                reads += 1;
+            }
+            reads
+        });
+    }
+    for watcher in 0..20 {
+        let client = client.clone();
+        work.spawn(async move {
+            let started = Instant::now();
+            let mut rounds = 0;
+            while started.elapsed() < LASTS {
+                // Half of them watch the same, and half something of their own that comes and goes.
+                let mut changes = match watcher % 2 {
+                    0 => client.watch::<VirtualMachine>().select(vm::POWER_STATE),
+                    _ => client.get::<VirtualMachine>("DC0_H0_VM0").await.unwrap().watch(vm::POWER_STATE),
+                };
+                until(&mut changes, |change| matches!(change, Change::Live)).await;
+                tokio::time::sleep(Duration::from_millis(200 + watcher)).await;
+                rounds += 1;
+            }
+            rounds
+        });
+    }
+    let rounds: Vec<u64> = timeout(Duration::from_secs(60), work.join_all()).await.unwrap();
+    assert!(rounds.iter().all(|rounds| *rounds > 0));
+    eventually("what was made is destroyed", async || {
+        let (collectors, destroyed) = counts(&proxy, "CreatePropertyCollector", "DestroyPropertyCollector");
+        let (views, views_destroyed) = counts(&proxy, "CreateContainerView", "DestroyView");
+        collectors > 1 && collectors == destroyed && views == views_destroyed + 1
+    })
+    .await;
+    assert_eq!(counts(&proxy, "Login", "Logout"), (1, 0));
+    drop(client);
+    eventually("the session is ended", async || counts(&proxy, "Login", "Logout") == (1, 1)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs vcsim: cargo xtask peers"]
 async fn peers_the_mirror_follows_the_server() {
     let vcsim = Vcsim::start(&[]).await.unwrap();
     let client = connect(&vcsim.url()).await;

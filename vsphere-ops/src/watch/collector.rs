@@ -97,6 +97,9 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
+        if self.is_orphaned() {
+            return;
+        }
         let (client, collector, view) = (self.client.clone(), self.collector.clone(), self.view.take());
         guard::clean_up(async move {
             if let Err(error) = collector.destroy_property_collector().await {
