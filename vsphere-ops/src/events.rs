@@ -18,8 +18,9 @@ use vsphere_soap::request::ManagedObject;
 
 use crate::client::Client;
 use crate::error::{Result, invalid};
+use crate::guard;
 use crate::mo::Mo;
-use crate::watch::{Change, Watch, to_its_end};
+use crate::watch::{Change, Watch};
 
 /// The fewest and the most events of a page. Servers take no more, and lose events that come at once with fewer.
 const SMALLEST_PAGE: usize = 25;
@@ -142,7 +143,7 @@ impl EventQuery {
 
     /// How many events to ask for at once: 25 to 1000, and 200 without it.
     pub fn page_size(mut self, events: usize) -> Self {
-        self.page_size = events.clamp(SMALLEST_PAGE, LARGEST_PAGE);
+        self.page_size = page_for(events);
         self
     }
 
@@ -155,7 +156,7 @@ impl EventQuery {
     /// # Errors
     /// Those of the server.
     pub async fn latest(mut self, count: usize) -> Result<Vec<Poly<Event>>> {
-        self.page_size = count.clamp(SMALLEST_PAGE, LARGEST_PAGE);
+        self.page_size = page_for(count);
         let mut events = Vec::new();
         let mut newest_first = self.newest_first();
         while events.len() < count
@@ -181,6 +182,11 @@ impl EventQuery {
     pub fn follow(self) -> EventStream {
         Reader::new(self, Order::Follow).stream()
     }
+}
+
+/// The size of the pages that suits somebody who wants so many events.
+fn page_for(events: usize) -> usize {
+    events.clamp(SMALLEST_PAGE, LARGEST_PAGE)
 }
 
 /// Events, one after the other.
@@ -253,7 +259,7 @@ impl Reader {
                 }
                 // The collector ended with its session, or took a page along that never arrived. What is read already
                 // is left out by its key.
-                Err(error) if self.works && (error.is_not_found() || error.is_retryable()) => {
+                Err(error) if self.may_resume() && (error.is_not_found() || error.is_retryable()) => {
                     tracing::debug!(%error, "reading events again from where they were");
                     self.resume();
                 }
@@ -312,6 +318,11 @@ impl Reader {
         self.waiting.extend(page);
     }
 
+    /// Whether a new collector may do better: this one has worked, or its session is over.
+    fn may_resume(&self) -> bool {
+        self.works || self.collector.as_ref().is_some_and(Collector::is_orphaned)
+    }
+
     /// Goes on with a new collector from the last event that was told.
     fn resume(&mut self) {
         self.collector = None;
@@ -366,6 +377,8 @@ impl Borders {
 struct Collector {
     client: Client,
     raw: EventHistoryCollector,
+    /// The session that it was made in.
+    session: u64,
 }
 
 impl Collector {
@@ -373,14 +386,19 @@ impl Collector {
         let (client, filter) = (query.client.clone(), query.filter.clone());
         // Whoever follows is sent this page with every event, and reads the rest itself.
         let page = if order == Order::Follow { SMALLEST_PAGE } else { query.page_size };
-        to_its_end(async move {
+        guard::made(async move {
+            let session = client.connection.generation();
             let manager: EventManager = client.raw(client.manager("events", client.content().event_manager.as_ref())?);
             let reference = manager.create_collector_for_events(&filter).await?;
-            let made = Self { raw: client.raw(&reference), client };
+            let made = Self { raw: client.raw(&reference), client, session };
             made.raw.set_collector_page_size(i32::try_from(page).unwrap_or(i32::MAX)).await?;
             Ok(made)
         })
         .await
+    }
+
+    fn is_orphaned(&self) -> bool {
+        self.session != self.client.connection.generation()
     }
 
     /// The newest events; what is read backwards from here on are those before them. Events that come between the two
@@ -395,9 +413,11 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.is_orphaned() {
+            return;
+        }
         let raw = self.raw.clone();
-        runtime.spawn(async move {
+        guard::clean_up(async move {
             if let Err(error) = raw.destroy_collector().await {
                 tracing::debug!(%error, "an event collector was left to end with the session");
             }
@@ -424,12 +444,8 @@ mod tests {
     #[test]
     fn pitfall_30_pages_are_neither_too_small_nor_too_large() {
         for (asked, page) in [(1, 25), (25, 25), (300, 300), (5000, 1000)] {
-            assert_eq!(asked_page(asked), page);
+            assert_eq!(page_for(asked), page);
         }
-    }
-
-    fn asked_page(events: usize) -> usize {
-        events.clamp(SMALLEST_PAGE, LARGEST_PAGE)
     }
 
     #[test]

@@ -259,7 +259,11 @@ mod tests {
     use super::*;
 
     fn info(id: i32, name: &str, unit: &str) -> PerfCounterInfo {
-        let element = |key: &str| Poly::new(ElementDescription { key: key.to_owned(), ..Default::default() });
+        let element = |key: &str| {
+            let mut element = ElementDescription { key: key.to_owned(), ..Default::default() };
+            element.label = "Auslastung".to_owned();
+            Poly::new(element)
+        };
         PerfCounterInfo {
             key: id,
             group_info: element("cpu"),
@@ -272,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_found_by_name_and_a_wrong_name_gets_near_ones() {
+    fn pitfall_33_counters_are_named_by_keys_and_not_by_labels() {
         let counters = Counters::new(vec![info(2, "usage", "percent"), info(6, "usagemhz", "megaHertz")]);
         assert_eq!(counters.by_name("cpu.usage.average").unwrap().id, 2);
         assert_eq!(counters.by_id(6).unwrap().name, "cpu.usagemhz.average");

@@ -24,7 +24,6 @@ use futures::Stream;
 use vsphere_model::types::ManagedObjectReference;
 use vsphere_soap::request::ManagedObject;
 
-pub(crate) use collector::to_its_end;
 pub(crate) use driver::Feeds;
 
 use crate::client::Client;
@@ -277,8 +276,11 @@ where
             match driver::receive(&self.client, &self.subject, &self.feed, collector, 0).await {
                 Ok(()) if collector.truncated => {}
                 Ok(()) => break,
-                // Only a collector that has worked is made anew.
-                Err(error) if driver::verdict(&error) == Verdict::Rebuild && self.feed.lock().is_complete() => {
+                // Only a collector that has worked, or whose session is over, is made anew.
+                Err(error)
+                    if driver::verdict(&error) == Verdict::Rebuild
+                        && (collector.is_orphaned() || self.feed.lock().is_complete()) =>
+                {
                     self.collector = None;
                     self.feed.lock().void();
                 }

@@ -195,6 +195,107 @@ async fn peers_pitfall_03_watches_share_a_collector_and_leave_nothing_behind() {
 
 #[tokio::test]
 #[ignore = "needs vcsim: cargo xtask peers"]
+async fn peers_pitfall_01_watches_and_events_outlive_their_session() {
+    let vcsim = Vcsim::start(&[]).await.unwrap();
+    let proxy = CountingProxy::start(vcsim.address()).await.unwrap();
+    let client = connect(&proxy.url()).await;
+    let mut changes = client.watch::<VirtualMachine>().select((vm::NAME, vm::POWER_STATE));
+    until(&mut changes, |change| matches!(change, Change::Live)).await;
+    let mut events = client.events().types(["VmPoweredOffEvent"]).follow();
+    assert!(futures::poll!(events.next()).is_pending());
+
+    let sessions = peers::govc(&vcsim.govc_url(), &["session.ls"]).await.unwrap();
+    let ours = |session: &&serde_json::Value| session["userAgent"].as_str().unwrap().starts_with("vsphere-ops/");
+    let session = sessions["sessionList"].as_array().unwrap().iter().find(ours).unwrap()["key"].as_str().unwrap();
+    govc(&vcsim, &["session.rm", session]).await;
+    // What was asked before the session went is still answered; the next request finds it gone.
+    govc(&vcsim, &["vm.power", "-off", "DC0_H0_VM0"]).await;
+    until(&mut changes, |change| matches!(change, Change::Resync)).await;
+    let change = until(&mut changes, |change| matches!(change, Change::Live | Change::Changed { .. })).await;
+    assert!(matches!(change, Change::Live), "{change:?}");
+    govc(&vcsim, &["vm.power", "-off", "DC0_H0_VM1"]).await;
+    until(&mut changes, |change| matches!(change, Change::Changed { row, .. } if row.0 == "DC0_H0_VM1")).await;
+    for machine in ["DC0_H0_VM0", "DC0_H0_VM1"] {
+        let event = in_time(events.try_next()).await.unwrap().unwrap();
+        assert_eq!(event.vm.as_ref().unwrap().name, machine);
+    }
+    assert_eq!(counts(&proxy, "Login", "Logout"), (2, 0), "all find the session lost, and one logs in");
+}
+
+#[tokio::test]
+#[ignore = "needs vcsim: cargo xtask peers"]
+async fn peers_a_watch_outlives_a_restart_of_the_server() {
+    let vcsim = Vcsim::start(&[]).await.unwrap();
+    let address = vcsim.address().to_string();
+    let client = connect(&vcsim.url()).await;
+    let mut changes = client.watch::<VirtualMachine>().select(vm::NAME);
+    until(&mut changes, |change| matches!(change, Change::Live)).await;
+    drop(vcsim);
+    eventually("the server is down", async || tokio::net::TcpStream::connect(&address).await.is_err()).await;
+    // A server without machines takes its place.
+    let _vcsim = Vcsim::start(&["-l", &address, "-vm", "0"]).await.unwrap();
+    until(&mut changes, |change| matches!(change, Change::Resync)).await;
+    let change = until(&mut changes, |_| true).await;
+    assert!(matches!(change, Change::Live), "{change:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs vcsim: cargo xtask peers"]
+async fn peers_200_readers_and_20_watchers_leave_nothing_behind() {
+    const LASTS: Duration = Duration::from_secs(8);
+    let vcsim = Vcsim::start(&["-vm", "25"]).await.unwrap();
+    let proxy = CountingProxy::start(vcsim.address()).await.unwrap();
+    let client = connect(&proxy.url()).await;
+    // The view that all listings share is made here, and kept for the session.
+    client.all::<VirtualMachine>().select(vm::NAME).await.unwrap();
+    let mut work = tokio::task::JoinSet::new();
+    for reader in 0..200 {
+        let client = client.clone();
+        work.spawn(async move {
+            let started = Instant::now();
+            let mut reads = 0;
+            while started.elapsed() < LASTS {
+                let rows = client.find::<VirtualMachine>("*").select((vm::NAME, vm::POWER_STATE)).await.unwrap();
+                assert_eq!(rows.len(), 50);
+                tokio::time::sleep(Duration::from_millis(500 + reader)).await;
+                reads += 1;
+            }
+            reads
+        });
+    }
+    for watcher in 0..20 {
+        let client = client.clone();
+        work.spawn(async move {
+            let started = Instant::now();
+            let mut rounds = 0;
+            while started.elapsed() < LASTS {
+                // Half of them watch the same, and half something of their own that comes and goes.
+                let mut changes = match watcher % 2 {
+                    0 => client.watch::<VirtualMachine>().select(vm::POWER_STATE),
+                    _ => client.get::<VirtualMachine>("DC0_H0_VM0").await.unwrap().watch(vm::POWER_STATE),
+                };
+                until(&mut changes, |change| matches!(change, Change::Live)).await;
+                tokio::time::sleep(Duration::from_millis(200 + watcher)).await;
+                rounds += 1;
+            }
+            rounds
+        });
+    }
+    let rounds: Vec<u64> = timeout(Duration::from_secs(60), work.join_all()).await.unwrap();
+    assert!(rounds.iter().all(|rounds| *rounds > 0));
+    eventually("what was made is destroyed", async || {
+        let (collectors, destroyed) = counts(&proxy, "CreatePropertyCollector", "DestroyPropertyCollector");
+        let (views, views_destroyed) = counts(&proxy, "CreateContainerView", "DestroyView");
+        collectors > 1 && collectors == destroyed && views == views_destroyed + 1
+    })
+    .await;
+    assert_eq!(counts(&proxy, "Login", "Logout"), (1, 0));
+    drop(client);
+    eventually("the session is ended", async || counts(&proxy, "Login", "Logout") == (1, 1)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs vcsim: cargo xtask peers"]
 async fn peers_the_mirror_follows_the_server() {
     let vcsim = Vcsim::start(&[]).await.unwrap();
     let client = connect(&vcsim.url()).await;

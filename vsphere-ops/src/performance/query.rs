@@ -1,6 +1,5 @@
 //! Queries of values, cut into pieces that the server takes.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -121,7 +120,7 @@ impl PerfQuery {
         while let Some(piece) = pieces.pop() {
             let specs = self.specs(&piece, start_time, end_time);
             match manager.query_perf(&specs).await.map_err(Error::from) {
-                Ok(answers) => report.add(answers, &counters),
+                Ok(answers) => report.add(answers, &counters, self.samples),
                 // The limits that are set for vCenter are not all that there are; and one object may be gone. Half of
                 // it is asked for, until what is refused is alone.
                 Err(error) if piece.len() > 1 && is_for_smaller(&error) => {
@@ -279,7 +278,7 @@ pub struct Series {
     pub counter: Arc<Counter>,
     /// The part of the object, "" for the whole of it.
     pub instance: String,
-    /// When the values were taken, by the server's clock.
+    /// When the values were taken, by the server's clock, oldest first.
     pub times: Arc<[DateTime]>,
     /// The values as the server counts them; see [`Counter::scale`].
     pub raw: Vec<i64>,
@@ -310,12 +309,16 @@ impl Report {
         Table::new(&self.series)
     }
 
-    fn add(&mut self, answers: Vec<Poly<PerfEntityMetricBase>>, counters: &Counters) {
-        let mut known_times: HashMap<Vec<DateTime>, Arc<[DateTime]>> = HashMap::new();
+    fn add(&mut self, answers: Vec<Poly<PerfEntityMetricBase>>, counters: &Counters, samples: Option<i32>) {
         for answer in answers {
             let Some(answer) = answer.downcast_ref::<PerfEntityMetric>() else { continue };
-            let times: Vec<DateTime> = answer.sample_info.iter().map(|sample| sample.timestamp).collect();
-            let times = known_times.entry(times).or_insert_with_key(|times| times.as_slice().into());
+            let mut taken: Vec<(DateTime, usize)> =
+                answer.sample_info.iter().enumerate().map(|(index, sample)| (sample.timestamp, index)).collect();
+            taken.sort_unstable();
+            // Of history the server gives all, however few were asked for.
+            let most = samples.and_then(|samples| usize::try_from(samples).ok()).unwrap_or(usize::MAX);
+            taken.drain(..taken.len().saturating_sub(most));
+            let times: Arc<[DateTime]> = taken.iter().map(|(time, _)| *time).collect();
             for series in &answer.value {
                 let Some(values) = series.downcast_ref::<PerfMetricIntSeries>() else { continue };
                 let Some(counter) = counters.by_id(series.id.counter_id) else { continue };
@@ -323,8 +326,9 @@ impl Report {
                     entity: answer.entity.clone(),
                     counter,
                     instance: series.id.instance.clone(),
-                    times: Arc::clone(times),
-                    raw: values.value.clone(),
+                    times: Arc::clone(&times),
+                    // A series that is too short lacks values, which -1 says.
+                    raw: taken.iter().map(|(_, index)| values.value.get(*index).copied().unwrap_or(-1)).collect(),
                 });
             }
         }
@@ -333,7 +337,30 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
+    use vsphere_model::types::{PerfCounterInfo, PerfSampleInfo};
+
     use super::*;
+
+    #[test]
+    fn the_newest_values_are_kept_in_order() {
+        let counters = Counters::new(vec![PerfCounterInfo { key: 2, ..Default::default() }]);
+        let at = |second| DateTime::parse_from_rfc3339(&format!("2026-01-01T00:00:{second}Z")).unwrap();
+        let mut values = PerfMetricIntSeries { value: vec![40, 20], ..Default::default() };
+        values.id.counter_id = 2;
+        let sample = |second| PerfSampleInfo { timestamp: at(second), interval: 20 };
+        let answer = PerfEntityMetric {
+            sample_info: vec![sample("40"), sample("20"), sample("59")],
+            value: vec![Poly::new(values)],
+            ..Default::default()
+        };
+        let mut report = Report::default();
+        report.add(vec![Poly::new(answer)], &counters, Some(2));
+        let series = &report.series[0];
+        assert_eq!((&*series.times, &*series.raw), (&[at("40"), at("59")][..], &[40, -1][..]));
+        assert_eq!(series.latest(), Some(40.0));
+    }
 
     #[test]
     fn a_limit_of_nothing_or_less_is_none() {

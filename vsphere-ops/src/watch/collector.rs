@@ -1,7 +1,5 @@
 //! A property collector of its own on the server, with one filter and, where it needs one, a view.
 
-use std::future::Future;
-
 use vsphere_model::managed::{ContainerView, PropertyCollector};
 use vsphere_model::types::{
     ManagedObjectReference, ObjectSpec, Poly, PropertyFilterSpec, PropertySpec, TraversalSpec, UpdateSet, WaitOptions,
@@ -9,7 +7,8 @@ use vsphere_model::types::{
 use vsphere_soap::request::ManagedObject as _;
 
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::guard;
 
 /// What is watched: which properties of which objects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,6 +35,8 @@ pub(super) struct Collector {
     collector: PropertyCollector,
     view: Option<ManagedObjectReference>,
     version: String,
+    /// The session that it was made in.
+    session: u64,
     /// Whether the last answer said that there is more.
     pub(super) truncated: bool,
 }
@@ -44,10 +45,11 @@ impl Collector {
     /// Makes the collector, the view and the filter on the server.
     pub(super) async fn open(client: &Client, subject: &Subject) -> Result<Self> {
         let (client, subject) = (client.clone(), subject.clone());
-        to_its_end(async move {
+        guard::made(async move {
+            let session = client.connection.generation();
             let reference = client.collector().create_property_collector().await?;
             let collector = client.raw(&reference);
-            let mut made = Self { client, collector, view: None, version: String::new(), truncated: false };
+            let mut made = Self { client, collector, view: None, version: String::new(), session, truncated: false };
             let object = match &subject.objects {
                 Objects::One(object) => ObjectSpec { obj: object.clone(), ..Default::default() },
                 Objects::Below(container) => {
@@ -75,6 +77,11 @@ impl Collector {
         .await
     }
 
+    /// Whether the session that it was made in is over, and the collector with it.
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.session != self.client.connection.generation()
+    }
+
     /// The changes since the last call; the first answer has all objects as they are. The server holds the answer back
     /// for up to `hold` seconds while nothing changes, and looks once for 0.
     pub(super) async fn next(&mut self, hold: i32) -> Result<Option<UpdateSet>> {
@@ -90,9 +97,11 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.is_orphaned() {
+            return;
+        }
         let (client, collector, view) = (self.client.clone(), self.collector.clone(), self.view.take());
-        runtime.spawn(async move {
+        guard::clean_up(async move {
             if let Err(error) = collector.destroy_property_collector().await {
                 tracing::debug!(%error, "a property collector was left to end with the session");
             }
@@ -102,16 +111,5 @@ impl Drop for Collector {
                 tracing::debug!(%error, "a view was left to end with the session");
             }
         });
-    }
-}
-
-/// Carries `making` to its end even when the caller gives up in the middle: only who knows the answer can destroy what
-/// was made on the server.
-pub(crate) async fn to_its_end<T: Send + 'static>(
-    making: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    match tokio::spawn(making).await {
-        Ok(made) => made,
-        Err(_) => Err(Error::new("watch", ErrorKind::Unsupported("the runtime shuts down".into()))),
     }
 }

@@ -134,7 +134,7 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
                     }
                     Verdict::Again => {}
                     // What never worked would not work the second time.
-                    Verdict::Rebuild if heard => {
+                    Verdict::Rebuild if heard || collector.is_orphaned() => {
                         tracing::info!(%error, "the property collector is gone, making it anew");
                         break;
                     }
@@ -182,12 +182,14 @@ pub(super) enum Verdict {
 
 pub(super) fn verdict(error: &Error) -> Verdict {
     let ErrorKind::Api(wire) = error.kind() else { return Verdict::Fail };
+    if wire.is_retryable() {
+        return Verdict::Wait;
+    }
     match wire.kind() {
         WireKind::Fault(fault) if fault.is_named("RequestCanceled") => Verdict::Again,
         // `NotAuthenticated` here means that a fresh session did not help either; it extends `NoPermission`.
         WireKind::Fault(fault) if fault.is_named("NoPermission") || fault.is_named("InvalidLogin") => Verdict::Fail,
         WireKind::Fault(_) => Verdict::Rebuild,
-        WireKind::Connect { .. } | WireKind::Timeout { .. } | WireKind::Interrupted { .. } => Verdict::Wait,
         // A proxy answers in place of a server that starts.
         WireKind::Http { .. } | WireKind::NotSoap { .. } => Verdict::Wait,
         _ => Verdict::Fail,
