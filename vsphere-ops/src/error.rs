@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use vsphere_model::types::LocalizedMethodFault;
+use vsphere_model::types::{LocalizedMethodFault, ManagedObjectReference};
 use vsphere_soap::fault::SoapFault;
 use vsphere_soap::object::DataType;
 use vsphere_soap::{ErrorKind as WireKind, Sent};
@@ -29,6 +29,13 @@ pub enum ErrorKind {
     Api(vsphere_soap::Error),
     /// A task ended with this fault.
     Task(LocalizedMethodFault),
+    /// A task was not waited for to its end, and goes on: its time was up, or the waiting failed.
+    Unfinished {
+        /// The task, to look after it later.
+        task: ManagedObjectReference,
+        /// Why the waiting failed; `None` where its time was up.
+        cause: Option<Box<Error>>,
+    },
     /// No object fits.
     NotFound(String),
     /// Several objects fit.
@@ -94,6 +101,7 @@ impl Error {
             ErrorKind::InvalidArgument(_) => "invalid_argument",
             ErrorKind::Unsupported(_) => "unsupported",
             ErrorKind::Unreadable(_) => "permission",
+            ErrorKind::Unfinished { cause, .. } => cause.as_ref().map_or("timeout", |cause| cause.code()),
             ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("NoPermission") => "permission",
             ErrorKind::Task(_) => "fault",
             ErrorKind::Api(error) => match error.kind() {
@@ -135,7 +143,7 @@ impl Error {
     pub fn sent(&self) -> Sent {
         match self.kind() {
             ErrorKind::Api(error) => error.sent(),
-            ErrorKind::Task(_) => Sent::Yes,
+            ErrorKind::Task(_) | ErrorKind::Unfinished { .. } => Sent::Yes,
             _ => Sent::No,
         }
     }
@@ -183,6 +191,12 @@ impl fmt::Display for ErrorKind {
         match self {
             Self::Api(error) => error.kind().fmt(f),
             Self::Task(fault) => write!(f, "{}", TaskFault(fault)),
+            Self::Unfinished { task, cause: None } => {
+                write!(f, "{} goes on, its time to be waited for is up", task.value)
+            }
+            Self::Unfinished { task, cause: Some(cause) } => {
+                write!(f, "{} goes on, but could not be waited for: {}", task.value, cause.kind())
+            }
             Self::NotFound(text) | Self::InvalidArgument(text) | Self::Unsupported(text) | Self::Unreadable(text) => {
                 f.write_str(text)
             }
@@ -223,6 +237,7 @@ impl std::error::Error for Error {
         match self.kind() {
             // The text of the wire's error is already in ours: go on with what is below it.
             ErrorKind::Api(error) => error.source(),
+            ErrorKind::Unfinished { cause: Some(cause), .. } => cause.source(),
             _ => None,
         }
     }
