@@ -26,15 +26,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// When govc cannot be started, takes more than a minute, fails (its words are in the error) or answers no JSON.
 pub async fn govc(url: &str, args: &[&str]) -> anyhow::Result<Value> {
+    let stdout = govc_output(url, args, &["-json"]).await?;
+    serde_json::from_slice(&stdout).with_context(|| format!("govc {}: not JSON", args.join(" ")))
+}
+
+/// Runs `govc` for its effect alone: verbs such as `folder.create` have nothing to say in JSON.
+///
+/// # Errors
+/// When govc cannot be started, takes more than a minute or fails; its words are in the error.
+pub async fn govc_run(url: &str, args: &[&str]) -> anyhow::Result<()> {
+    govc_output(url, args, &[]).await.map(drop)
+}
+
+async fn govc_output(url: &str, args: &[&str], flags: &[&str]) -> anyhow::Result<Vec<u8>> {
     let mut command = Command::new(program("PEERS_GOVC")?);
     // A flag counts only between the verb and what it is about.
     let (verb, rest) = args.split_first().context("govc what?")?;
-    command.arg(verb).arg("-json").args(rest);
+    command.arg(verb).args(flags).args(rest);
     command.env("GOVC_URL", url).env("GOVC_INSECURE", "1");
     // A session kept on disk would outlive the server that gave it.
     command.env("GOVC_PERSIST_SESSION", "false");
-    let stdout = run(command).await.with_context(|| format!("govc {}", args.join(" ")))?;
-    serde_json::from_slice(&stdout).with_context(|| format!("govc {}: not JSON", args.join(" ")))
+    run(command).await.with_context(|| format!("govc {}", args.join(" ")))
 }
 
 /// The program that an environment variable of `cargo xtask peers` names.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use vsphere_model::types::LocalizedMethodFault;
+use vsphere_model::types::{LocalizedMethodFault, ManagedObjectReference};
 use vsphere_soap::fault::SoapFault;
 use vsphere_soap::object::DataType;
 use vsphere_soap::session::NoSession;
@@ -42,6 +42,13 @@ pub enum ErrorKind {
     Rest(RestFault),
     /// A task ended with this fault.
     Task(LocalizedMethodFault),
+    /// A task was not waited for to its end, and goes on: its time was up, or the waiting failed.
+    Unfinished {
+        /// The task, to look after it later.
+        task: ManagedObjectReference,
+        /// Why the waiting failed; `None` where its time was up.
+        cause: Option<Box<Error>>,
+    },
     /// No object fits.
     NotFound(String),
     /// Several objects fit.
@@ -124,6 +131,7 @@ impl Error {
             ErrorKind::Refused(_) => "auth",
             ErrorKind::File(_) => "file",
             ErrorKind::Corrupt(_) => "corrupt",
+            ErrorKind::Unfinished { cause, .. } => cause.as_ref().map_or("timeout", |cause| cause.code()),
             ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("NoPermission") => "permission",
             ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("RestrictedVersion") => "unsupported",
             ErrorKind::Task(_) => "fault",
@@ -165,7 +173,7 @@ impl Error {
         }
     }
 
-    /// Whether another task holds the object, or has just changed it. See [`while_busy`](crate::while_busy).
+    /// Whether another task holds the object, or has just changed it. See [`Client::retry_while_busy`](crate::Client::retry_while_busy).
     pub fn is_busy(&self) -> bool {
         self.is_fault("TaskInProgress") || self.is_fault("ConcurrentAccess")
     }
@@ -179,7 +187,7 @@ impl Error {
     pub fn sent(&self) -> Sent {
         match self.kind() {
             ErrorKind::Api(error) => error.sent(),
-            ErrorKind::Task(_) | ErrorKind::Rest(_) => Sent::Yes,
+            ErrorKind::Task(_) | ErrorKind::Rest(_) | ErrorKind::Unfinished { .. } => Sent::Yes,
             _ => Sent::No,
         }
     }
@@ -236,6 +244,12 @@ impl fmt::Display for ErrorKind {
             Self::Api(error) => error.kind().fmt(f),
             Self::Rest(fault) => fault.fmt(f),
             Self::Task(fault) => write!(f, "{}", TaskFault(fault)),
+            Self::Unfinished { task, cause: None } => {
+                write!(f, "{} goes on, its time to be waited for is up", task.value)
+            }
+            Self::Unfinished { task, cause: Some(cause) } => {
+                write!(f, "{} goes on, but could not be waited for: {}", task.value, cause.kind())
+            }
             Self::NotFound(text) | Self::InvalidArgument(text) | Self::Unsupported(text) | Self::Unreadable(text) => {
                 f.write_str(text)
             }
@@ -280,6 +294,7 @@ impl std::error::Error for Error {
             // The text of the wire's error is already in ours: go on with what is below it.
             ErrorKind::Api(error) => error.source(),
             ErrorKind::File(error) => Some(error),
+            ErrorKind::Unfinished { cause: Some(cause), .. } => cause.source(),
             _ => None,
         }
     }

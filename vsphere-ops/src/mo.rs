@@ -3,13 +3,13 @@
 use std::fmt;
 use std::ops::Deref;
 
-use vsphere_model::types::{ManagedObjectReference, ObjectSpec, PropertyFilterSpec, PropertySpec};
+use vsphere_model::types::{ManagedObjectNotFound, ManagedObjectReference, ObjectSpec, PropertyFilterSpec};
 use vsphere_soap::request::ManagedObject;
 
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
-use crate::find::Query;
-use crate::read::{self, Select, Values};
+use crate::find::no_longer;
+use crate::read::{self, As, Record, Select, Values, property_spec};
 
 /// A managed object of type `M` on the server of a client.
 ///
@@ -54,34 +54,33 @@ impl<M: ManagedObject> Mo<M> {
     pub async fn read<S: Select<M>>(&self, select: S) -> Result<S::Row> {
         let mut paths = Vec::new();
         select.paths(&mut paths);
+        paths.sort_unstable();
+        paths.dedup();
         let spec = PropertyFilterSpec {
-            prop_set: vec![PropertySpec {
-                type_: M::NAME.to_owned(),
-                path_set: paths.iter().map(|path| (*path).to_owned()).collect(),
-                ..Default::default()
-            }],
+            prop_set: vec![property_spec(M::NAME, &paths)],
             object_set: vec![ObjectSpec { obj: self.reference().clone(), ..Default::default() }],
             ..Default::default()
         };
         let operation = |error: Error| error.in_operation("read").on(self.label());
-        let objects = read::retrieve(&self.client, spec).await.map_err(operation)?;
-        let content = objects.into_iter().next().ok_or_else(|| {
-            operation(Error::new("read", ErrorKind::NotFound(format!("there is no {} with this id", M::NAME))))
-        })?;
+        let gone = || operation(Error::new("read", ErrorKind::NotFound(no_longer(M::NAME, self.id()))));
+        let objects = match read::retrieve(&self.client, spec).await {
+            Ok(objects) => objects,
+            Err(error) if error.fault::<ManagedObjectNotFound>().is_some() => return Err(gone()),
+            Err(error) => return Err(operation(error)),
+        };
+        let content = objects.into_iter().next().ok_or_else(gone)?;
         let mut values = Values::new(content.prop_set, content.missing_set);
         select
             .row(&mut values)
             .map_err(|missing| operation(Error::new("read", ErrorKind::Unreadable(missing.to_string()))))
     }
 
-    /// All objects of type `N` below this one.
-    pub fn all<N: ManagedObject>(&self) -> Query<N> {
-        Query::new(&self.client, Some(self.reference().clone()), None)
-    }
-
-    /// The objects of type `N` below this one whose name fits the glob `name`.
-    pub fn find<N: ManagedObject>(&self, name: &str) -> Query<N> {
-        Query::new(&self.client, Some(self.reference().clone()), Some(name.to_owned()))
+    /// Reads into a struct of one's own; see [`properties!`](crate::properties).
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub async fn read_as<R: Record<M>>(&self) -> Result<R> {
+        self.read(As::default()).await
     }
 }
 

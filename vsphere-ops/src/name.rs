@@ -33,21 +33,56 @@ pub fn encode(name: &str) -> String {
     out
 }
 
-/// A glob on a name: `*`, `?`, `[a-z]`, `{a,b}`. Case does not matter, as in vSphere.
+/// A glob on a name: `*`, `?`, `[a-z]`, `{a,b}`. Case does not matter, as in vSphere. A name that is the same as the
+/// pattern fits, whatever brackets are in it.
 #[derive(Debug, Clone)]
-pub struct Glob(String);
+pub struct Glob {
+    text: String,
+    literal: bool,
+}
 
 impl Glob {
     /// A glob.
     pub fn new(pattern: &str) -> Self {
-        Self(pattern.to_lowercase())
+        Self { text: fold(pattern), literal: false }
+    }
+
+    /// A pattern that only this name fits.
+    pub(crate) fn literal(name: &str) -> Self {
+        Self { text: fold(name), literal: true }
     }
 
     /// Whether the whole name fits.
     pub fn fits(&self, name: &str) -> bool {
-        // A slash in a name is a letter like any other, not a separator.
-        fast_glob::glob_match(self.0.replace('/', "\u{2215}"), name.to_lowercase().replace('/', "\u{2215}"))
+        let name = fold(name);
+        if self.text == name || self.literal {
+            return self.text == name;
+        }
+        let (pattern, name) = one_byte_each(&self.text, &name);
+        fast_glob::glob_match(pattern, name)
     }
+}
+
+/// Both texts with one byte for each letter, in the order of the letters: the matcher counts in bytes. Texts of more
+/// than 128 different letters beyond ASCII are left as they are.
+fn one_byte_each(pattern: &str, name: &str) -> (Vec<u8>, Vec<u8>) {
+    let mut letters: Vec<char> = pattern.chars().chain(name.chars()).filter(|c| !c.is_ascii()).collect();
+    letters.sort_unstable();
+    letters.dedup();
+    let byte = |c: char| match u8::try_from(c) {
+        Ok(ascii) if ascii.is_ascii() => Some(ascii),
+        _ => letters.binary_search(&c).ok().and_then(|at| u8::try_from(at + 0x80).ok()),
+    };
+    let bytes = |text: &str| text.chars().map(byte).collect::<Option<Vec<u8>>>();
+    match (bytes(pattern), bytes(name)) {
+        (Some(pattern), Some(name)) => (pattern, name),
+        _ => (pattern.into(), name.into()),
+    }
+}
+
+/// Without case; and with a slash as a letter like any other, not a separator.
+fn fold(text: &str) -> String {
+    text.to_lowercase().replace('/', "\u{2215}")
 }
 
 #[cfg(test)]
@@ -69,8 +104,10 @@ mod tests {
     fn globs_fit_whole_names_and_any_case() {
         assert!(Glob::new("web-*").fits("WEB-1"));
         assert!(Glob::new("*").fits("a/b"));
-        assert!(Glob::new("w?b").fits("wéb"));
+        assert!(Glob::new("w?b").fits("wéb") && Glob::new("w[à-ê]b").fits("wéb") && !Glob::new("w[ê-ü]b").fits("wéb"));
         assert!(!Glob::new("web").fits("web-1"));
         assert!(Glob::new("[ab]-1").fits("b-1"));
+        assert!(Glob::new("web[1]").fits("web[1]") && Glob::new("web[1]").fits("web1"));
+        assert!(Glob::literal("a*").fits("A*") && !Glob::literal("a*").fits("ab"));
     }
 }

@@ -1,15 +1,20 @@
 //! Power states of virtual machines.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use serde::Serialize;
-use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
-use vsphere_model::types::VirtualMachinePowerState;
+use vsphere_model::managed::VirtualMachine;
+use vsphere_model::types::{InvalidPowerState, VirtualMachinePowerState};
 
 use crate::client::Client;
 use crate::error::{Candidate, Error, Result};
 use crate::mo::Mo;
 use crate::task::{self, Task};
 use crate::vm::power_state_name;
+
+/// How long a machine that is busy with another task is waited for.
+const BUSY: Duration = Duration::from_secs(120);
 
 impl Mo<VirtualMachine> {
     /// Powers the machine on, or resumes it where it is suspended.
@@ -57,7 +62,7 @@ pub struct PowerReport {
 }
 
 /// Why an operation on one of several objects failed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Failure {
     /// The kind of failure as one word: see [`Error::code`].
     pub code: &'static str,
@@ -76,32 +81,46 @@ impl From<Error> for Failure {
 
 /// Powers machines on, each given by name, path or id, and waits until they run. One that runs already is left alone.
 pub async fn on(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
-    join_all(vms.iter().map(|what| change(client, what, VirtualMachinePowerState::PoweredOn, progress))).await
+    change(client, vms, &VirtualMachinePowerState::PoweredOn, progress).await
 }
 
 /// Powers machines off, each given by name, path or id, and waits until they are. One that is off already is left alone.
 pub async fn off(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
-    join_all(vms.iter().map(|what| change(client, what, VirtualMachinePowerState::PoweredOff, progress))).await
+    change(client, vms, &VirtualMachinePowerState::PoweredOff, progress).await
 }
 
 async fn change(
     client: &Client,
-    what: &str,
-    wanted: VirtualMachinePowerState,
+    vms: &[String],
+    wanted: &VirtualMachinePowerState,
     progress: &(dyn Fn(Progress) + Send + Sync),
-) -> PowerReport {
-    let machine = match client.get::<VirtualMachine>(what).await {
-        Ok(machine) => machine,
+) -> Vec<PowerReport> {
+    let whats: Vec<&str> = vms.iter().map(String::as_str).collect();
+    let machines = match client.get_many::<VirtualMachine>(&whats).await {
+        Ok(machines) => machines,
         Err(error) => {
-            let error = Some(error.into());
-            return PowerReport { vm: what.to_owned(), id: None, power_state: None, changed: false, error };
+            let failure = Failure::from(error);
+            return vms.iter().map(|what| PowerReport::not_found(what, failure.clone())).collect();
         }
     };
-    let (power_state, changed, error) = match reach(&machine, what, &wanted, progress).await {
-        Ok(changed) => (Some(power_state_name(&wanted)), changed, None),
-        Err(error) => (None, false, Some(error.into())),
-    };
-    PowerReport { vm: machine.label().to_owned(), id: Some(machine.id().to_owned()), power_state, changed, error }
+    let reports = vms.iter().zip(machines).map(|(what, machine)| async move {
+        let machine = match machine {
+            Ok(machine) => machine,
+            Err(error) => return PowerReport::not_found(what, error.into()),
+        };
+        let (power_state, changed, error) = match reach(&machine, what, wanted, progress).await {
+            Ok(changed) => (Some(power_state_name(wanted)), changed, None),
+            Err(error) => (None, false, Some(error.into())),
+        };
+        PowerReport { vm: machine.label().to_owned(), id: Some(machine.id().to_owned()), power_state, changed, error }
+    });
+    join_all(reports).await
+}
+
+impl PowerReport {
+    fn not_found(what: &str, error: Failure) -> Self {
+        Self { vm: what.to_owned(), id: None, power_state: None, changed: false, error: Some(error) }
+    }
 }
 
 /// Brings a machine into a power state; says whether that changed anything.
@@ -111,21 +130,18 @@ async fn reach(
     wanted: &VirtualMachinePowerState,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<bool> {
-    let started = match wanted {
-        VirtualMachinePowerState::PoweredOn => machine.power_on().await,
-        _ => machine.power_off().await,
-    };
-    let ended = match started {
-        Ok(task) => {
-            let told = |percent| progress(Progress { vm: what.to_owned(), percent });
-            task.watch(&|progress| told(progress.percent)).await
+    let told = |at: task::Progress| progress(Progress { vm: what.to_owned(), percent: at.percent });
+    let told = &told;
+    let ended = machine.client().retry_while_busy(BUSY, || async move {
+        match wanted {
+            VirtualMachinePowerState::PoweredOn => machine.power_on().await?.watch(told).await,
+            _ => machine.power_off().await?.watch(told).await,
         }
-        Err(error) => Err(error),
-    };
-    match ended {
+    });
+    match ended.await {
         Ok(()) => Ok(true),
         // Asking first would race with others: the refusal says that it is so already, or that it can't be.
-        Err(error) if error.is_fault("InvalidPowerState") && &machine.read(vm::POWER_STATE).await? == wanted => {
+        Err(error) if error.fault::<InvalidPowerState>().is_some_and(|fault| fault.existing_state == *wanted) => {
             Ok(false)
         }
         Err(error) => Err(error),

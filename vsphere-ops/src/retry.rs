@@ -6,8 +6,6 @@ use tokio::time::Instant;
 use vsphere_soap::error::WaitingFor;
 use vsphere_soap::{Error as WireError, ErrorKind as WireKind, Sent};
 
-use crate::error::Result;
-
 /// The wait before the first repetition; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
@@ -68,44 +66,6 @@ pub(crate) fn is_read(method: &str) -> bool {
     const VERBS: [&str; 9] =
         ["Retrieve", "Query", "Find", "Fetch", "CheckForUpdates", "WaitForUpdates", "CurrentTime", "Get", "List"];
     !method.ends_with("_Task") && VERBS.iter().any(|verb| method.starts_with(verb))
-}
-
-/// Carries out `operation` again while another task holds the object, at most for `limit` in all.
-///
-/// The faults are `TaskInProgress` and `ConcurrentAccess`. The operation is made anew each time, so that one that
-/// sends a `changeVersion` reads the new one.
-///
-/// ```no_run
-/// # async fn run(vm: vsphere_ops::Mo<vsphere_ops::managed::VirtualMachine>) -> vsphere_ops::Result<()> {
-/// use std::time::Duration;
-/// use vsphere_ops::while_busy;
-///
-/// while_busy(Duration::from_secs(60), || async { vm.power_on().await?.await }).await
-/// # }
-/// ```
-///
-/// # Errors
-/// Those of the operation; the fault that the object is busy when it still is at the end.
-pub async fn while_busy<T, F>(limit: Duration, mut operation: impl FnMut() -> F) -> Result<T>
-where
-    F: Future<Output = Result<T>>,
-{
-    let ends = Instant::now() + limit;
-    let mut wait = FIRST_WAIT;
-    loop {
-        match operation().await {
-            Err(error) if error.is_busy() => {
-                let pause = wait.mul_f64(0.75 + fastrand::f64() / 2.0);
-                if Instant::now() + pause >= ends {
-                    return Err(error);
-                }
-                tracing::debug!(%error, ?pause, "the object is busy");
-                tokio::time::sleep(pause).await;
-                wait = (wait * 2).min(Duration::from_secs(5));
-            }
-            done => return done,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use vsphere_soap::ErrorKind as WireKind;
 use super::{Counter, Counters, Interval, Table};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result, invalid};
-use crate::find::kind_of;
+use crate::find::inventory::kind_of;
 
 /// How many metrics vCenter takes in a query where nobody has changed it.
 const USUAL_LIMIT: usize = 64;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use vsphere_model::managed::{HttpNfcLease, VirtualMachine};
 use vsphere_model::types::{
     HttpNfcLeaseDeviceUrl, HttpNfcLeaseInfo, HttpNfcLeaseState, LocalizedMethodFault, ManagedObjectReference,
+    ObjectSpec, PropertyFilterSpec,
 };
 
 use super::download::Download;
@@ -16,7 +17,8 @@ use super::upload::Upload;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
-use crate::task::Waiter;
+use crate::read::property_spec;
+use crate::waiter::Waiter;
 
 /// An NFC lease, by which the disks of a machine are exported or imported.
 ///
@@ -87,11 +89,18 @@ impl Lease {
     ) -> Result<HttpNfcLeaseInfo> {
         let paths = ["state", "initializeProgress", "error", "info"];
         let client = &self.share.0.client;
-        let mut waiter = Waiter::open(client, reference, &paths).await?;
+        let mut waiter = Waiter::open(client).await?;
+        waiter
+            .watch(&PropertyFilterSpec {
+                prop_set: vec![property_spec(&reference.type_, paths)],
+                object_set: vec![ObjectSpec { obj: reference.clone(), ..Default::default() }],
+                ..Default::default()
+            })
+            .await?;
         let mut state = State::default();
         let ended = loop {
             let update = match waiter.next().await {
-                Ok(update) => update,
+                Ok(update) => update.unwrap_or_default(),
                 Err(error) => break Err(error),
             };
             let objects = update.filter_set.into_iter().flat_map(|filter| filter.object_set);

@@ -12,7 +12,7 @@ mod copy;
 mod debug;
 mod info;
 mod leaf;
-
+pub mod path;
 mod poly;
 mod property;
 mod slot;
@@ -26,7 +26,7 @@ pub use debug::debug;
 pub use info::{EnumInfo, FieldInfo, Registry, Type, TypeInfo};
 pub use leaf::{BadText, Binary, DateTime, Leaf, ManagedObjectReference, Text, format_date_time};
 pub use poly::{Element, Extends, Object, Poly, Unknown};
-pub use property::Property;
+pub use property::{Fields, Property};
 pub use slot::{AnySlot, DataList, PolySlot, Scalar, Slot};
 pub use value::{Item, List, Value, leaf, optional};
 

@@ -1,0 +1,24 @@
+//! Powers virtual machines on: `cargo run -p examples --example power_on -- web-1 /DC0/vm/prod/web-2 vm-42`.
+//!
+//! The server is named by `VCENTER_HOST`, `VCENTER_USER` and `VCENTER_PASSWORD`. A machine that runs already is left
+//! alone; a name that fits several machines is refused with their paths and ids.
+
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
+use vsphere_ops::{Client, Config, power};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> vsphere_ops::Result<()> {
+    let machines: Vec<String> = std::env::args().skip(1).collect();
+    let client = Client::connect(Config::from_env()?).await?;
+
+    let reports = power::on(&client, &machines, &|progress| println!("{}: {} %", progress.vm, progress.percent)).await;
+    for report in reports {
+        match report.error {
+            Some(error) => println!("{}: {}", report.vm, error.message),
+            None if report.changed => println!("{} runs", report.vm),
+            None => println!("{} ran already", report.vm),
+        }
+    }
+    client.logout().await
+}

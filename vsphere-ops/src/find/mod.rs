@@ -1,0 +1,249 @@
+//! Finding objects: all of a type, by a glob on the name or on the inventory path, or one by name, path, UUID or id.
+//!
+//! ```no_run
+//! use vsphere_ops::managed::{HostSystem, VirtualMachine, virtual_machine as vm};
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! client.get::<VirtualMachine>("web-1").await?;                  // the only one of this name
+//! client.get::<VirtualMachine>("/DC0/vm/prod/web-1").await?;     // by inventory path
+//! client.get::<VirtualMachine>("vm-42").await?;                  // by managed object id
+//! client.get::<VirtualMachine>("VirtualMachine:vm-42").await?;   // by reference
+//! client.get::<VirtualMachine>("4203a2cc-8f3d-4b1e-9a31-0d5b0c7d3e11").await?; // by instance or BIOS UUID
+//!
+//! let dc = client.datacenter("DC0").await?;
+//! dc.get::<VirtualMachine>("templates/golden").await?;           // below /DC0/vm
+//! dc.find::<VirtualMachine>("web-*").select(vm::NAME).await?;    // anywhere in the datacenter
+//! dc.find::<VirtualMachine>("prod/**/web-?").select(vm::NAME).await?;
+//! client.find::<HostSystem>("/*/host/**").select(()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A name or path that fits several objects is an error that lists them, never the first of them.
+
+pub(crate) mod inventory;
+mod one;
+mod path;
+mod selection;
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+
+use vsphere_model::managed::Datacenter;
+use vsphere_model::types::{ManagedObjectReference, ObjectContent, ObjectSpec, PropertyFilterSpec};
+use vsphere_soap::request::ManagedObject;
+
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mo::Mo;
+use crate::name;
+use crate::read::{self, As, Pages, Record, Select, Source, property_spec};
+
+pub(crate) use one::no_longer;
+pub use path::Ancestor;
+pub(crate) use path::Ancestry;
+pub use selection::Selection;
+
+impl Client {
+    /// All objects of type `M` in the inventory.
+    pub fn all<M: ManagedObject>(&self) -> Query<M> {
+        Query::new(self, None, None)
+    }
+
+    /// The objects of type `M` whose name fits the glob `pattern` (`web-*`), or, where it has a slash or is `**`, whose
+    /// inventory path does: `/DC0/vm/prod/*`, `/*/vm/**/web-?`.
+    ///
+    /// `*` stands for any name or part of one, `**` for any number of folders, none included. A path without a slash at
+    /// its front starts at the root or below any datacenter: `vm/prod/*`. A slash in a name is written `%2f`.
+    pub fn find<M: ManagedObject>(&self, pattern: &str) -> Query<M> {
+        Query::new(self, None, Some(pattern))
+    }
+
+    /// The one object of type `M` with this name, inventory path (`/DC0/vm/prod/web-1`), id (`vm-42`), reference
+    /// (`VirtualMachine:vm-42`) or, of a machine or a host, UUID.
+    ///
+    /// What looks like an id is one: an object that has it comes before one that is called so. Names are compared as
+    /// they are first, then without regard to case.
+    ///
+    /// # Errors
+    /// `not_found` where there is none, `ambiguous` with the path and id of each where several have the name.
+    pub async fn get<M: ManagedObject>(&self, what: &str) -> Result<Mo<M>> {
+        one::get(self, None, what).await
+    }
+
+    /// Several objects like [`get`](Self::get), each with its own outcome. Names are looked up in one request.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn get_many<M: ManagedObject>(&self, whats: &[&str]) -> Result<Vec<Result<Mo<M>>>> {
+        one::get_many(self, None, whats).await
+    }
+
+    /// The datacenter with this name, path or id: a place to look below.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get).
+    pub async fn datacenter(&self, what: &str) -> Result<Mo<Datacenter>> {
+        self.get(what).await
+    }
+
+    /// The inventory paths of objects, in one round trip. What a user may not see of a path is `…` at its front; the
+    /// path of an object that is gone is empty.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn paths(&self, objects: &[ManagedObjectReference]) -> Result<Vec<String>> {
+        let ancestry = Ancestry::read(self, objects).await?;
+        Ok(objects.iter().map(|object| ancestry.path(object).unwrap_or_default()).collect())
+    }
+}
+
+impl<M: ManagedObject> Mo<M> {
+    /// All objects of type `N` below this one.
+    pub fn all<N: ManagedObject>(&self) -> Query<N> {
+        Query::new(self.client(), Some(self.reference().clone()), None)
+    }
+
+    /// The objects of type `N` below this one whose name, or path from here, fits the glob `pattern`.
+    ///
+    /// Below a datacenter a path may leave out the folder of the type: `prod/*` is `vm/prod/*` for machines.
+    pub fn find<N: ManagedObject>(&self, pattern: &str) -> Query<N> {
+        Query::new(self.client(), Some(self.reference().clone()), Some(pattern))
+    }
+
+    /// The one object of type `N` below this one with this name or path from here; ids, references and UUIDs are those
+    /// of the whole inventory.
+    ///
+    /// # Errors
+    /// Those of [`Client::get`].
+    pub async fn get<N: ManagedObject>(&self, what: &str) -> Result<Mo<N>> {
+        one::get(self.client(), Some(self.reference()), what).await
+    }
+
+    /// The inventory path, in one round trip.
+    ///
+    /// # Errors
+    /// `not_found` where the object is gone.
+    pub async fn path(&self) -> Result<String> {
+        let ancestry = Ancestry::read(self.client(), std::slice::from_ref(self.reference())).await?;
+        ancestry.path(self.reference()).ok_or_else(|| gone("find the path of", self))
+    }
+
+    /// What this object is in, outermost first and without the root folder: datacenter, folders, cluster, in one round
+    /// trip.
+    ///
+    /// # Errors
+    /// `not_found` where the object is gone.
+    pub async fn ancestors(&self) -> Result<Vec<Ancestor>> {
+        let ancestry = Ancestry::read(self.client(), std::slice::from_ref(self.reference())).await?;
+        ancestry.ancestors(self.reference()).ok_or_else(|| gone("find the ancestors of", self))
+    }
+}
+
+fn gone<M: ManagedObject>(operation: &str, object: &Mo<M>) -> Error {
+    Error::new(operation, ErrorKind::NotFound(no_longer(M::NAME, object.id()))).on(object.label())
+}
+
+/// Objects of type `M` that are to be read. Nothing is sent before a [`Selection`] of it is awaited.
+#[derive(Debug, Clone)]
+#[must_use = "a query is sent when its selection is awaited"]
+pub struct Query<M> {
+    client: Client,
+    container: Option<ManagedObjectReference>,
+    fit: Fit,
+    object: PhantomData<fn() -> M>,
+}
+
+/// Which objects below the container.
+#[derive(Debug, Clone)]
+enum Fit {
+    All,
+    Name(name::Glob),
+    Path(path::Pattern),
+}
+
+impl<M: ManagedObject> Query<M> {
+    fn new(client: &Client, container: Option<ManagedObjectReference>, pattern: Option<&str>) -> Self {
+        let fit = match pattern {
+            None => Fit::All,
+            Some(pattern) if pattern.contains('/') || pattern == "**" => Fit::Path(path::Pattern::new(pattern)),
+            Some(pattern) => Fit::Name(name::Glob::new(&name::decode(pattern))),
+        };
+        Self { client: client.clone(), container, fit, object: PhantomData }
+    }
+
+    /// Chooses the properties to read. Only these leave the server, and the name where a glob needs it.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+    ///
+    /// for (vm, (name, power)) in client.find::<VirtualMachine>("web-*").select((vm::NAME, vm::POWER_STATE)).await? {
+    ///     println!("{vm} {name}: {power}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn select<S: Select<M>>(self, select: S) -> Selection<M, S> {
+        Selection::new(self, select)
+    }
+
+    /// Reads into a struct of one's own; see [`properties!`](crate::properties).
+    pub fn select_as<R: Record<M>>(self) -> Selection<M, As<R>> {
+        self.select(As::default())
+    }
+}
+
+const NAME: &str = "name";
+
+/// Reads properties of all objects of some types below `container`, or in the whole inventory.
+pub(crate) async fn scan(
+    client: &Client,
+    container: Option<&ManagedObjectReference>,
+    types: &[(&'static str, &[&'static str])],
+) -> Result<Vec<ObjectContent>> {
+    let types: Vec<_> =
+        types.iter().map(|(name, paths)| (*name, paths.iter().map(|path| (*path).to_owned()).collect())).collect();
+    Pages::new(client, Source::View { container: container.cloned(), types }, None).all().await
+}
+
+/// Reads properties of these objects; one that is gone is left out.
+pub(crate) async fn details(
+    client: &Client,
+    objects: impl IntoIterator<Item = ManagedObjectReference>,
+    paths: &[&'static str],
+) -> Result<Vec<ObjectContent>> {
+    read::retrieve(client, objects_spec(objects, paths)).await
+}
+
+/// Properties of these objects, whatever their types; one that is gone is left out.
+fn objects_spec(
+    objects: impl IntoIterator<Item = ManagedObjectReference>,
+    paths: &[&'static str],
+) -> PropertyFilterSpec {
+    let mut types = Vec::new();
+    let mut object_set = Vec::new();
+    for obj in objects {
+        if !types.contains(&obj.type_) {
+            types.push(obj.type_.clone());
+        }
+        object_set.push(ObjectSpec { obj, ..Default::default() });
+    }
+    PropertyFilterSpec {
+        prop_set: types.iter().map(|name| property_spec(name, paths)).collect(),
+        object_set,
+        report_missing_objects_in_results: Some(true),
+    }
+}
+
+/// The name that the server gave for an object, decoded for people.
+pub(crate) fn name_of(content: &ObjectContent) -> Option<String> {
+    let property = content.prop_set.iter().find(|property| property.name == NAME)?;
+    property.val.as_str().map(name::decode)
+}
+
+/// The names of all objects of one type, by id.
+pub(crate) fn names_by_id<'a>(objects: &'a [ObjectContent], type_: &str) -> HashMap<&'a str, String> {
+    let of_type = objects.iter().filter(|content| content.obj.type_ == type_);
+    of_type.filter_map(|content| Some((content.obj.value.as_str(), name_of(content)?))).collect()
+}

@@ -1,0 +1,263 @@
+//! One object, by whatever a user calls it.
+
+use futures::future::join_all;
+use vsphere_model::types::{ManagedObjectNotFound, ManagedObjectReference, ObjectSpec, PropertyFilterSpec};
+use vsphere_soap::request::ManagedObject;
+
+use super::inventory::{folder_of, is_a, kind_of, type_of_id};
+use super::path::{self, Ancestry, Pattern};
+use super::{NAME, inventory, name_of};
+use crate::client::Client;
+use crate::error::{Candidate, Error, ErrorKind, Result, invalid};
+use crate::mo::Mo;
+use crate::name;
+use crate::read::{self, Pages, property_spec};
+
+pub(super) async fn get<M: ManagedObject>(
+    client: &Client,
+    container: Option<&ManagedObjectReference>,
+    what: &str,
+) -> Result<Mo<M>> {
+    let described = |error: Error| error.in_operation(operation::<M>()).on(what);
+    match get_many(client, container, &[what]).await.map_err(described)?.pop() {
+        Some(found) => found,
+        None => Err(described(nothing::<M>("has this name"))),
+    }
+}
+
+pub(super) async fn get_many<M: ManagedObject>(
+    client: &Client,
+    container: Option<&ManagedObjectReference>,
+    whats: &[&str],
+) -> Result<Vec<Result<Mo<M>>>> {
+    let direct = join_all(whats.iter().map(|what| direct::<M>(client, container, what.trim()))).await;
+    // What is known by name only shares one look at all names.
+    let mut names = Vec::new();
+    if direct.iter().any(|step| matches!(step, Ok(Step::ByName(_)))) {
+        let source = inventory::below(container, M::NAME, vec![NAME.to_owned()])?;
+        for content in Pages::new(client, source, None).all().await? {
+            let name = name_of(&content).unwrap_or_default();
+            names.push((content.obj, name));
+        }
+    }
+    let mut found = Vec::with_capacity(whats.len());
+    for (what, step) in whats.iter().zip(direct) {
+        let outcome = match step {
+            Ok(Step::Found(object)) => Ok(object),
+            Ok(Step::Several(objects)) => Err(ambiguous(client, &objects).await?),
+            Ok(Step::ByName(hint)) => {
+                let mut fitting = named(&names, what.trim());
+                match (fitting.pop(), fitting.is_empty()) {
+                    (Some((reference, name)), true) => Ok(Mo::new(client, reference, Some(name.clone()))),
+                    (Some(last), false) => {
+                        fitting.push(last);
+                        let references: Vec<_> = fitting.into_iter().map(|(object, _)| object.clone()).collect();
+                        Err(ambiguous(client, &references).await?)
+                    }
+                    (None, _) => Err(nothing::<M>(hint.unwrap_or("has this name or id"))),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        found.push(outcome.map_err(|error| error.in_operation(operation::<M>()).on(*what)));
+    }
+    Ok(found)
+}
+
+/// Where looking for an object without its name has led.
+enum Step<M> {
+    Found(Mo<M>),
+    Several(Vec<ManagedObjectReference>),
+    /// Nowhere: it is looked for by name. Where that fails too, this is said.
+    ByName(Option<&'static str>),
+}
+
+async fn direct<M: ManagedObject>(
+    client: &Client,
+    container: Option<&ManagedObjectReference>,
+    what: &str,
+) -> Result<Step<M>> {
+    if what.is_empty() {
+        return Err(invalid("find", "the name is empty"));
+    }
+    if let Some(reference) = as_reference(what) {
+        if !is_a(&reference.type_, M::NAME) {
+            return Err(other_kind::<M>("this", &reference.type_));
+        }
+        let found = by_reference(client, &reference).await?;
+        return found
+            .map(Step::Found)
+            .ok_or_else(|| Error::new("find", ErrorKind::NotFound(no_longer(&reference.type_, &reference.value))));
+    }
+    if what.contains('/') {
+        return by_path(client, container, what).await;
+    }
+    if let Some(type_) = type_of_id(what).filter(|type_| is_a(type_, M::NAME)) {
+        let found = by_reference(client, &ManagedObjectReference::new(type_, what)).await?;
+        return Ok(found.map_or(Step::ByName(Some("has this name or, any longer, this id")), Step::Found));
+    }
+    if is_uuid(what) && matches!(M::NAME, "VirtualMachine" | "HostSystem") {
+        return by_uuid(client, what).await;
+    }
+    Ok(Step::ByName(None))
+}
+
+async fn by_reference<M: ManagedObject>(client: &Client, reference: &ManagedObjectReference) -> Result<Option<Mo<M>>> {
+    let spec = PropertyFilterSpec {
+        prop_set: vec![property_spec(&reference.type_, [NAME])],
+        object_set: vec![ObjectSpec { obj: reference.clone(), ..Default::default() }],
+        ..Default::default()
+    };
+    match read::retrieve(client, spec).await {
+        Ok(contents) => Ok(contents.first().map(|content| Mo::new(client, &content.obj, name_of(content)))),
+        Err(error) if error.fault::<ManagedObjectNotFound>().is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn by_path<M: ManagedObject>(
+    client: &Client,
+    container: Option<&ManagedObjectReference>,
+    what: &str,
+) -> Result<Step<M>> {
+    let below;
+    let mut parts = Vec::new();
+    let container = container.filter(|_| !what.starts_with('/'));
+    if let Some(container) = container {
+        let ancestry = Ancestry::read(client, std::slice::from_ref(container)).await?;
+        below = ancestry.path(container).unwrap_or_default();
+        parts.extend(path::split(&below));
+        let own = path::split(what);
+        // As below a datacenter in the paths of others: its folder of this type may be left out.
+        let folder = folder_of(M::NAME).filter(|_| container.type_ == "Datacenter");
+        if let Some(folder) =
+            folder.filter(|_| !matches!(own.first(), Some(&("vm" | "host" | "datastore" | "network"))))
+        {
+            parts.push(folder);
+        }
+    }
+    parts.extend(path::split(what));
+    if let Some(reference) = path::by_inventory_path(client, &parts).await? {
+        if !is_a(&reference.type_, M::NAME) {
+            return Err(other_kind::<M>("the object at this path", &reference.type_));
+        }
+        let name = parts.last().map(|name| name::decode(name));
+        return Ok(Step::Found(Mo::new(client, &reference, name)));
+    }
+    // The server compares paths exactly and from the root: written in another case, or from below a datacenter.
+    let contents = path::read_fitting::<M>(client, container, &Pattern::literal(what), &[]).await?;
+    let mut objects: Vec<_> = contents.iter().map(|content| (content.obj.clone(), name_of(content))).collect();
+    match (objects.pop(), objects.is_empty()) {
+        (None, _) => Err(nothing::<M>("has this path")),
+        (Some((object, name)), true) => Ok(Step::Found(Mo::new(client, &object, name))),
+        (Some(last), false) => {
+            objects.push(last);
+            Ok(Step::Several(objects.into_iter().map(|(object, _)| object).collect()))
+        }
+    }
+}
+
+/// By instance UUID, which is unique, then by BIOS UUID, which copies share. Hosts have the latter only.
+async fn by_uuid<M: ManagedObject>(client: &Client, uuid: &str) -> Result<Step<M>> {
+    let index = client.search_index()?;
+    let machine = M::NAME == "VirtualMachine";
+    for instance in [true, false] {
+        if instance && !machine {
+            continue;
+        }
+        let mut found = index.find_all_by_uuid(None, uuid, machine, machine.then_some(instance)).await?;
+        match (found.pop(), found.is_empty()) {
+            (None, _) => {}
+            (Some(reference), true) => {
+                let object = by_reference(client, &reference).await?;
+                return Ok(object.map_or(Step::ByName(None), Step::Found));
+            }
+            (Some(last), false) => {
+                found.push(last);
+                return Ok(Step::Several(found));
+            }
+        }
+    }
+    Ok(Step::ByName(Some("has this UUID or name")))
+}
+
+/// The objects of this name: exactly, else without regard to case; or of this id, whatever its form.
+fn named<'a>(objects: &'a [(ManagedObjectReference, String)], what: &str) -> Vec<&'a (ManagedObjectReference, String)> {
+    let decoded = name::decode(what);
+    let exactly: Vec<_> =
+        objects.iter().filter(|(object, name)| name == what || *name == decoded || object.value == what).collect();
+    if !exactly.is_empty() {
+        return exactly;
+    }
+    let lower = decoded.to_lowercase();
+    objects.iter().filter(|(_, name)| name.to_lowercase() == lower).collect()
+}
+
+async fn ambiguous(client: &Client, objects: &[ManagedObjectReference]) -> Result<Error> {
+    let paths = client.paths(objects).await?;
+    let mut candidates: Vec<Candidate> =
+        paths.into_iter().zip(objects).map(|(path, object)| Candidate { path, id: object.value.clone() }).collect();
+    candidates.sort_by(|a, b| (&a.path, &a.id).cmp(&(&b.path, &b.id)));
+    Ok(Error::new("find", ErrorKind::Ambiguous(candidates)))
+}
+
+/// `VirtualMachine:vm-42`, as govc and logs write references.
+fn as_reference(what: &str) -> Option<ManagedObjectReference> {
+    let (type_, id) = what.split_once(':')?;
+    let known = folder_of(type_).is_some() || matches!(type_, "Folder" | "Datacenter" | "ManagedEntity");
+    (known && !id.is_empty() && !id.contains([':', '/', ' '])).then(|| ManagedObjectReference::new(type_, id))
+}
+
+fn is_uuid(what: &str) -> bool {
+    let groups: Vec<&str> = what.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| group.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+fn operation<M: ManagedObject>() -> String {
+    format!("find {}", kind_of(M::NAME))
+}
+
+fn nothing<M: ManagedObject>(what: &str) -> Error {
+    Error::new("find", ErrorKind::NotFound(format!("no {} {what}", kind_of(M::NAME))))
+}
+
+fn other_kind<M: ManagedObject>(what: &str, type_: &str) -> Error {
+    invalid("find", format!("{what} is a {}, not a {}", kind_of(type_), kind_of(M::NAME)))
+}
+
+/// What is said of a reference that leads nowhere.
+pub(crate) fn no_longer(type_: &str, id: &str) -> String {
+    format!("there is no {} {id}, or no longer", kind_of(type_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_and_uuids_are_told_from_names() {
+        assert_eq!(
+            as_reference("VirtualMachine:vm-42").map(|r| r.to_string()).as_deref(),
+            Some("VirtualMachine:vm-42")
+        );
+        for name in ["web:1", "VirtualMachine:", "a:b:c", "VirtualMachine:my vm"] {
+            assert_eq!(as_reference(name), None, "{name}");
+        }
+        assert!(is_uuid("4203a2cc-8f3d-4b1e-9a31-0d5b0c7d3e11"));
+        assert!(!is_uuid("4203a2cc-8f3d-4b1e-9a31-0d5b0c7d3e1x"));
+        assert!(!is_uuid("web-1"));
+    }
+
+    #[test]
+    fn pitfall_13_names_that_differ_by_case_only_are_told_apart() {
+        let objects: Vec<_> = [("vm-1", "Web"), ("vm-2", "web"), ("vm-3", "WEB")]
+            .map(|(id, name)| (ManagedObjectReference::new("VirtualMachine", id), name.to_owned()))
+            .into();
+        let ids = |what: &str| named(&objects, what).iter().map(|(o, _)| o.value.as_str()).collect::<Vec<_>>();
+        assert_eq!(ids("web"), ["vm-2"]);
+        assert_eq!(ids("wEb"), ["vm-1", "vm-2", "vm-3"]);
+        assert_eq!(ids("vm-3"), ["vm-3"]);
+        assert!(ids("other").is_empty());
+    }
+}

@@ -1,0 +1,245 @@
+//! Reading page by page, whatever happens between the pages.
+
+use std::collections::HashSet;
+
+use vsphere_model::managed::{PropertyCollector, container_view};
+use vsphere_model::types::{
+    ManagedObjectNotFound, ManagedObjectReference, ObjectContent, ObjectSpec, Poly, PropertyFilterSpec, PropertySpec,
+    RetrieveOptions, RetrieveResult, TraversalSpec,
+};
+
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result};
+use crate::view::ViewGuard;
+
+/// How often a read that the server broke off is begun anew.
+const RESTARTS: u32 = 3;
+
+/// What is read.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// All objects of some types below a container, or in the whole inventory.
+    View { container: Option<ManagedObjectReference>, types: Vec<(&'static str, Vec<String>)> },
+    /// What a filter selects. Objects that it names and that are gone are left out where it says so by
+    /// `report_missing_objects_in_results`.
+    Filter(PropertyFilterSpec),
+}
+
+/// Reads all that `spec` asks for, page after page.
+pub(crate) async fn retrieve(client: &Client, spec: PropertyFilterSpec) -> Result<Vec<ObjectContent>> {
+    Pages::new(client, Source::Filter(spec), None).all().await
+}
+
+/// A read in progress. Dropped, it leaves nothing on the server.
+pub(crate) struct Pages {
+    client: Client,
+    source: Source,
+    max_objects: Option<i32>,
+    state: State,
+    /// The objects that were given, so that a read that is begun anew does not repeat them.
+    seen: HashSet<String>,
+    restarts: u32,
+}
+
+enum State {
+    Start,
+    Rest(Rest, Option<ViewGuard>),
+    /// Objects that are left to read by reference, where the server refuses the rest of a read; last ones first.
+    Objects(Vec<ManagedObjectReference>, usize),
+    Done,
+}
+
+impl Pages {
+    pub(crate) fn new(client: &Client, source: Source, max_objects: Option<i32>) -> Self {
+        let client = client.clone();
+        Self { client, source, max_objects, state: State::Start, seen: HashSet::new(), restarts: 0 }
+    }
+
+    /// All pages in one.
+    pub(crate) async fn all(mut self) -> Result<Vec<ObjectContent>> {
+        let mut objects = Vec::new();
+        while let Some(page) = self.next().await? {
+            if objects.is_empty() {
+                objects = page;
+            } else {
+                objects.extend(page);
+            }
+        }
+        Ok(objects)
+    }
+
+    /// The next page; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<ObjectContent>>> {
+        loop {
+            let generation = self.client.connection.generation();
+            let (answer, view) = match std::mem::replace(&mut self.state, State::Done) {
+                State::Done => return Ok(None),
+                State::Start => {
+                    let view = match &self.source {
+                        Source::View { container, types } => {
+                            Some(ViewGuard::open(&self.client, container.as_ref(), &names(types)).await?)
+                        }
+                        Source::Filter(spec) if spec.object_set.is_empty() => return Ok(None),
+                        Source::Filter(_) => None,
+                    };
+                    (self.first(view.as_ref()).await, view)
+                }
+                State::Rest(rest, view) => match rest.next().await {
+                    Err(error) if error.is_fault("NoPermission") => {
+                        self.state = self.without_continuing(view).await?;
+                        continue;
+                    }
+                    answer => (answer, view),
+                },
+                State::Objects(mut left, size) => {
+                    if left.is_empty() {
+                        return Ok(None);
+                    }
+                    let chunk = left.split_off(left.len().saturating_sub(size));
+                    self.state = State::Objects(left, size);
+                    return self.by_reference(chunk).await.map(Some);
+                }
+            };
+            match answer {
+                Ok(result) => return Ok(Some(self.accept(result, view))),
+                Err(error) if self.may_restart(&error, view, generation) => self.state = State::Start,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn first(&self, view: Option<&ViewGuard>) -> Result<RetrieveResult> {
+        let spec = match (&self.source, view) {
+            (Source::View { types, .. }, Some(view)) => through_view(view.reference(), types),
+            (Source::Filter(spec), _) => spec.clone(),
+            (Source::View { .. }, None) => PropertyFilterSpec::default(),
+        };
+        let options = RetrieveOptions { max_objects: self.max_objects };
+        let first = self.client.collector().retrieve_properties_ex(&[spec], &options).await?;
+        Ok(first.unwrap_or_default())
+    }
+
+    fn accept(&mut self, result: RetrieveResult, view: Option<ViewGuard>) -> Vec<ObjectContent> {
+        let mut objects = result.objects;
+        if self.restarts > 0 {
+            objects.retain(|content| !self.seen.contains(&content.obj.value));
+        }
+        if let Some(token) = result.token {
+            // Only what more pages follow can be read twice.
+            self.seen.extend(objects.iter().map(|content| content.obj.value.clone()));
+            self.state = State::Rest(Rest { page: Some((self.client.collector(), token)) }, view);
+        }
+        objects
+    }
+
+    /// Whether the read can go on after this error when it is begun anew.
+    fn may_restart(&mut self, error: &Error, view: Option<ViewGuard>, generation: u64) -> bool {
+        let gone = error.fault::<ManagedObjectNotFound>().map(|fault| fault.obj.clone());
+        if let (Some(gone), Source::Filter(spec)) = (&gone, &mut self.source)
+            && let Some(at) = spec.object_set.iter().position(|object| object.obj.value == gone.value)
+        {
+            // Named by the caller: it is left out, or its absence is the answer. Each time there is one less.
+            let skip = spec.report_missing_objects_in_results == Some(true);
+            if skip {
+                spec.object_set.remove(at);
+            }
+            return skip;
+        }
+        // A container that is gone is the answer, too.
+        if let (Some(gone), Source::View { container: Some(container), .. }) = (&gone, &self.source)
+            && gone.value == container.value
+        {
+            return false;
+        }
+        // A view and a page end with the session that they were made in; an object may go while it is read.
+        let renewed = self.client.connection.generation() != generation;
+        if (gone.is_none() && !renewed) || self.restarts >= RESTARTS {
+            return false;
+        }
+        if let (Some(view), Source::View { types, .. }) = (view, &self.source) {
+            view.forget(&names(types));
+        }
+        self.restarts += 1;
+        true
+    }
+
+    /// Some versions of 7.0 and 8.0 refuse the second page to users without rights on the root folder. The objects of a
+    /// view can be had by another way then: the view's own list of them, read in portions that fit into one page.
+    async fn without_continuing(&self, view: Option<ViewGuard>) -> Result<State> {
+        let text = "the server refuses further pages to this user; a right to view the root folder mends it";
+        let refused = || Error::new("read properties", ErrorKind::Unreadable(text.to_owned()));
+        let view = view.ok_or_else(refused)?;
+        let path = container_view::VIEW.path();
+        let spec = PropertyFilterSpec {
+            prop_set: vec![property_spec("ContainerView", [path])],
+            object_set: vec![ObjectSpec { obj: view.reference().clone(), ..Default::default() }],
+            ..Default::default()
+        };
+        let options = RetrieveOptions::default();
+        let content = self.client.collector().retrieve_properties_ex(&[spec], &options).await?;
+        let property = content.and_then(|content| content.objects.into_iter().next()).and_then(|content| {
+            content.prop_set.into_iter().find(|property| property.name == path).map(|property| property.val)
+        });
+        let objects: Vec<ManagedObjectReference> = property.and_then(|list| list.take().ok()).ok_or_else(refused)?;
+        let left = objects.into_iter().rev().filter(|object| !self.seen.contains(&object.value)).collect();
+        Ok(State::Objects(left, self.seen.len().max(1)))
+    }
+
+    async fn by_reference(&self, objects: Vec<ManagedObjectReference>) -> Result<Vec<ObjectContent>> {
+        let Source::View { types, .. } = &self.source else { return Ok(Vec::new()) };
+        let spec = PropertyFilterSpec {
+            prop_set: types.iter().map(|(name, paths)| property_spec(name, paths)).collect(),
+            object_set: objects.into_iter().map(|obj| ObjectSpec { obj, ..Default::default() }).collect(),
+            report_missing_objects_in_results: Some(true),
+        };
+        Box::pin(retrieve(&self.client, spec)).await
+    }
+}
+
+/// The pages of a read that were not fetched yet; dropped, they are cancelled on the server.
+struct Rest {
+    page: Option<(PropertyCollector, String)>,
+}
+
+impl Rest {
+    async fn next(mut self) -> Result<RetrieveResult> {
+        let Some((collector, token)) = self.page.clone() else { return Ok(RetrieveResult::default()) };
+        let page = collector.continue_retrieve_properties_ex(&token).await;
+        self.page = None;
+        Ok(page?)
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        if let (Some((collector, token)), Ok(runtime)) = (self.page.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                if let Err(error) = collector.cancel_retrieve_properties_ex(&token).await {
+                    tracing::debug!(%error, "pages were left to end with the session");
+                }
+            });
+        }
+    }
+}
+
+pub(crate) fn property_spec<P: AsRef<str>>(type_: &str, paths: impl IntoIterator<Item = P>) -> PropertySpec {
+    PropertySpec {
+        type_: type_.to_owned(),
+        path_set: paths.into_iter().map(|path| path.as_ref().to_owned()).collect(),
+        ..Default::default()
+    }
+}
+
+fn names(types: &[(&'static str, Vec<String>)]) -> Vec<&'static str> {
+    types.iter().map(|(name, _)| *name).collect()
+}
+
+fn through_view(view: &ManagedObjectReference, types: &[(&'static str, Vec<String>)]) -> PropertyFilterSpec {
+    let traversal = TraversalSpec { type_: "ContainerView".into(), path: "view".into(), ..Default::default() };
+    PropertyFilterSpec {
+        prop_set: types.iter().map(|(name, paths)| property_spec(name, paths)).collect(),
+        object_set: vec![ObjectSpec { obj: view.clone(), skip: Some(true), select_set: vec![Poly::new(traversal)] }],
+        // An object that is deleted meanwhile is left out, and does not end the read.
+        report_missing_objects_in_results: Some(true),
+    }
+}

@@ -1,0 +1,131 @@
+use vsphere_ops::managed::{HostSystem, VirtualMachine};
+
+use crate::server::{Reply, Server, machine, object};
+
+const NAME: &str = "xsd:string";
+
+#[tokio::test]
+async fn pitfall_12_the_id_of_an_object_that_is_gone_says_so() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "RetrievePropertiesEx" if call.body.contains("<obj type=\"VirtualMachine\">vm-9</obj>") => {
+            Reply::Fault("ManagedObjectNotFound", "<obj type=\"VirtualMachine\">vm-9</obj>".to_owned())
+        }
+        "RetrievePropertiesEx" => Reply::value(&machine(1)),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let error = client.get::<VirtualMachine>("VirtualMachine:vm-9").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "find virtual machine \"VirtualMachine:vm-9\": there is no virtual machine vm-9, or no longer"
+    );
+    assert!(error.is_not_found());
+    let error = client.get::<VirtualMachine>("vm-9").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "find virtual machine \"vm-9\": no virtual machine has this name or, any longer, this id"
+    );
+    let error = client.get::<VirtualMachine>("HostSystem:host-1").await.unwrap_err();
+    assert_eq!(error.code(), "invalid_argument");
+}
+
+#[tokio::test]
+async fn a_uuid_is_an_instance_uuid_first_then_a_bios_uuid_that_copies_may_share() {
+    let uuid = "4203a2cc-8f3d-4b1e-9a31-0d5b0c7d3e11";
+    let server = Server::start(|call| match call.operation.as_str() {
+        "FindAllByUuid" if call.body.contains("<instanceUuid>false") => Reply::Good(
+            "<returnval type=\"VirtualMachine\">vm-1</returnval><returnval type=\"VirtualMachine\">vm-2</returnval>"
+                .to_owned(),
+        ),
+        "RetrievePropertiesEx" => Reply::value(&format!(
+            "{}{}{}{}",
+            object("VirtualMachine", "vm-1", &[("name", NAME, "a"), ("parent", "ref:Folder", "group-v1")]),
+            object("VirtualMachine", "vm-2", &[("name", NAME, "b"), ("parent", "ref:Folder", "group-v1")]),
+            object("Folder", "group-v1", &[("name", NAME, "vm"), ("parent", "ref:Folder", "group-d1")]),
+            object("Folder", "group-d1", &[("name", NAME, "Datacenters")]),
+        )),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let error = client.get::<VirtualMachine>(uuid).await.unwrap_err();
+    let candidates: Vec<String> = error.candidates().iter().map(|c| format!("{} {}", c.path, c.id)).collect();
+    assert_eq!(candidates, ["/vm/a vm-1", "/vm/b vm-2"]);
+    assert_eq!(server.operations(), ["FindAllByUuid", "FindAllByUuid", "RetrievePropertiesEx"]);
+}
+
+#[tokio::test]
+async fn pitfall_26_a_path_whose_beginning_is_hidden_shows_that() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "RetrievePropertiesEx" => Reply::value(&format!(
+            "{}{}{}",
+            object("VirtualMachine", "vm-1", &[("name", NAME, "a%2fb"), ("parent", "ref:Folder", "group-v1")]),
+            object("Folder", "group-v1", &[("name", NAME, "prod"), ("parent", "ref:Folder", "group-v0")]),
+            object("VirtualMachine", "vm-2", &[("name", NAME, "lost")]),
+        )),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let objects =
+        ["vm-1", "vm-2", "vm-3"].map(|id| vsphere_ops::types::ManagedObjectReference::new("VirtualMachine", id));
+    assert_eq!(client.paths(&objects).await.unwrap(), ["…/prod/a%2fb", "…/lost", ""]);
+}
+
+#[tokio::test]
+async fn a_machine_in_a_vapp_has_a_path_through_it() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "RetrievePropertiesEx" => Reply::value(&format!(
+            "{}{}{}",
+            object("VirtualMachine", "vm-1", &[("name", NAME, "db"), ("parentVApp", "ref:VirtualApp", "resgroup-v1")]),
+            object("VirtualApp", "resgroup-v1", &[("name", NAME, "shop"), ("parent", "ref:Folder", "group-d1")]),
+            object("Folder", "group-d1", &[("name", NAME, "Datacenters")]),
+        )),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let machine = client.get::<VirtualMachine>("VirtualMachine:vm-1").await.unwrap();
+    assert_eq!(machine.path().await.unwrap(), "/shop/db");
+    let ancestors = machine.ancestors().await.unwrap();
+    assert_eq!(ancestors.len(), 1);
+    assert_eq!((ancestors[0].name.as_str(), ancestors[0].reference.type_.as_str()), ("shop", "VirtualApp"));
+    assert_eq!(server.operations().len(), 3, "one round trip each");
+}
+
+#[tokio::test]
+async fn names_of_several_objects_are_looked_up_in_one_request() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "RetrievePropertiesEx" => Reply::value(&(0..3).map(machine).collect::<String>()),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let found = client.get_many::<VirtualMachine>(&["web-0", "WEB-2", "nothing"]).await.unwrap();
+    let found: Vec<String> = found
+        .into_iter()
+        .map(|machine| machine.map_or_else(|error| error.code().to_owned(), |machine| machine.id().to_owned()))
+        .collect();
+    assert_eq!(found, ["vm-0", "vm-2", "not_found"]);
+    assert_eq!(server.operations(), ["CreateContainerView", "RetrievePropertiesEx"]);
+    // The view is kept: a second look is one request.
+    drop(client.get::<VirtualMachine>("web-1").await.unwrap());
+    assert_eq!(server.operations().len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_host_lists_but_does_not_contain_is_read_through_the_list() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "RetrievePropertiesEx" => Reply::value(&object("HostSystem", "host-1", &[("name", NAME, "esx-1")])),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let host = client.get::<HostSystem>("host-1").await.unwrap();
+    let rows = host.all::<vsphere_ops::managed::Datastore>().select(()).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    let body = server.bodies("RetrievePropertiesEx").pop().unwrap();
+    assert!(body.contains("<type>HostSystem</type><path>datastore</path>"), "{body}");
+    assert!(!server.operations().contains(&"CreateContainerView".to_owned()));
+}

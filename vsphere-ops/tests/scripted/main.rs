@@ -1,0 +1,8 @@
+//! Finding, reading and waiting against a server whose answers are written by hand: what a simulator does not do.
+
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
+mod find;
+mod read;
+mod server;
+mod task;

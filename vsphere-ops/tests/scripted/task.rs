@@ -1,0 +1,263 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use vsphere_ops::managed::VirtualMachine;
+use vsphere_ops::types::{ManagedObjectReference, NoPermission};
+use vsphere_ops::{Client, ErrorKind, Mo, Task, TaskEvent, power, wait_all};
+
+use crate::server::{Reply, Server, machine};
+
+/// Changes of tasks in an update: task, property, type and value.
+fn update(version: usize, changes: &[(&str, &str, &str, &str)]) -> Reply {
+    let objects: String = changes
+        .iter()
+        .map(|(task, name, kind, value)| {
+            let value = match *kind {
+                "" => String::new(),
+                "VirtualMachine" => {
+                    format!("<val type=\"VirtualMachine\" xsi:type=\"ManagedObjectReference\">{value}</val>")
+                }
+                kind => format!("<val xsi:type=\"{kind}\">{value}</val>"),
+            };
+            format!(
+                "<objectSet><kind>modify</kind><obj type=\"Task\">{task}</obj><changeSet><name>{name}</name>\
+                 <op>assign</op>{value}</changeSet></objectSet>"
+            )
+        })
+        .collect();
+    Reply::value(&format!(
+        "<version>{version}</version><filterSet><filter type=\"PropertyFilter\">filter-1</filter>{objects}</filterSet>"
+    ))
+}
+
+fn state(task: &'static str, state: &'static str) -> (&'static str, &'static str, &'static str, &'static str) {
+    (task, "info.state", "TaskInfoState", state)
+}
+
+fn task<T>(client: &Client, id: &str) -> Task<T> {
+    Task::new(client, ManagedObjectReference::new("Task", id), "clone", "golden")
+}
+
+#[tokio::test]
+async fn pitfall_09_a_task_that_is_done_before_the_filter_exists_is_seen() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "WaitForUpdatesEx" => {
+            // The first wait has no version: it is for the state as it is.
+            assert!(call.body.contains("<version></version>") || call.body.contains("<version/>"), "{}", call.body);
+            update(1, &[state("task-1", "success"), ("task-1", "info.result", "VirtualMachine", "vm-7")])
+        }
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let clone: Mo<VirtualMachine> = task(&client, "task-1").await.unwrap();
+    assert_eq!(clone.id(), "vm-7");
+    // A collector of its own, and not left behind.
+    assert_eq!(
+        server.operations(),
+        ["CreatePropertyCollector", "CreateFilter", "WaitForUpdatesEx", "DestroyPropertyCollector"]
+    );
+}
+
+#[tokio::test]
+async fn pitfall_10_cancelled_is_not_an_end() {
+    let server = Server::start(|call| match (call.operation.as_str(), call.before) {
+        ("WaitForUpdatesEx", 0) => {
+            update(1, &[state("task-1", "running"), ("task-1", "info.cancelled", "xsd:boolean", "true")])
+        }
+        ("WaitForUpdatesEx", 1) => update(2, &[("task-1", "info.progress", "xsd:int", "60")]),
+        ("WaitForUpdatesEx", _) => update(3, &[state("task-1", "success")]),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let task: Task<()> =
+        task(&client, "task-1").on_progress(move |progress| log.lock().unwrap().push(progress.percent));
+    task.cancel().await.unwrap();
+    task.await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [0, 60, 100]);
+    assert_eq!(server.bodies("CancelTask").len(), 1);
+}
+
+#[tokio::test]
+async fn progress_and_result_come_as_a_stream() {
+    let server = Server::start(|call| match (call.operation.as_str(), call.before) {
+        ("WaitForUpdatesEx", 0) => update(1, &[state("task-1", "queued")]),
+        // Nothing for a while: an answer without a value.
+        ("WaitForUpdatesEx", 1) => Reply::Usual,
+        ("WaitForUpdatesEx", 2) => {
+            update(2, &[state("task-1", "running"), ("task-1", "info.progress", "xsd:int", "30")])
+        }
+        ("WaitForUpdatesEx", _) => {
+            update(3, &[state("task-1", "success"), ("task-1", "info.result", "xsd:string", "x")])
+        }
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let events: Vec<TaskEvent<String>> = task(&client, "task-1").events().try_collect().await.unwrap();
+    let texts: Vec<String> = events
+        .into_iter()
+        .map(|event| match event {
+            TaskEvent::Progress(progress) => {
+                format!("{}{}", progress.percent, if progress.queued { " queued" } else { "" })
+            }
+            TaskEvent::Done(result) => result,
+        })
+        .collect();
+    assert_eq!(texts, ["0 queued", "30", "x"]);
+}
+
+#[tokio::test]
+async fn the_fault_of_a_task_is_kept_with_its_detail() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "WaitForUpdatesEx" => update(
+            1,
+            &[
+                state("task-1", "error"),
+                (
+                    "task-1",
+                    "info.error",
+                    "LocalizedMethodFault",
+                    "<fault xsi:type=\"NoPermission\"><privilegeId>VirtualMachine.Provisioning.Clone</privilegeId>\
+                     </fault><localizedMessage>Permission to perform this operation was denied.</localizedMessage>",
+                ),
+            ],
+        ),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let error = task::<()>(&client, "task-1").await.unwrap_err();
+    assert_eq!(error.to_string(), "clone \"golden\": Permission to perform this operation was denied (NoPermission)");
+    let fault = error.fault::<NoPermission>().unwrap();
+    assert_eq!(fault.privilege_id.as_deref(), Some("VirtualMachine.Provisioning.Clone"));
+}
+
+#[tokio::test]
+async fn many_tasks_are_waited_for_with_one_filter() {
+    let server = Server::start(|call| match (call.operation.as_str(), call.before) {
+        ("CreateFilter", 0) => Reply::Fault("ManagedObjectNotFound", "<obj type=\"Task\">task-3</obj>".to_owned()),
+        ("WaitForUpdatesEx", 0) => update(1, &[state("task-2", "success"), state("task-1", "running")]),
+        ("WaitForUpdatesEx", _) => update(2, &[state("task-1", "error")]),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let tasks = ["task-1", "task-2", "task-3"].map(|id| task::<()>(&client, id));
+    let ended: Vec<&str> =
+        wait_all(tasks).await.iter().map(|ended| ended.as_ref().map_or_else(|error| error.code(), |()| "ok")).collect();
+    assert_eq!(ended, ["fault", "ok", "not_found"]);
+    assert_eq!(server.bodies("CreatePropertyCollector").len(), 1);
+    let filter = server.bodies("CreateFilter").pop().unwrap();
+    assert!(filter.contains(">task-1<") && filter.contains(">task-2<") && !filter.contains(">task-3<"), "{filter}");
+}
+
+#[tokio::test]
+async fn after_its_deadline_a_task_goes_on_and_the_error_names_it() {
+    let server = Server::start(|call| match (call.operation.as_str(), call.before) {
+        ("WaitForUpdatesEx", 0) => update(1, &[state("task-1", "running")]),
+        ("WaitForUpdatesEx", _) => {
+            std::thread::sleep(Duration::from_millis(20));
+            Reply::Usual
+        }
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let error = task::<()>(&client, "task-1").with_deadline(Duration::from_millis(200)).await.unwrap_err();
+    assert_eq!(error.code(), "timeout");
+    assert_eq!(error.to_string(), "clone \"golden\": task-1 goes on, its time to be waited for is up");
+    assert!(matches!(error.kind(), ErrorKind::Unfinished { task, cause: None } if task.value == "task-1"));
+    assert!(server.bodies("CancelTask").is_empty());
+    assert!(server.saw("DestroyPropertyCollector").await);
+}
+
+#[tokio::test]
+async fn a_collector_that_is_lost_with_its_session_is_made_anew_and_not_for_ever() {
+    let server = Server::start(|call| match (call.operation.as_str(), call.before) {
+        ("WaitForUpdatesEx", 0) => {
+            Reply::Fault("ManagedObjectNotFound", "<obj type=\"PropertyCollector\">session[1]pc-1</obj>".to_owned())
+        }
+        ("WaitForUpdatesEx", 1) => update(1, &[state("task-1", "success")]),
+        ("WaitForUpdatesEx", _) => {
+            Reply::Fault("ManagedObjectNotFound", "<obj type=\"PropertyCollector\">session[1]pc-1</obj>".to_owned())
+        }
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    task::<()>(&client, "task-1").await.unwrap();
+    let error = task::<()>(&client, "task-2").await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unfinished { cause: Some(_), .. }), "{error}");
+    // The task may well be carried out: whoever repeats it must know.
+    assert_eq!(error.sent(), vsphere_soap::Sent::Yes);
+}
+
+#[tokio::test]
+async fn pitfall_27_a_machine_that_runs_already_is_a_success() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "RetrievePropertiesEx" => Reply::value(&machine(1)),
+        "PowerOnVM_Task" => Reply::Fault(
+            "InvalidPowerState",
+            "<requestedState>poweredOn</requestedState><existingState>poweredOn</existingState>".to_owned(),
+        ),
+        "PowerOffVM_Task" => Reply::Fault(
+            "InvalidPowerState",
+            "<requestedState>poweredOff</requestedState><existingState>suspended</existingState>".to_owned(),
+        ),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let report = power::on(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
+    assert!(report.error.is_none() && !report.changed, "{report:?}");
+    assert_eq!(report.power_state, Some("powered_on"));
+    // Another state is not the one that was asked for.
+    let report = power::off(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
+    assert_eq!(report.error.unwrap().code, "fault");
+}
+
+#[tokio::test]
+async fn pitfall_28_a_busy_machine_is_tried_again_after_the_task_in_its_way() {
+    let server = Server::start(|call| match (call.operation.as_str(), call.before) {
+        ("RetrievePropertiesEx", _) => Reply::value(&machine(1)),
+        ("PowerOnVM_Task", 0) => Reply::Fault("TaskInProgress", "<task type=\"Task\">task-9</task>".to_owned()),
+        ("PowerOnVM_Task", 1) => Reply::Fault("ConcurrentAccess", String::new()),
+        ("PowerOnVM_Task", _) => Reply::Good("<returnval type=\"Task\">task-1</returnval>".to_owned()),
+        ("WaitForUpdatesEx", 0) => update(1, &[state("task-9", "success")]),
+        ("WaitForUpdatesEx", _) => update(1, &[state("task-1", "success")]),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let report = power::on(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
+    assert!(report.changed && report.error.is_none(), "{report:?}");
+    assert!(server.bodies("CreateFilter")[0].contains(">task-9<"));
+}
+
+#[tokio::test]
+async fn pitfall_28_a_machine_that_stays_busy_is_reported() {
+    let server = Server::start(|_| Reply::Usual).await;
+    let client = server.client().await;
+    let tries = Arc::new(AtomicUsize::new(0));
+    let error = client
+        .retry_while_busy(Duration::from_millis(500), || async {
+            tries.fetch_add(1, Ordering::Relaxed);
+            let task = ManagedObjectReference::default();
+            let busy = vsphere_ops::types::TaskInProgress { task, ..Default::default() };
+            let fault = vsphere_ops::types::LocalizedMethodFault {
+                fault: vsphere_ops::types::Object::new(busy).try_into().unwrap(),
+                localized_message: None,
+            };
+            Err::<(), _>(vsphere_ops::Error::new("power on", ErrorKind::Task(fault)))
+        })
+        .await
+        .unwrap_err();
+    assert!(error.is_fault("TaskInProgress"), "{error}");
+    assert!((2..5).contains(&tries.load(Ordering::Relaxed)));
+}
