@@ -10,7 +10,7 @@ use vsphere_model::types::{
 
 use crate::client::Client;
 use crate::error::{Result, invalid};
-use crate::find::{self, name_of};
+use crate::find::{self, label, name_of};
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::read::Values;
@@ -89,7 +89,7 @@ pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary
     let objects = find::scan(client, container.as_ref(), &[("HostSystem", &paths)]).await?;
     let mut keys = Vec::new();
     for content in objects {
-        let Some(name) = name_of(&content) else { continue };
+        let name = label(&content);
         let id = content.obj.value;
         let mut values = Values::new(content.prop_set, content.missing_set);
         if glob.as_ref().is_none_or(|glob| glob.fits(&name))
@@ -120,7 +120,7 @@ fn parent_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
 }
 
 fn summary(content: ObjectContent, clusters: &HashMap<String, String>) -> HostSummary {
-    let name = name_of(&content).unwrap_or_default();
+    let name = label(&content);
     let cluster = parent_of(&content).and_then(|parent| clusters.get(&parent.value).cloned());
     let id = content.obj.value;
     let mut values = Values::new(content.prop_set, content.missing_set);

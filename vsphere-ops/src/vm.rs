@@ -12,7 +12,7 @@ pub use info::{Disk, Nic, VmInfo, info};
 
 use crate::client::Client;
 use crate::error::{Result, invalid};
-use crate::find::{self, name_of};
+use crate::find::{self, label, name_of};
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::read::Values;
@@ -90,7 +90,7 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
 
     let mut keys = Vec::new();
     for content in objects.into_iter().filter(|content| content.obj.type_ == "VirtualMachine") {
-        let Some(name) = name_of(&content) else { continue };
+        let name = label(&content);
         let id = content.obj.value;
         let mut values = Values::new(content.prop_set, content.missing_set);
         let fits = glob.as_ref().is_none_or(|glob| glob.fits(&name))
@@ -139,7 +139,7 @@ fn unique(mut references: Vec<ManagedObjectReference>) -> Vec<ManagedObjectRefer
 }
 
 fn summary(content: ObjectContent, hosts: &HashMap<String, String>) -> VmSummary {
-    let name = name_of(&content).unwrap_or_default();
+    let name = label(&content);
     let id = content.obj.value;
     let mut values = Values::new(content.prop_set, content.missing_set);
     let host: Option<ManagedObjectReference> = optional(&mut values, vm::HOST.path());

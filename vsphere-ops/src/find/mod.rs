@@ -242,6 +242,11 @@ pub(crate) fn name_of(content: &ObjectContent) -> Option<String> {
     property.val.as_str().map(name::decode)
 }
 
+/// The name of an object in lists; its id where the user may not read the name.
+pub(crate) fn label(content: &ObjectContent) -> String {
+    name_of(content).unwrap_or_else(|| content.obj.value.clone())
+}
+
 /// The names of all objects of one type, by id.
 pub(crate) fn names_by_id<'a>(objects: &'a [ObjectContent], type_: &str) -> HashMap<&'a str, String> {
     let of_type = objects.iter().filter(|content| content.obj.type_ == type_);

@@ -161,24 +161,24 @@ async fn by_path<M: ManagedObject>(
 async fn by_uuid<M: ManagedObject>(client: &Client, uuid: &str) -> Result<Step<M>> {
     let index = client.search_index()?;
     let machine = M::NAME == "VirtualMachine";
-    for instance in [true, false] {
-        if instance && !machine {
-            continue;
-        }
-        let mut found = index.find_all_by_uuid(None, uuid, machine, machine.then_some(instance)).await?;
-        match (found.pop(), found.is_empty()) {
-            (None, _) => {}
-            (Some(reference), true) => {
-                let object = by_reference(client, &reference).await?;
-                return Ok(object.map_or(Step::ByName(None), Step::Found));
-            }
-            (Some(last), false) => {
-                found.push(last);
-                return Ok(Step::Several(found));
-            }
-        }
+    let mut found = Vec::new();
+    if machine {
+        found.extend(index.find_by_uuid(None, uuid, true, Some(true)).await?);
     }
-    Ok(Step::ByName(Some("has this UUID or name")))
+    if found.is_empty() {
+        found = match index.find_all_by_uuid(None, uuid, machine, machine.then_some(false)).await.map_err(Error::from) {
+            // Simulators know the older method only.
+            Err(error) if error.is_fault("MethodNotFound") => {
+                index.find_by_uuid(None, uuid, machine, machine.then_some(false)).await?.into_iter().collect()
+            }
+            found => found?,
+        };
+    }
+    match found.as_slice() {
+        [] => Ok(Step::ByName(Some("has this UUID or name"))),
+        [reference] => Ok(by_reference(client, reference).await?.map_or(Step::ByName(None), Step::Found)),
+        _ => Ok(Step::Several(found)),
+    }
 }
 
 /// The objects of this name: exactly, else without regard to case; or of this id, whatever its form.

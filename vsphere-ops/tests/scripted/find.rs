@@ -52,7 +52,7 @@ async fn a_uuid_is_an_instance_uuid_first_then_a_bios_uuid_that_copies_may_share
     let error = client.get::<VirtualMachine>(uuid).await.unwrap_err();
     let candidates: Vec<String> = error.candidates().iter().map(|c| format!("{} {}", c.path, c.id)).collect();
     assert_eq!(candidates, ["/vm/a vm-1", "/vm/b vm-2"]);
-    assert_eq!(server.operations(), ["FindAllByUuid", "FindAllByUuid", "RetrievePropertiesEx"]);
+    assert_eq!(server.operations(), ["FindByUuid", "FindAllByUuid", "RetrievePropertiesEx"]);
 }
 
 #[tokio::test]

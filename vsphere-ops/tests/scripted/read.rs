@@ -239,7 +239,7 @@ fn paths_lead_through_the_objects_of_the_model() {
     config.hardware.num_cpu = 4;
     config.hardware.device.push(Poly::new(VirtualDevice { key: 100, ..Default::default() }));
     config.hardware.device.push(Poly::new(disk));
-    let option = OptionValue { key: "guestinfo.ip".into(), value: Some("10.0.0.1".into()), ..Default::default() };
+    let option = OptionValue { key: "guestinfo.ip".into(), value: Some("10.0.0.1".into()) };
     config.extra_config.push(Poly::new(option));
 
     let text = |path: &str| match get_path(&config, path) {
