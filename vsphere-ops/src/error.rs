@@ -193,7 +193,7 @@ impl fmt::Display for ErrorKind {
             Self::NotFound(text) | Self::InvalidArgument(text) | Self::Unsupported(text) | Self::Unreadable(text) => {
                 f.write_str(text)
             }
-            Self::File(_) => f.write_str("the local file, or what stands for it, failed"),
+            Self::File(_) => f.write_str("the local file or stream failed"),
             Self::Corrupt(text) => f.write_str(text),
             Self::Ambiguous(candidates) => {
                 write!(f, "{} objects fit: ", candidates.len())?;
