@@ -254,7 +254,7 @@ impl fmt::Display for ErrorKind {
                 f.write_str(text)
             }
             Self::Refused(text) => write!(f, "the credentials were refused a moment ago, and not tried again: {text}"),
-            Self::File(_) => f.write_str("the local file, or what stands for it, failed"),
+            Self::File(_) => f.write_str("the local file or stream failed"),
             Self::Corrupt(text) => f.write_str(text),
             Self::Ambiguous(candidates) => {
                 write!(f, "{} objects fit: ", candidates.len())?;
