@@ -38,5 +38,4 @@ pub(crate) fn require_writable(connection: &Connection, operation: &str) -> Resu
 }
 
 /// What helps against the fault `RestrictedVersion`.
-pub(crate) const RESTRICTED_HINT: &str =
-    "the free ESXi licence does not let the API change anything: use a paid or evaluation licence, or the host's own web client";
+pub(crate) const RESTRICTED_HINT: &str = "the free ESXi licence does not let the API change anything: use a paid or evaluation licence, or the host's own web client";

@@ -380,8 +380,7 @@ async fn greet(config: &Config, transport: Transport) -> Result<(Session, Servic
     let server = transport.endpoint().authority();
     loop {
         let greeted = async {
-            let session =
-                Session::open(transport.clone(), vsphere_model::registry(), vsphere_model::VERSIONS).await?;
+            let session = Session::open(transport.clone(), vsphere_model::registry(), vsphere_model::VERSIONS).await?;
             let anonymous: Arc<dyn Caller> = Arc::new(session.clone());
             let content = ServiceInstance::new(&anonymous, service_instance()).retrieve_service_content().await?;
             Ok((session, content))

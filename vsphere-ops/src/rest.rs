@@ -147,7 +147,9 @@ impl Rest {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let Some(pause) = retry.pause(&error, verb == Verb::Get) else { return Err(error.into()) };
+            let Some(pause) = retry.pause(&error, verb == Verb::Get) else {
+                return Err(Error::from(error).of_a_change(verb != Verb::Get));
+            };
             tracing::debug!(path, %error, ?pause, "sending again");
             tokio::time::sleep(pause).await;
         }
@@ -162,8 +164,7 @@ impl Rest {
         match tokio::time::timeout_at(ends, renewal).await {
             Ok(renewed) => Ok(renewed?),
             Err(_) => {
-                let (after, waiting_for) =
-                    (self.limit.unwrap_or_default(), vsphere_soap::error::WaitingFor::Answer);
+                let (after, waiting_for) = (self.limit.unwrap_or_default(), vsphere_soap::error::WaitingFor::Answer);
                 let error = WireError::new("log in to the Automation API", WireKind::Timeout { after, waiting_for });
                 Err(error.with_sent(vsphere_soap::Sent::No).into())
             }
@@ -346,10 +347,7 @@ mod tests {
         assert_eq!(fault.code(), "not_found");
         let older = br#"{"type":"com.vmware.vapi.std.errors.unauthenticated","value":{"messages":[]}}"#;
         let fault = RestFault::read(401, older);
-        assert_eq!(
-            fault.to_string(),
-            "the server answered com.vmware.vapi.std.errors.unauthenticated (HTTP 401)"
-        );
+        assert_eq!(fault.to_string(), "the server answered com.vmware.vapi.std.errors.unauthenticated (HTTP 401)");
         assert_eq!(RestFault::read(500, b"<html>").to_string(), "the server answered HTTP 500");
     }
 

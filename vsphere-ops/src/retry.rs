@@ -163,7 +163,9 @@ mod tests {
         for read in ["RetrievePropertiesEx", "WaitForUpdatesEx", "QueryPerf", "FindByUuid", "CurrentTime"] {
             assert!(is_read(read), "{read}");
         }
-        for write in ["ContinueRetrievePropertiesEx", "ReadNextEvents", "PowerOnVM_Task", "CreateContainerView", "Login"] {
+        for write in
+            ["ContinueRetrievePropertiesEx", "ReadNextEvents", "PowerOnVM_Task", "CreateContainerView", "Login"]
+        {
             assert!(!is_read(write), "{write}");
         }
     }
