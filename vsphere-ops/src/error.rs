@@ -103,6 +103,15 @@ impl Error {
         self
     }
 
+    /// Says whether the request was for a change, so that the text tells when it may have been carried out.
+    pub(crate) fn of_a_change(mut self, change: bool) -> Self {
+        self.inner.uncertain = match self.kind() {
+            ErrorKind::Api(error) => change && error.sent() != Sent::No && has_no_answer(error.kind()),
+            _ => false,
+        };
+        self
+    }
+
     /// The operation that failed.
     pub fn operation(&self) -> &str {
         &self.inner.operation
@@ -136,7 +145,12 @@ impl Error {
             ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("RestrictedVersion") => "unsupported",
             ErrorKind::Task(_) => "fault",
             ErrorKind::Api(error) => match error.kind() {
-                WireKind::NoSession(NoSession::Renewal(cause)) if cause.fault().is_none() => "connection",
+                WireKind::NoSession(NoSession::Renewal(cause))
+                    if cause.fault().is_none() && cause.status() != Some(401) =>
+                {
+                    "connection"
+                }
+                WireKind::NoSession(NoSession::NotAllowed(_)) => "permission",
                 WireKind::NoSession(_) => "auth",
                 WireKind::Fault(fault) if fault.is_named("InvalidLogin") || fault.is_named("NotAuthenticated") => {
                     "auth"
@@ -217,8 +231,9 @@ impl Error {
 impl From<vsphere_soap::Error> for Error {
     fn from(error: vsphere_soap::Error) -> Self {
         let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
-        let uncertain = changes(&operation) && error.sent() != Sent::No && has_no_answer(error.kind());
-        Self { inner: Box::new(Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)), uncertain }) }
+        let changes = changes(&operation);
+        let inner = Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)), uncertain: false };
+        Self { inner: Box::new(inner) }.of_a_change(changes)
     }
 }
 

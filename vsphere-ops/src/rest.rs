@@ -147,7 +147,9 @@ impl Rest {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let Some(pause) = retry.pause(&error, verb == Verb::Get) else { return Err(error.into()) };
+            let Some(pause) = retry.pause(&error, verb == Verb::Get) else {
+                return Err(Error::from(error).of_a_change(verb != Verb::Get));
+            };
             tracing::debug!(path, %error, ?pause, "sending again");
             tokio::time::sleep(pause).await;
         }
