@@ -59,16 +59,15 @@ pub mod types {
 
 /// What the generated data objects and enumerations are written with.
 mod prelude {
-    pub(crate) use crate::types::*;
     pub(crate) use vsphere_soap::object::{
-        DataObject, DataType, EnumInfo, EnumType, Extends, FieldInfo, Slot, Type, TypeInfo, Value, leaf, optional,
+        Any, Binary, DataObject, DataType, DateTime, EnumInfo, EnumType, Extends, FieldInfo, ManagedObjectReference,
+        Poly, Slot, Type, TypeInfo, Value, leaf, optional,
     };
     pub(crate) use vsphere_soap::request::Method;
 }
 
 /// What the generated managed objects are written with beside it.
 mod managed_prelude {
-    pub(crate) use crate::generated::managed::*;
     pub(crate) use vsphere_soap::object::Property;
     pub(crate) use vsphere_soap::request::{Handle, Request};
 }

@@ -124,13 +124,16 @@ macro_rules! enum_type {
 
         impl vsphere_soap::object::FromAny for $name {
             fn from_any(any: Any) -> Result<Self, vsphere_soap::object::Mismatch> {
-                vsphere_soap::object::enum_from_any(any)
+                match vsphere_soap::object::enum_text(any, Self::INFO) {
+                    Ok(text) => Ok(Self::from(&*text)),
+                    Err(mismatch) => Err(mismatch),
+                }
             }
         }
 
         impl From<$name> for Any {
             fn from(value: $name) -> Any {
-                vsphere_soap::object::any_from_enum(&value)
+                vsphere_soap::object::any_from_enum($name::INFO, value.as_str())
             }
         }
     };

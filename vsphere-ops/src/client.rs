@@ -1,42 +1,43 @@
-//! The connection to one vCenter or ESXi host: one session, kept alive, renewed once when it is lost.
+//! The client of one vCenter or ESXi host.
+//!
+//! A [`Client`] is one session. It is cheap to clone and safe to use from many tasks: they share the session, and one
+//! of them opens it anew, for all, when the server has lost it. What a call does about failures:
+//!
+//! - A connection that fails, and HTTP 429, 502, 503 and 504, are tried again a few times, with growing and spread
+//!   waits or as the server's `Retry-After` says. A request that only reads is repeated whatever became of it; another
+//!   one only where it surely was not carried out.
+//! - A session that was lost is renewed once, and the request sent again. `NotAuthenticated` in the new session is
+//!   reported: it also means that the user may not do this.
+//! - A login that the server refuses is reported with its cause, and not repeated for five minutes, as refusals lock
+//!   accounts.
+//! - Dropping a future ends the waiting at any time. Views and collectors that the server makes meanwhile are
+//!   destroyed in the background.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use chrono::{TimeDelta, Utc};
 use vsphere_model::managed::{PropertyCollector, SearchIndex, ServiceInstance, ViewManager};
-use vsphere_model::types::{Any, ManagedObjectReference, ServiceContent};
-use vsphere_soap::http::Transport;
-use vsphere_soap::request::{Caller, ManagedObject, Operation};
-use vsphere_soap::session::Session;
-use vsphere_soap::{ErrorKind as WireKind, Sent};
+use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent};
+use vsphere_soap::request::{Caller, ManagedObject};
 
+use crate::capability::{self, Capabilities};
 use crate::config::Config;
+use crate::connection::{Connection, Line, service_instance};
 use crate::error::{Error, ErrorKind, Result};
-use crate::performance::CounterCache;
-use crate::view::Views;
-use crate::watch::Feeds;
-
-/// How often a request is sent at most, where sending it again is safe.
-const ATTEMPTS: u32 = 3;
-
-/// The wait before the first repetition; doubled for each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-
-/// The longest wait that a server's `Retry-After` is followed for.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+use crate::rest::Rest;
 
 /// A connection to one vCenter or ESXi host. Cheap to clone; clones share the session.
 ///
 /// The session is kept alive while it is idle, and renewed once when the server has lost it. It ends with
-/// [`logout`](Self::logout), or in the background when the last clone is dropped.
+/// [`logout`](Self::logout), or in the background when the last clone is dropped; at the end of a program the runtime
+/// may be gone before that is done, so call `logout` there.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) connection: Arc<Connection>,
+    caller: Arc<dyn Caller>,
+    limit: Option<Duration>,
 }
 
 impl Client {
@@ -46,38 +47,46 @@ impl Client {
     /// `auth` for a wrong user name or password, `connection` when the server is not reached or its certificate is not
     /// trusted, `config` or `invalid_argument` for a setting that makes no sense.
     pub async fn connect(config: Config) -> Result<Self> {
-        let transport = Transport::new(config.endpoint()?, config.transport_options()?)?;
-        let session = Session::open(transport, vsphere_model::registry(), vsphere_model::VERSIONS).await?;
-        let anonymous: Arc<dyn Caller> = Arc::new(session.clone());
-        let root = ManagedObjectReference::new("ServiceInstance", "ServiceInstance");
-        let content = ServiceInstance::new(&anonymous, root)
-            .retrieve_service_content()
-            .await
-            .map_err(|error| error.in_operation("connect").on(session.transport().endpoint().authority()))?;
-        let connection = Arc::new(Connection {
-            session,
-            content,
-            config,
-            renewals: Mutex::new(()),
-            generation: AtomicU64::new(0),
-            views: Views::default(),
-            feeds: Feeds::default(),
-            counters: CounterCache::default(),
-        });
-        connection.log_in().await?;
-        keep_alive(&connection);
-        Ok(Self { connection })
+        Ok(Self::over(Connection::open(config).await?, None))
     }
 
-    /// Logs out and ends the session, for all clones.
+    fn over(connection: Arc<Connection>, limit: Option<Duration>) -> Self {
+        let caller = Arc::new(Line { connection: Arc::clone(&connection), limit });
+        Self { connection, caller, limit }
+    }
+
+    /// The same session, with a limit on the time that each request may take in all: repetitions, waits between them
+    /// and the renewal of a lost session included.
+    ///
+    /// Waiting for a task or for changes keeps a request open for up to 30 s, so a shorter limit cuts it. To limit an
+    /// operation of several requests, put `tokio::time::timeout` around it: dropping it is safe at any time.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let time = client.with_deadline(Duration::from_secs(5)).server_time().await?;
+    /// println!("{time}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_deadline(&self, limit: Duration) -> Self {
+        Self::over(Arc::clone(&self.connection), Some(limit))
+    }
+
+    /// Logs out and ends the session, for all clones. What they send afterwards fails with the code `auth`; it does
+    /// not log in again.
     ///
     /// # Errors
     /// Those of the connection; the session is forgotten all the same.
     pub async fn logout(&self) -> Result<()> {
-        match &self.connection.content.session_manager {
-            Some(manager) => Ok(self.connection.session.logout(manager).await?),
-            None => Ok(()),
-        }
+        Ok(self.connection.log_out().await?)
+    }
+
+    /// Whether [`logout`](Self::logout) was called on this client or a clone.
+    pub fn is_logged_out(&self) -> bool {
+        self.connection.check_logged_in("ask").is_err()
     }
 
     /// What the server says of itself: product, version, and the managers that it has.
@@ -87,7 +96,28 @@ impl Client {
 
     /// Whether the server is a vCenter; else it is an ESXi host.
     pub fn is_vcenter(&self) -> bool {
-        self.connection.content.about.api_type == "VirtualCenter"
+        self.capabilities().vcenter
+    }
+
+    /// What the server can do, as far as that is known without asking it.
+    pub fn capabilities(&self) -> Capabilities {
+        capability::of(&self.connection)
+    }
+
+    /// Says before it is tried that an operation needs a vCenter; `operation` is a verb phrase such as `clone`.
+    ///
+    /// # Errors
+    /// `unsupported`, with what to do instead, where the server is an ESXi host.
+    pub fn require_vcenter(&self, operation: &str) -> Result<()> {
+        capability::require_vcenter(&self.connection, operation)
+    }
+
+    /// Says before it is tried that an operation changes something that the server's licence keeps from being changed.
+    ///
+    /// # Errors
+    /// `unsupported` where the server has refused a change in this session with `RestrictedVersion`.
+    pub fn require_writable(&self, operation: &str) -> Result<()> {
+        capability::require_writable(&self.connection, operation)
     }
 
     /// The version of the API that is spoken with the server.
@@ -95,13 +125,47 @@ impl Client {
         self.connection.session.version()
     }
 
+    /// The server's clock.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn server_time(&self) -> Result<DateTime> {
+        Ok(self.raw::<ServiceInstance>(&service_instance()).current_time().await?)
+    }
+
+    /// How far the server's clock is ahead of this machine's; negative where it is behind. To be added to local times
+    /// before they are compared with the server's. Exact to half the round trip.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn clock_offset(&self) -> Result<TimeDelta> {
+        let before = Utc::now();
+        let server = self.server_time().await?;
+        let middle = before + (Utc::now() - before) / 2;
+        Ok(server.to_utc() - middle)
+    }
+
+    /// The vSphere Automation API (REST) of a vCenter, with a session of its own that is opened when it is first used.
+    ///
+    /// # Errors
+    /// `unsupported` where the server is an ESXi host.
+    pub fn rest(&self) -> Result<Rest> {
+        self.require_vcenter("use the Automation API")?;
+        Ok(Rest::new(Arc::clone(&self.connection), self.limit))
+    }
+
     /// A handle of the managed object with this reference, to call the API's own methods on.
     pub fn raw<M: ManagedObject>(&self, reference: &ManagedObjectReference) -> M {
-        M::new(&self.caller(), reference.clone())
+        M::new(&self.caller, reference.clone())
     }
 
     pub(crate) fn caller(&self) -> Arc<dyn Caller> {
-        Arc::clone(&self.connection) as Arc<dyn Caller>
+        Arc::clone(&self.caller)
+    }
+
+    /// The way to the server, with the session.
+    pub(crate) fn transport(&self) -> &vsphere_soap::http::Transport {
+        self.connection.session.transport()
     }
 
     /// The session's property collector.
@@ -131,144 +195,6 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Client({})", self.connection.session.transport().endpoint().authority())
+        write!(f, "Client({})", self.connection.authority())
     }
-}
-
-/// What the clones of a client share.
-pub(crate) struct Connection {
-    session: Session,
-    content: ServiceContent,
-    config: Config,
-    /// Held while somebody logs in, so that many that find the session lost log in once.
-    renewals: Mutex<()>,
-    /// How often the session was opened. Who sees a lost session compares, and does not renew what is already renewed.
-    generation: AtomicU64,
-    pub(crate) views: Views,
-    /// What is watched on the server, each once for all who watch it.
-    pub(crate) feeds: Feeds,
-    pub(crate) counters: CounterCache,
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection({})", self.session.transport().endpoint().authority())
-    }
-}
-
-impl Connection {
-    /// How often the session was opened: what belongs to an older one is gone on the server.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    async fn log_in(&self) -> vsphere_soap::Result<()> {
-        let (user, password) = self.config.credentials();
-        if let Some(manager) = &self.content.session_manager {
-            self.session.login(manager, user, password).await?;
-        }
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        Ok(())
-    }
-
-    /// Opens a new session, unless another task has done so since `seen`.
-    async fn renew(&self, seen: u64) -> vsphere_soap::Result<()> {
-        let _one_at_a_time = self.renewals.lock().await;
-        if self.generation() != seen {
-            return Ok(());
-        }
-        tracing::info!(server = %self.session.transport().endpoint().authority(), "the session was lost, logging in again");
-        self.session.transport().clear_session_cookie();
-        self.log_in().await
-    }
-
-    /// Sends an operation, again where that is safe.
-    async fn attempt(&self, operation: &Operation) -> vsphere_soap::Result<Any> {
-        let mut wait = FIRST_WAIT;
-        for attempt in 1.. {
-            let error = match self.session.call(operation).await {
-                Ok(any) => return Ok(any),
-                Err(error) => error,
-            };
-            let safe = error.sent() == Sent::No || (error.sent() == Sent::Maybe && is_read(operation.method.name));
-            if attempt >= ATTEMPTS || !safe || !error.is_retryable() || error.is_timeout() {
-                return Err(error);
-            }
-            // Spread over half the time, so that many clients of a server that comes back do not come at once.
-            let pause = error.retry_after().unwrap_or_else(|| wait.mul_f64(0.75 + fastrand::f64() / 2.0));
-            if pause > LONGEST_WAIT {
-                return Err(error);
-            }
-            tracing::debug!(operation = operation.method.name, %error, ?pause, "sending again");
-            tokio::time::sleep(pause).await;
-            wait *= 2;
-        }
-        unreachable!("the loop has no end")
-    }
-}
-
-#[async_trait]
-impl Caller for Connection {
-    async fn call(&self, operation: &Operation) -> vsphere_soap::Result<Any> {
-        let seen = self.generation();
-        match self.attempt(operation).await {
-            // The server did not carry it out, whatever it is: sending it again is safe. A second refusal means that
-            // this user may not do it, and is reported.
-            Err(error) if is_lost_session(&error) => {
-                self.renew(seen).await?;
-                self.attempt(operation).await
-            }
-            answer => answer,
-        }
-    }
-}
-
-/// A session that nobody ended is ended in the background.
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let (Some(manager), Ok(runtime)) =
-            (self.content.session_manager.clone(), tokio::runtime::Handle::try_current())
-        else {
-            return;
-        };
-        let session = self.session.clone();
-        runtime.spawn(async move {
-            if let Err(error) = session.logout(&manager).await {
-                tracing::debug!(%error, "the session was left to end by itself");
-            }
-        });
-    }
-}
-
-fn is_lost_session(error: &vsphere_soap::Error) -> bool {
-    matches!(error.kind(), WireKind::Fault(fault) if fault.is_named("NotAuthenticated"))
-}
-
-/// Whether a method only looks, so that carrying it out twice does no harm. `Continue…` takes a page away: not that.
-fn is_read(method: &str) -> bool {
-    const VERBS: [&str; 9] =
-        ["Retrieve", "Query", "Find", "Fetch", "CheckForUpdates", "WaitForUpdates", "CurrentTime", "Get", "List"];
-    !method.ends_with("_Task") && VERBS.iter().any(|verb| method.starts_with(verb))
-}
-
-/// Asks the server for the time now and then, for as long as a client exists.
-fn keep_alive(connection: &Arc<Connection>) {
-    let period = connection.config.keepalive_period();
-    let weak: Weak<Connection> = Arc::downgrade(connection);
-    tokio::spawn(async move {
-        let mut next = Instant::now() + period;
-        loop {
-            tokio::time::sleep_until(next).await;
-            next = Instant::now() + period;
-            let Some(connection) = weak.upgrade() else { return };
-            if connection.session.transport().session_cookie().is_none() {
-                continue;
-            }
-            let caller: Arc<dyn Caller> = connection;
-            let root = ManagedObjectReference::new("ServiceInstance", "ServiceInstance");
-            if let Err(error) = ServiceInstance::new(&caller, root).current_time().await {
-                tracing::debug!(%error, "the session could not be kept alive");
-            }
-        }
-    });
 }

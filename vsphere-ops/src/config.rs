@@ -18,6 +18,7 @@ pub struct Config {
     connect_timeout: Duration,
     request_timeout: Duration,
     keepalive: Duration,
+    attempts: u32,
 }
 
 /// Kept as it was given, so that what is wrong is said when it is used.
@@ -61,6 +62,7 @@ impl Config {
             connect_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(5 * 60),
             keepalive: Duration::from_secs(10 * 60),
+            attempts: 4,
         }
     }
 
@@ -154,6 +156,13 @@ impl Config {
         self
     }
 
+    /// How often a request is sent at most, where sending it again is safe; 4 times without it. 1 is never again.
+    #[must_use]
+    pub fn attempts(mut self, most: u32) -> Self {
+        self.attempts = most;
+        self
+    }
+
     pub(crate) fn endpoint(&self) -> Result<Endpoint> {
         Ok(self.host.parse::<Endpoint>()?)
     }
@@ -174,6 +183,19 @@ impl Config {
 
     pub(crate) fn credentials(&self) -> (&str, &str) {
         (&self.user, &self.password.0)
+    }
+
+    pub(crate) fn request_limit(&self) -> Duration {
+        self.request_timeout
+    }
+
+    pub(crate) fn most_attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The language of the server's messages: always the same, so that logs can be searched.
+    pub(crate) fn login_locale(&self) -> Option<&'static str> {
+        Some("en_US")
     }
 
     pub(crate) fn keepalive_period(&self) -> Duration {

@@ -6,7 +6,12 @@ use std::sync::Arc;
 use vsphere_model::types::LocalizedMethodFault;
 use vsphere_soap::fault::SoapFault;
 use vsphere_soap::object::DataType;
+use vsphere_soap::session::NoSession;
 use vsphere_soap::{ErrorKind as WireKind, Sent};
+
+use crate::capability::RESTRICTED_HINT;
+use crate::rest::RestFault;
+use crate::retry::is_read;
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,6 +28,8 @@ struct Inner {
     target: Option<String>,
     /// Shared, so that one failure can be told to all whom it concerns.
     kind: Arc<ErrorKind>,
+    /// Whether it was a change that the server may have carried out, though its answer is missing.
+    uncertain: bool,
 }
 
 /// Why an operation failed.
@@ -31,6 +38,8 @@ struct Inner {
 pub enum ErrorKind {
     /// The connection or the server: a fault, a time limit, an answer that is not SOAP.
     Api(vsphere_soap::Error),
+    /// The Automation API (REST) answered with an error.
+    Rest(RestFault),
     /// A task ended with this fault.
     Task(LocalizedMethodFault),
     /// No object fits.
@@ -41,8 +50,14 @@ pub enum ErrorKind {
     InvalidArgument(String),
     /// The server can't do this; the text says why.
     Unsupported(String),
+    /// The server refused the credentials a moment ago, and was not asked again; the text says what it said.
+    Refused(String),
     /// The user may not read what the operation needs; the text names it.
     Unreadable(String),
+    /// A local file, or another source or sink of the user's, failed.
+    File(std::io::Error),
+    /// A file is not the one that was expected; the text says by what.
+    Corrupt(String),
 }
 
 /// An object that fits a name.
@@ -57,7 +72,14 @@ pub struct Candidate {
 impl Error {
     /// An error of `operation`, a short verb phrase such as `power on`.
     pub fn new(operation: impl Into<String>, kind: ErrorKind) -> Self {
-        Self { inner: Box::new(Inner { operation: operation.into(), target: None, kind: Arc::new(kind) }) }
+        Self {
+            inner: Box::new(Inner {
+                operation: operation.into(),
+                target: None,
+                kind: Arc::new(kind),
+                uncertain: false,
+            }),
+        }
     }
 
     /// Names the object that the operation was meant for, as the user knows it.
@@ -90,7 +112,7 @@ impl Error {
     }
 
     /// The kind of failure as one word, for programs: `not_found`, `ambiguous`, `permission`, `auth`, `timeout`,
-    /// `connection`, `config`, `invalid_argument`, `unsupported` or `fault`.
+    /// `connection`, `config`, `invalid_argument`, `unsupported`, `file`, `corrupt` or `fault`.
     pub fn code(&self) -> &'static str {
         match self.kind() {
             ErrorKind::NotFound(_) => "not_found",
@@ -98,9 +120,16 @@ impl Error {
             ErrorKind::InvalidArgument(_) => "invalid_argument",
             ErrorKind::Unsupported(_) => "unsupported",
             ErrorKind::Unreadable(_) => "permission",
+            ErrorKind::Rest(fault) => fault.code(),
+            ErrorKind::Refused(_) => "auth",
+            ErrorKind::File(_) => "file",
+            ErrorKind::Corrupt(_) => "corrupt",
             ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("NoPermission") => "permission",
+            ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("RestrictedVersion") => "unsupported",
             ErrorKind::Task(_) => "fault",
             ErrorKind::Api(error) => match error.kind() {
+                WireKind::NoSession(NoSession::Renewal(cause)) if cause.fault().is_none() => "connection",
+                WireKind::NoSession(_) => "auth",
                 WireKind::Fault(fault) if fault.is_named("InvalidLogin") || fault.is_named("NotAuthenticated") => {
                     "auth"
                 }
@@ -108,6 +137,7 @@ impl Error {
                 WireKind::Fault(_) => "fault",
                 WireKind::Timeout { .. } => "timeout",
                 WireKind::Config(_) => "config",
+                WireKind::Source(_) => "file",
                 _ => "connection",
             },
         }
@@ -130,16 +160,26 @@ impl Error {
     /// [`sent`](Self::sent).
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
-            ErrorKind::Api(error) => error.is_retryable(),
-            _ => self.is_fault("TaskInProgress") || self.is_fault("ConcurrentAccess"),
+            ErrorKind::Api(error) if error.is_retryable() => true,
+            _ => self.is_busy(),
         }
+    }
+
+    /// Whether another task holds the object, or has just changed it. See [`while_busy`](crate::while_busy).
+    pub fn is_busy(&self) -> bool {
+        self.is_fault("TaskInProgress") || self.is_fault("ConcurrentAccess")
+    }
+
+    /// What helps, where the cause alone does not say it.
+    pub fn hint(&self) -> Option<&'static str> {
+        self.is_fault("RestrictedVersion").then_some(RESTRICTED_HINT)
     }
 
     /// Whether the server may have carried out the request that failed.
     pub fn sent(&self) -> Sent {
         match self.kind() {
             ErrorKind::Api(error) => error.sent(),
-            ErrorKind::Task(_) => Sent::Yes,
+            ErrorKind::Task(_) | ErrorKind::Rest(_) => Sent::Yes,
             _ => Sent::No,
         }
     }
@@ -169,15 +209,23 @@ impl Error {
 impl From<vsphere_soap::Error> for Error {
     fn from(error: vsphere_soap::Error) -> Self {
         let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
-        Self { inner: Box::new(Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)) }) }
+        let uncertain = changes(&operation) && error.sent() != Sent::No && has_no_answer(error.kind());
+        Self { inner: Box::new(Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)), uncertain }) }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.target() {
-            Some(target) => write!(f, "{} {target:?}: {}", self.operation(), self.kind()),
-            None => write!(f, "{}: {}", self.operation(), self.kind()),
+            Some(target) => write!(f, "{} {target:?}: {}", self.operation(), self.kind())?,
+            None => write!(f, "{}: {}", self.operation(), self.kind())?,
+        }
+        if self.inner.uncertain {
+            f.write_str("; the request may have been carried out")?;
+        }
+        match self.hint() {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
         }
     }
 }
@@ -186,10 +234,14 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Api(error) => error.kind().fmt(f),
+            Self::Rest(fault) => fault.fmt(f),
             Self::Task(fault) => write!(f, "{}", TaskFault(fault)),
             Self::NotFound(text) | Self::InvalidArgument(text) | Self::Unsupported(text) | Self::Unreadable(text) => {
                 f.write_str(text)
             }
+            Self::Refused(text) => write!(f, "the credentials were refused a moment ago, and not tried again: {text}"),
+            Self::File(_) => f.write_str("the local file, or what stands for it, failed"),
+            Self::Corrupt(text) => f.write_str(text),
             Self::Ambiguous(candidates) => {
                 write!(f, "{} objects fit: ", candidates.len())?;
                 for (index, candidate) in candidates.iter().enumerate() {
@@ -217,7 +269,7 @@ impl fmt::Display for TaskFault<'_> {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { operation, target, kind } = &*self.inner;
+        let Inner { operation, target, kind, .. } = &*self.inner;
         f.debug_struct("Error").field("operation", operation).field("target", target).field("kind", kind).finish()
     }
 }
@@ -227,9 +279,21 @@ impl std::error::Error for Error {
         match self.kind() {
             // The text of the wire's error is already in ours: go on with what is below it.
             ErrorKind::Api(error) => error.source(),
+            ErrorKind::File(error) => Some(error),
             _ => None,
         }
     }
+}
+
+/// Whether an operation is a method of the API that changes something; what this crate calls in words of its own,
+/// such as `log in`, is none.
+fn changes(operation: &str) -> bool {
+    operation.starts_with(|c: char| c.is_ascii_uppercase()) && !is_read(operation)
+}
+
+/// Whether the server may have done what was asked without our knowing how it went.
+fn has_no_answer(kind: &WireKind) -> bool {
+    !matches!(kind, WireKind::Fault(_) | WireKind::NoSession(_) | WireKind::Config(_))
 }
 
 /// An error from what a caller gave.

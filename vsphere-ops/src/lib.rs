@@ -20,8 +20,12 @@
 //! this crate. What takes time on the server is a [`Task`].
 
 pub mod alarms;
+mod capability;
 mod client;
+mod clients;
 mod config;
+mod connection;
+mod datastore_path;
 mod error;
 pub mod events;
 mod find;
@@ -33,22 +37,30 @@ mod page;
 pub mod performance;
 pub mod power;
 mod read;
+mod rest;
+mod retry;
 mod task;
 mod view;
 pub mod watch;
 
 pub mod host;
+pub mod transfer;
 pub mod vcenter;
 pub mod vm;
 
+pub use capability::Capabilities;
 pub use client::Client;
+pub use clients::{Clients, Reply};
 pub use config::Config;
+pub use datastore_path::DatastorePath;
 pub use error::{Candidate, Error, ErrorKind, Result};
 pub use find::{Query, Selection};
 pub use inventory::{Entry, Inventory, Snapshot};
 pub use mo::Mo;
 pub use page::Page;
 pub use read::{Missing, Rows, Select, Values};
+pub use rest::{Rest, RestFault};
+pub use retry::while_busy;
 pub use task::{Progress, Task};
 pub use vsphere_model::{managed, types};
 pub use watch::{Change, Watch};

@@ -15,9 +15,13 @@ use vsphere_soap::request::ManagedObject;
 
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard;
 
 /// How long the server holds an answer back when nothing changes, in seconds. Well under the time-outs of proxies.
 const HOLD: i32 = 30;
+
+/// What is watched of a task.
+const WATCHED: [&str; 4] = ["info.state", "info.progress", "info.error", "info.result"];
 
 /// A task on the server that yields a `T`. Awaited, it waits for the end of the task.
 ///
@@ -98,14 +102,14 @@ impl<T> Task<T> {
 
     async fn wait(&self, listener: &(dyn Fn(Progress) + Send + Sync)) -> Result<Any> {
         let failed = |error: Error| error.in_operation(&self.operation).on(&self.target);
-        let mut waiter = Waiter::open(&self.client, &self.reference).await.map_err(failed)?;
+        let mut waiter = Waiter::open(&self.client, &self.reference, &WATCHED).await.map_err(failed)?;
         let mut state = State::default();
         loop {
             let update = match waiter.next().await {
                 Ok(update) => update,
                 // The session was renewed: the collector ended with the old one, the task did not.
                 Err(error) if error.is_not_found() => {
-                    waiter = Waiter::open(&self.client, &self.reference).await.map_err(failed)?;
+                    waiter = Waiter::open(&self.client, &self.reference, &WATCHED).await.map_err(failed)?;
                     continue;
                 }
                 Err(error) => return Err(failed(error)),
@@ -185,34 +189,37 @@ impl State {
     }
 }
 
-/// A property collector of its own with a filter on one task. Others' waits can't disturb it.
-struct Waiter {
+/// A property collector of its own with a filter on one object. Others' waits can't disturb it.
+pub(crate) struct Waiter {
     collector: Option<PropertyCollector>,
     version: String,
 }
 
 impl Waiter {
-    async fn open(client: &Client, task: &ManagedObjectReference) -> Result<Self> {
-        let reference = client.collector().create_property_collector().await?;
-        let collector: PropertyCollector = client.raw(&reference);
-        // From here on it is destroyed, whatever happens.
-        let waiter = Self { collector: Some(collector.clone()), version: String::new() };
-        let paths = ["info.state", "info.progress", "info.error", "info.result"];
+    pub(crate) async fn open(client: &Client, object: &ManagedObjectReference, paths: &[&str]) -> Result<Self> {
+        let maker = client.clone();
+        // It is destroyed whatever happens, even when nobody waits for it any more.
+        let waiter = guard::made(async move {
+            let reference = maker.collector().create_property_collector().await?;
+            Ok(Self { collector: Some(maker.raw(&reference)), version: String::new() })
+        })
+        .await?;
+        let Some(collector) = &waiter.collector else { return Ok(waiter) };
         let spec = PropertyFilterSpec {
             prop_set: vec![PropertySpec {
-                type_: "Task".into(),
+                type_: object.type_.clone(),
                 path_set: paths.iter().map(|path| (*path).to_owned()).collect(),
                 ..Default::default()
             }],
-            object_set: vec![ObjectSpec { obj: task.clone(), ..Default::default() }],
+            object_set: vec![ObjectSpec { obj: object.clone(), ..Default::default() }],
             ..Default::default()
         };
         collector.create_filter(&spec, true).await?;
         Ok(waiter)
     }
 
-    /// The next changes. The first answer has the state as it is, so that a task that is done already is seen.
-    async fn next(&mut self) -> Result<UpdateSet> {
+    /// The next changes. The first answer has the state as it is, so that what has happened already is seen.
+    pub(crate) async fn next(&mut self) -> Result<UpdateSet> {
         let Some(collector) = &self.collector else { return Ok(UpdateSet::default()) };
         let options = WaitOptions { max_wait_seconds: Some(HOLD), ..Default::default() };
         loop {
@@ -223,7 +230,7 @@ impl Waiter {
         }
     }
 
-    async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         if let Some(collector) = self.collector.take() {
             destroy(collector).await;
         }

@@ -1,7 +1,7 @@
 //! Container views: the server's own list of all objects of a type below a container.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vsphere_model::managed::{ContainerView, View};
 use vsphere_model::types::ManagedObjectReference;
@@ -9,12 +9,30 @@ use vsphere_soap::request::ManagedObject as _;
 
 use crate::client::Client;
 use crate::error::Result;
+use crate::guard;
 
 /// The views of the whole inventory, one per set of types. They are kept for the session, which saves two requests a
 /// listing, and end with it; their number is bounded by the types that a program lists.
 #[derive(Debug, Default)]
 pub(crate) struct Views {
-    kept: Mutex<HashMap<Vec<&'static str>, (u64, ManagedObjectReference)>>,
+    kept: Mutex<HashMap<Vec<&'static str>, Kept>>,
+    /// Held while a view that will be kept is made, so that many who need it make one.
+    making: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    /// The session that it belongs to.
+    generation: u64,
+    reference: ManagedObjectReference,
+}
+
+impl Views {
+    /// The view that is kept for these types in the session as it is.
+    fn of(&self, types: &[&'static str], generation: u64) -> Option<ManagedObjectReference> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(types).filter(|kept| kept.generation == generation).map(|kept| kept.reference.clone())
+    }
 }
 
 /// A view in use. One of a part of the inventory is destroyed on the server when it is no longer used.
@@ -31,34 +49,53 @@ impl ViewGuard {
         container: Option<&ManagedObjectReference>,
         types: &[&'static str],
     ) -> Result<Self> {
-        let connection = &client.connection;
-        let generation = connection.generation();
-        if container.is_none() {
-            let kept = connection.views.kept.lock().ok().and_then(|kept| kept.get(types).cloned());
-            if let Some((born, reference)) = kept
-                && born == generation
-            {
-                return Ok(Self { client: client.clone(), reference, kept: true });
-            }
+        if container.is_none()
+            && let Some(reference) = client.connection.views.of(types, client.connection.generation())
+        {
+            return Ok(Self { client: client.clone(), reference, kept: true });
         }
-        let root = container.unwrap_or(&client.content().root_folder);
+        // To its end, even when the caller is gone: the server makes the view all the same.
+        let (client, container, types) = (client.clone(), container.cloned(), types.to_vec());
+        guard::made(async move {
+            match container {
+                Some(container) => Self::create(&client, &container, &types).await,
+                None => Self::keep(&client, types).await,
+            }
+        })
+        .await
+    }
+
+    async fn create(client: &Client, root: &ManagedObjectReference, types: &[&'static str]) -> Result<Self> {
         let names: Vec<String> = types.iter().map(|name| (*name).to_owned()).collect();
         let reference = client.view_manager()?.create_container_view(root, &names, true).await?;
-        if container.is_none()
-            && let Ok(mut kept) = connection.views.kept.lock()
-        {
-            kept.insert(types.to_vec(), (generation, reference.clone()));
+        Ok(Self { client: client.clone(), reference, kept: false })
+    }
+
+    async fn keep(client: &Client, types: Vec<&'static str>) -> Result<Self> {
+        let connection = &client.connection;
+        let _one_at_a_time = connection.views.making.lock().await;
+        let generation = connection.generation();
+        if let Some(reference) = connection.views.of(&types, generation) {
+            return Ok(Self { client: client.clone(), reference, kept: true });
         }
-        Ok(Self { client: client.clone(), reference, kept: container.is_none() })
+        let mut view = Self::create(client, &client.content().root_folder, &types).await?;
+        // Of a view that was made while the session was renewed nobody knows which session has it: it is used once.
+        if connection.generation() == generation {
+            view.kept = true;
+            let kept = Kept { generation, reference: view.reference.clone() };
+            connection.views.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(types, kept);
+        }
+        Ok(view)
     }
 
     pub(crate) fn reference(&self) -> &ManagedObjectReference {
         &self.reference
     }
 
-    /// Forgets a view that the server no longer has.
+    /// Forgets this view, which the server no longer has; one that was kept in its place meanwhile stays.
     pub(crate) fn forget(&self, types: &[&'static str]) {
-        if let Ok(mut kept) = self.client.connection.views.kept.lock() {
+        let mut kept = self.client.connection.views.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.get(types).is_some_and(|kept| kept.reference == self.reference) {
             kept.remove(types);
         }
     }
@@ -70,14 +107,12 @@ impl Drop for ViewGuard {
             return;
         }
         let (client, reference) = (self.client.clone(), self.reference.clone());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let view = ContainerView::new(&client.caller(), reference);
-                let view: &View = &view;
-                if let Err(error) = view.destroy_view().await {
-                    tracing::debug!(%error, "a view was left to end with the session");
-                }
-            });
-        }
+        guard::clean_up(async move {
+            let view = ContainerView::new(&client.caller(), reference);
+            let view: &View = &view;
+            if let Err(error) = view.destroy_view().await {
+                tracing::debug!(%error, "a view was left to end with the session");
+            }
+        });
     }
 }

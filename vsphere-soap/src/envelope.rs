@@ -1,6 +1,6 @@
 //! The SOAP envelope around requests and answers.
 
-use crate::codec::{DecodeError, Decoder, EncodeError, Encoder};
+use crate::codec::{DecodeError, Decoder, EncodeError, Encoder, Tag};
 use crate::fault::SoapFault;
 use crate::object::{Any, Array, FieldInfo, ManagedObjectReference, Object, Registry, Type, Value};
 use crate::request::Method;
@@ -54,7 +54,7 @@ pub fn read_answer(
     registry: &'static Registry,
     method: Option<&Method>,
 ) -> Result<Answer, DecodeError> {
-    let mut decoder = Decoder::new(document, registry)?;
+    let mut decoder = Decoder::new(document, registry);
     let not_soap = |what: &str| DecodeError::new(format!("not a SOAP document: {what}"), 0);
     let Some(root) = decoder.enter()? else { return Err(not_soap("it has no element")) };
     if root.name() != "Envelope" {
@@ -94,7 +94,10 @@ fn returned(decoder: &mut Decoder<'_>, result: Option<FieldInfo>) -> Result<Any,
     let mut values = Vec::new();
     while let Some(element) = decoder.enter()? {
         if element.name() == "returnval" {
-            values.push(decoder.value(element, ty)?);
+            match decoder.value(&element, ty)? {
+                Any::Unset => {}
+                value => values.push(value),
+            }
         } else {
             decoder.skip()?;
         }
@@ -109,8 +112,13 @@ fn returned(decoder: &mut Decoder<'_>, result: Option<FieldInfo>) -> Result<Any,
 /// The `X` of `ArrayOfX`.
 fn item_name(ty: Type) -> String {
     let name = ty.name();
-    let (first, rest) = name.split_at_checked(1).unwrap_or_default();
-    first.to_ascii_uppercase() + rest
+    match ty {
+        Type::Enum(_) | Type::Data(_) => name.to_owned(),
+        _ => {
+            let (first, rest) = name.split_at_checked(1).unwrap_or_default();
+            first.to_ascii_uppercase() + rest
+        }
+    }
 }
 
 fn fault(decoder: &mut Decoder<'_>, registry: &'static Registry) -> Result<SoapFault, DecodeError> {
@@ -126,7 +134,7 @@ fn fault(decoder: &mut Decoder<'_>, registry: &'static Registry) -> Result<SoapF
                         decoder.skip()?;
                         continue;
                     }
-                    fault.detail = typed_fault(decoder, registry, detail)?;
+                    fault.detail = typed_fault(decoder, registry, &detail)?;
                 }
             }
             _ => decoder.skip()?,
@@ -139,7 +147,7 @@ fn fault(decoder: &mut Decoder<'_>, registry: &'static Registry) -> Result<SoapF
 fn typed_fault<'a>(
     decoder: &mut Decoder<'a>,
     registry: &'static Registry,
-    detail: crate::codec::Entered<'a>,
+    detail: &Tag<'a>,
 ) -> Result<Option<Object>, DecodeError> {
     let by_element = detail.name().strip_suffix("Fault").unwrap_or(detail.name()).to_owned();
     let declared = match detail.type_name() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::fault::SoapFault;
 use crate::http::Thumbprint;
+use crate::session::NoSession;
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -53,6 +54,8 @@ pub enum Sent {
 pub enum ErrorKind {
     /// The server answered with a SOAP fault. Not retryable as such: it depends on the fault.
     Fault(Box<SoapFault>),
+    /// There is no session to send the request with. Retryable where opening one is.
+    NoSession(NoSession),
     /// The server, or a proxy before it, answered with an HTTP status that is not SOAP.
     /// Retryable for 429, 502, 503 and 504.
     Http {
@@ -107,6 +110,13 @@ pub enum ErrorKind {
         /// What the system says.
         source: io::Error,
     },
+    /// The server answered with a page for people in place of a file. Not retryable.
+    NotAFile {
+        /// The start of the page, on one line and without markup.
+        snippet: String,
+    },
+    /// What was to be sent could not be read. Not retryable.
+    Source(io::Error),
     /// A setting is wrong; the text names it. Not retryable.
     Config(String),
 }
@@ -121,6 +131,8 @@ pub enum WaitingFor {
     Answer,
     /// The next piece of an answer that had begun.
     NextBytes,
+    /// The server to take the next piece of what is sent.
+    Taken,
 }
 
 /// A failed TLS handshake.
@@ -195,6 +207,7 @@ impl Error {
         match self.kind() {
             ErrorKind::Connect { .. } | ErrorKind::Timeout { .. } | ErrorKind::Interrupted { .. } => true,
             ErrorKind::Http { status, .. } => matches!(status, 429 | 502 | 503 | 504),
+            ErrorKind::NoSession(NoSession::Renewal(cause)) => cause.is_retryable(),
             _ => false,
         }
     }
@@ -224,6 +237,7 @@ impl Error {
     pub fn fault(&self) -> Option<&SoapFault> {
         match self.kind() {
             ErrorKind::Fault(fault) => Some(fault),
+            ErrorKind::NoSession(why) => why.fault(),
             _ => None,
         }
     }
@@ -243,11 +257,13 @@ impl ErrorKind {
         match self {
             Self::Config(_) | Self::Connect { .. } | Self::Tls(_) => Sent::No,
             Self::Timeout { waiting_for: WaitingFor::Connection, .. } => Sent::No,
-            Self::Timeout { .. } | Self::Interrupted { .. } | Self::NotSoap { .. } => Sent::Maybe,
-            Self::Fault(_) | Self::Decode { .. } | Self::TooLarge { .. } => Sent::Yes,
+            Self::Timeout { .. } | Self::Interrupted { .. } | Self::NotSoap { .. } | Self::Source(_) => Sent::Maybe,
+            Self::Fault(_) | Self::Decode { .. } | Self::TooLarge { .. } | Self::NotAFile { .. } => Sent::Yes,
             // Redirects, refusals and "too many" are told before the request is looked at.
             Self::Http { status: 300..=499 | 503, .. } => Sent::No,
             Self::Http { .. } => Sent::Maybe,
+            // What the server refuses for want of a session it does not carry out.
+            Self::NoSession(_) => Sent::No,
         }
     }
 }
@@ -286,7 +302,9 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.kind() {
-            ErrorKind::Connect { source, .. } | ErrorKind::Interrupted { source, .. } => Some(source),
+            ErrorKind::Connect { source, .. } | ErrorKind::Interrupted { source, .. } | ErrorKind::Source(source) => {
+                Some(source)
+            }
             ErrorKind::Tls(failure) => failure.source.as_ref().map(|source| source as _),
             _ => None,
         }
@@ -297,6 +315,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => fault.fmt(f),
+            Self::NoSession(why) => why.fmt(f),
             Self::Http { status, snippet, retry_after } => {
                 write!(f, "the server answered HTTP {status}")?;
                 if let Some(reason) = reason_phrase(*status) {
@@ -330,11 +349,14 @@ impl fmt::Display for ErrorKind {
                 WaitingFor::Connection => write!(f, "no connection within {after:?}"),
                 WaitingFor::Answer => write!(f, "no complete answer within {after:?}"),
                 WaitingFor::NextBytes => write!(f, "the answer stalled for {after:?}"),
+                WaitingFor::Taken => write!(f, "the server took nothing for {after:?}"),
             },
             Self::Interrupted { received: 0, .. } => f.write_str("the connection was cut before the answer"),
             Self::Interrupted { received, .. } => {
                 write!(f, "the connection was cut after {received} bytes of the answer")
             }
+            Self::NotAFile { snippet } => write!(f, "the server answered with a page, not with a file: {snippet:?}"),
+            Self::Source(_) => f.write_str("what is to be sent cannot be read"),
             Self::Config(message) => f.write_str(message),
         }
     }

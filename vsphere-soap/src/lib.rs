@@ -5,6 +5,7 @@ pub mod envelope;
 pub mod error;
 pub mod fault;
 pub mod http;
+pub mod json;
 pub mod object;
 pub mod request;
 pub mod session;

@@ -1,5 +1,6 @@
 //! A session with one server: the negotiated API version, login and logout, and operations carried over HTTP.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use async_trait::async_trait;
 
 use crate::envelope::{self, Answer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault::SoapFault;
 use crate::http::{Call, Transport};
 use crate::object::{Any, FieldInfo, ManagedObjectReference, Registry, Type, Value};
 use crate::request::{Caller, Method, Operation};
@@ -65,12 +67,21 @@ impl Session {
         &self.inner.transport
     }
 
-    /// Logs in at the server's session manager.
+    /// Logs in at the server's session manager. The server's messages are in the language of `locale` (`en_US`), or in
+    /// its own where none is given.
     ///
     /// # Errors
-    /// The fault `InvalidLogin` for a wrong user name or password, and those of the connection.
-    pub async fn login(&self, manager: &ManagedObjectReference, user: &str, password: &str) -> Result<()> {
-        let values = [Value::String(user), Value::String(password)];
+    /// The fault `InvalidLogin` for a wrong user name or password, `InvalidLocale` for a locale that the server does
+    /// not know, and those of the connection.
+    pub async fn login(
+        &self,
+        manager: &ManagedObjectReference,
+        user: &str,
+        password: &str,
+        locale: Option<&str>,
+    ) -> Result<()> {
+        let locale = locale.map_or(Value::Unset, Value::String);
+        let values = [Value::String(user), Value::String(password), locale];
         let document = envelope::write_request(&LOGIN, manager, &values)
             .map_err(|bad| Error::new("log in", ErrorKind::Config(bad.to_string())))?;
         let operation = Operation { method: &LOGIN, target: manager.clone(), document };
@@ -135,5 +146,40 @@ impl Session {
 impl Caller for Session {
     async fn call(&self, operation: &Operation) -> Result<Any> {
         self.send(operation, None, false, None).await
+    }
+}
+
+/// Why there is no session to send a request with.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum NoSession {
+    /// The client was logged out.
+    LoggedOut,
+    /// The session was lost, and could not be opened anew.
+    Renewal(Arc<Error>),
+    /// The server refuses the request with this fault, `NotAuthenticated`, in a session that it has just opened.
+    NotAllowed(Box<SoapFault>),
+}
+
+impl NoSession {
+    /// The fault that the server answered with, where that is the cause.
+    pub fn fault(&self) -> Option<&SoapFault> {
+        match self {
+            Self::LoggedOut => None,
+            Self::Renewal(cause) => cause.fault(),
+            Self::NotAllowed(fault) => Some(fault),
+        }
+    }
+}
+
+impl fmt::Display for NoSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoggedOut => f.write_str("the client was logged out; connect anew"),
+            Self::Renewal(cause) => write!(f, "the session was lost, and logging in again failed: {}", cause.kind()),
+            Self::NotAllowed(fault) => {
+                write!(f, "{fault}, though the session is new: the user may lack the right to do this")
+            }
+        }
     }
 }

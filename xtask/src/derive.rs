@@ -85,3 +85,32 @@ fn only_file(dir: &Path) -> anyhow::Result<PathBuf> {
     let entry = entries.next().with_context(|| format!("pip left nothing in {}", dir.display()))??;
     Ok(entry.path())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An older version as its server would serve it: the WSDL alone, with nothing beside it.
+    #[test]
+    #[ignore = "needs pip: cargo xtask peers"]
+    fn peers_the_wsdl_of_an_older_version_is_read_without_companions() {
+        let scratch = Scratch::new().unwrap();
+        let old = scratch.path().join("old");
+        derive(&metadata(scratch.path()).unwrap(), Some("7.0.2.0"), &old).unwrap();
+        for companion in ["managed-objects.json", "data-annotations.json", "versions.json"] {
+            std::fs::remove_file(old.join(companion)).unwrap();
+        }
+        // Nothing beside it at all: every operation is loose, and that is said.
+        let bare = crate::wsdl::read(&old, None).unwrap();
+        assert_eq!(bare.version.as_deref(), Some("7.0.2.0"));
+        assert!(bare.managed.is_empty() && bare.loose.len() > 600 && !bare.costs.is_empty());
+        assert!(crate::emit::emit(&bare).unwrap().contains_key(Path::new("managed/loose.rs")));
+        // The workspace's companions laid over it: the operations find their objects again.
+        let api = crate::read_api(Some(&old)).unwrap();
+        assert!(api.loose.is_empty(), "{:?}", api.loose.first());
+        let methods: usize = api.managed.iter().map(|object| object.methods.len()).sum();
+        assert_eq!((methods, api.types.len()), (bare.loose.len(), bare.types.len()));
+        let machine = api.managed.iter().find(|object| object.name == "VirtualMachine").unwrap();
+        assert!(machine.properties.iter().any(|property| property.name == "runtime"));
+    }
+}

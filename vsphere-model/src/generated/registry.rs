@@ -4,6 +4,7 @@
 
 use crate::managed;
 use crate::prelude::*;
+use crate::types::*;
 
 pub(crate) static TYPES: &[&TypeInfo] = &[
     AboutInfo::INFO,

@@ -2,12 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::{MAX_DEPTH, XSI};
-use crate::object::{Element, Text};
+use crate::object::Element;
+
+/// How many prefixes of the schema-instance namespace may be in scope. Servers declare one; a bound keeps a hostile
+/// document from making each look-up slow.
+const MAX_BINDINGS: usize = 64;
 
 /// XML that can't be read, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +32,8 @@ impl DecodeError {
         self.offset
     }
 
-    /// What is wrong, and where in the document, in bytes from its start.
-    pub fn into_parts(self) -> (String, u64) {
+    /// What is wrong, and where.
+    pub(crate) fn into_parts(self) -> (String, u64) {
         (self.message, self.offset)
     }
 }
@@ -41,29 +46,69 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// A start tag.
-pub(super) struct Tag<'a> {
+/// A start tag whose element was entered and not yet read.
+pub struct Tag<'a> {
     start: BytesStart<'a>,
-    /// The attributes; not read from tags that have none.
-    pub(super) attributes: Attributes<'a>,
+    attributes: Attributes,
 }
 
 impl Tag<'_> {
     /// The local name.
-    pub(super) fn name(&self) -> &str {
-        local(self.start.name().0)
+    pub fn name(&self) -> &str {
+        local(self.qualified_name())
+    }
+
+    /// The name with its prefix.
+    pub(super) fn qualified_name(&self) -> &str {
+        self.start.name().0
+    }
+
+    /// The local name in `xsi:type`.
+    pub fn type_name(&self) -> Option<Cow<'_, str>> {
+        self.attribute(self.attributes.type_name).map(|name| match name {
+            Cow::Borrowed(name) => Cow::Borrowed(local(name.trim_ascii())),
+            Cow::Owned(name) => Cow::Owned(local(name.trim_ascii()).to_owned()),
+        })
+    }
+
+    /// The attribute `type` without namespace, which references carry.
+    pub(super) fn reference_type(&self) -> Option<Cow<'_, str>> {
+        self.attribute(self.attributes.reference_type)
+    }
+
+    /// Whether `xsi:nil` is true.
+    pub(super) fn is_nil(&self) -> bool {
+        self.attributes.nil
+    }
+
+    fn attribute(&self, span: Option<Span>) -> Option<Cow<'_, str>> {
+        let span = span?;
+        let raw = self.start.get(span.range())?;
+        // The cursor has seen to it that the entities are good.
+        Some(if span.escaped { unescape(raw).unwrap_or(Cow::Borrowed(raw)) } else { Cow::Borrowed(raw) })
     }
 }
 
-/// The attributes that the API uses.
+/// The attributes that the API uses: where their values stand in the tag.
 #[derive(Default)]
-pub(super) struct Attributes<'a> {
-    /// The local name in `xsi:type`.
-    pub(super) type_name: Option<Cow<'a, str>>,
-    /// The attribute `type` without namespace, which references carry.
-    pub(super) reference_type: Option<Cow<'a, str>>,
-    /// `xsi:nil`.
-    pub(super) nil: bool,
+struct Attributes {
+    type_name: Option<Span>,
+    reference_type: Option<Span>,
+    nil: bool,
+}
+
+/// Where the value of an attribute stands in its tag, and whether it has entities. (Small, because every tag is moved.)
+#[derive(Clone, Copy)]
+struct Span {
+    from: u32,
+    to: u32,
+    escaped: bool,
+}
+
+impl Span {
+    fn range(self) -> Range<usize> {
+        self.from as usize..self.to as usize
+    }
 }
 
 /// What comes next inside an element.
@@ -77,33 +122,35 @@ pub(super) enum Next<'a> {
 /// Reads a document from front to back.
 pub(super) struct Cursor<'a> {
     reader: Reader<&'a [u8]>,
-    document: &'a str,
     depth: usize,
-    /// The prefixes that are bound, and whether to the schema-instance namespace, with the depth of the binding.
-    prefixes: Vec<(usize, &'a str, bool)>,
+    bindings: Vec<Binding>,
+    /// Whether the document has carriage returns anywhere: most have none, so that no text is searched for them.
+    carriage_returns: bool,
+}
+
+/// A prefix that is, or here no longer is, bound to the schema-instance namespace. Other bindings don't matter.
+struct Binding {
+    prefix: Box<str>,
+    is_xsi: bool,
+    depth: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// A cursor at the start of `document`.
-    pub(super) fn new(document: &'a [u8]) -> Result<Self, DecodeError> {
-        let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
-        let document = std::str::from_utf8(document)
-            .map_err(|e| DecodeError::new("the document is not UTF-8", e.valid_up_to() as u64))?;
-        let mut reader = Reader::from_str(document);
+    pub(super) fn new(document: &'a [u8]) -> Self {
+        let mut reader = Reader::from_reader(document);
         reader.config_mut().expand_empty_elements = true;
-        Ok(Self { reader, document, depth: 0, prefixes: Vec::new() })
+        Self { reader, depth: 0, bindings: Vec::new(), carriage_returns: document.contains(&b'\r') }
     }
 
     /// An error at the current position.
+    #[cold]
     pub(super) fn error(&self, message: impl Into<String>) -> DecodeError {
         DecodeError::new(message, self.reader.buffer_position())
     }
 
-    fn event(&mut self) -> Result<Event<'a>, DecodeError> {
-        self.reader.read_event().map_err(|e| DecodeError::new(e.to_string(), self.reader.error_position()))
-    }
-
     /// The next child element or the end of the current one; text in between is passed over.
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Next<'a>, DecodeError> {
         loop {
             match self.event()? {
@@ -112,9 +159,7 @@ impl<'a> Cursor<'a> {
                     self.leave();
                     return Ok(Next::End);
                 }
-                Event::Eof if self.depth == 0 => return Ok(Next::End),
-                Event::Eof => return Err(self.error("the document ends in the middle")),
-                Event::DocType(_) => return Err(self.error("a document type declaration is not allowed")),
+                Event::Eof => return Ok(Next::End),
                 _ => {}
             }
         }
@@ -125,18 +170,17 @@ impl<'a> Cursor<'a> {
         let mut text = Cow::Borrowed("");
         loop {
             match self.event()? {
-                Event::Text(part) => append(&mut text, part.into_inner()),
-                Event::CData(part) => append(&mut text, part.into_inner()),
-                Event::GeneralRef(reference) => text.to_mut().push(self.character(&reference.into_inner())?),
-                Event::Start(start) => {
-                    self.enter(start)?;
-                    self.skip()?;
-                }
+                Event::Text(part) => self.append(&mut text, part.into_inner()),
                 Event::End(_) => {
                     self.leave();
                     return Ok(text);
                 }
-                Event::Eof => return Err(self.error("the document ends in the middle")),
+                Event::CData(part) => self.append(&mut text, part.into_inner()),
+                Event::GeneralRef(reference) => text.to_mut().push(self.character(&reference.into_inner())?),
+                Event::Start(_) => {
+                    self.depth += 1;
+                    self.skip()?;
+                }
                 _ => {}
             }
         }
@@ -147,10 +191,9 @@ impl<'a> Cursor<'a> {
         let outside = self.depth.saturating_sub(1);
         while self.depth > outside {
             match self.event()? {
-                // Not `enter`: what is skipped may nest as deep as it likes, it takes no memory.
+                // Not `enter`: what is skipped may nest as deep as it likes, nothing here recurses.
                 Event::Start(_) => self.depth += 1,
                 Event::End(_) => self.leave(),
-                Event::Eof => return Err(self.error("the document ends in the middle")),
                 _ => {}
             }
         }
@@ -158,22 +201,25 @@ impl<'a> Cursor<'a> {
     }
 
     /// The current element with all that it holds.
-    pub(super) fn element(&mut self, tag: Tag<'a>) -> Result<Element, DecodeError> {
+    pub(super) fn element(&mut self, tag: &Tag<'a>) -> Result<Element, DecodeError> {
+        if !is_name(tag.name()) {
+            return Err(self.error("the name of an element is malformed"));
+        }
         let mut element = Element {
             name: tag.name().to_owned(),
-            type_name: tag.attributes.type_name.map(Cow::into_owned),
-            reference_type: tag.attributes.reference_type.map(Cow::into_owned),
+            type_name: tag.type_name().map(Cow::into_owned),
+            reference_type: tag.reference_type().map(Cow::into_owned),
             ..Element::default()
         };
         let mut text = Cow::Borrowed("");
         loop {
             match self.event()? {
-                Event::Text(part) => append(&mut text, part.into_inner()),
-                Event::CData(part) => append(&mut text, part.into_inner()),
+                Event::Text(part) => self.append(&mut text, part.into_inner()),
+                Event::CData(part) => self.append(&mut text, part.into_inner()),
                 Event::GeneralRef(reference) => text.to_mut().push(self.character(&reference.into_inner())?),
                 Event::Start(start) => {
                     let tag = self.enter(start)?;
-                    element.children.push(self.element(tag)?);
+                    element.children.push(self.element(&tag)?);
                 }
                 Event::End(_) => {
                     self.leave();
@@ -182,22 +228,30 @@ impl<'a> Cursor<'a> {
                     }
                     return Ok(element);
                 }
-                Event::Eof => return Err(self.error("the document ends in the middle")),
                 _ => {}
             }
         }
     }
 
-    fn character(&self, name: &str) -> Result<char, DecodeError> {
-        resolve(name)
-            .ok_or_else(|| self.error(format!("the entity \"&{name};\" is not known, and none may be declared")))
+    /// The next token. The end of the document comes only outside of its root.
+    ///
+    /// Inlined, because an event is big: moving it through one more call costs a tenth of the time of all decoding.
+    #[inline(always)]
+    fn event(&mut self) -> Result<Event<'a>, DecodeError> {
+        match self.reader.read_event() {
+            Ok(Event::Eof) if self.depth > 0 => Err(self.error("the document ends in the middle")),
+            Ok(Event::DocType(_)) => Err(self.error("a document type declaration is not allowed")),
+            Ok(event) => Ok(event),
+            Err(e) => Err(self.malformed(&e)),
+        }
     }
 
-    /// The text of the current element as a scalar's.
-    pub(super) fn scalar(&mut self, attributes: Attributes<'a>) -> Result<Text<'a>, DecodeError> {
-        Ok(Text { content: self.text()?, reference_type: attributes.reference_type })
+    #[cold]
+    fn malformed(&self, error: &quick_xml::Error) -> DecodeError {
+        DecodeError::new(error.to_string(), self.reader.error_position())
     }
 
+    #[inline]
     fn enter(&mut self, start: BytesStart<'a>) -> Result<Tag<'a>, DecodeError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -208,98 +262,136 @@ impl<'a> Cursor<'a> {
         Ok(Tag { start, attributes })
     }
 
+    #[inline]
     fn leave(&mut self) {
-        while self.prefixes.last().is_some_and(|(depth, ..)| *depth >= self.depth) {
-            self.prefixes.pop();
+        while self.bindings.last().is_some_and(|binding| binding.depth >= self.depth) {
+            self.bindings.pop();
         }
         self.depth = self.depth.saturating_sub(1);
     }
 
-    fn attributes(&mut self, start: &BytesStart<'a>) -> Result<Attributes<'a>, DecodeError> {
-        let Some(raw) = self.raw_attributes(start) else { return Err(self.error("a start tag is malformed")) };
+    fn attributes(&mut self, start: &BytesStart<'a>) -> Result<Attributes, DecodeError> {
+        let first = start.len() - start.attributes_raw().len();
         let mut found = Attributes::default();
-        let pairs = Pairs { rest: raw };
-        for pair in pairs.clone() {
-            let Some((key, value)) = pair else { return Err(self.error("an attribute is malformed")) };
-            if let Some(prefix) = key.strip_prefix("xmlns:") {
-                self.prefixes.push((self.depth, prefix, value == XSI));
+        let mut declares = false;
+        let mut pairs = Pairs { tag: start, at: first };
+        while let Some((key, span)) = pairs.next().map_err(|()| self.error("an attribute is malformed"))? {
+            match key.strip_prefix("xmlns:") {
+                Some(prefix) => {
+                    self.bind(prefix, &start[span.range()])?;
+                    declares = true;
+                }
+                None => self.note(&mut found, key, span, start)?,
             }
         }
-        for (key, value) in pairs.flatten() {
-            match key.split_once(':') {
-                None if key == "type" => found.reference_type = Some(self.unescape(value)?),
-                Some((prefix, "type")) if self.is_xsi(prefix) => {
-                    found.type_name = Some(match self.unescape(value)? {
-                        Cow::Borrowed(name) => Cow::Borrowed(local(name)),
-                        Cow::Owned(name) => Cow::Owned(local(&name).to_owned()),
-                    });
-                }
-                Some((prefix, "nil")) if self.is_xsi(prefix) => found.nil = matches!(value.trim(), "true" | "1"),
-                _ => {}
+        if declares {
+            // A declaration holds for the whole tag, also for what stands before it.
+            found = Attributes::default();
+            let mut pairs = Pairs { tag: start, at: first };
+            while let Ok(Some((key, span))) = pairs.next() {
+                self.note(&mut found, key, span, start)?;
             }
         }
         Ok(found)
     }
 
-    /// The attributes of the tag that was just read, as they stand in the document. (What the reader gives borrows from
-    /// the tag; these bytes outlive it, so that nothing is copied.)
-    fn raw_attributes(&self, start: &BytesStart<'a>) -> Option<&'a str> {
-        let end = usize::try_from(self.reader.buffer_position()).ok()?;
-        let raw = start.attributes_raw();
-        // The tag ends with `>`, or with `/>` that the reader has expanded.
-        [1, 2].into_iter().find_map(|closing| {
-            let to = end.checked_sub(closing)?;
-            self.document.get(to.checked_sub(raw.len())?..to).filter(|same| *same == raw)
-        })
+    /// Remembers the attribute where it is one that the API uses.
+    fn note(&self, found: &mut Attributes, key: &str, span: Span, tag: &str) -> Result<(), DecodeError> {
+        let value = &tag[span.range()];
+        let place = if key == "type" {
+            &mut found.reference_type
+        } else if key.strip_suffix(":type").is_some_and(|prefix| self.is_xsi(prefix)) {
+            &mut found.type_name
+        } else {
+            if key.strip_suffix(":nil").is_some_and(|prefix| self.is_xsi(prefix)) {
+                found.nil = matches!(value.trim_ascii(), "true" | "1");
+            }
+            return Ok(());
+        };
+        if span.escaped {
+            unescape(value).map_err(|e| self.error(e.to_string()))?;
+        }
+        *place = Some(span);
+        Ok(())
+    }
+
+    fn bind(&mut self, prefix: &str, namespace: &str) -> Result<(), DecodeError> {
+        let is_xsi = namespace == XSI;
+        if is_xsi || self.is_xsi(prefix) {
+            if self.bindings.len() == MAX_BINDINGS {
+                return Err(self.error(format!("more than {MAX_BINDINGS} prefixes are bound to {XSI}")));
+            }
+            self.bindings.push(Binding { prefix: prefix.into(), is_xsi, depth: self.depth });
+        }
+        Ok(())
     }
 
     fn is_xsi(&self, prefix: &str) -> bool {
-        self.prefixes.iter().rev().find(|(_, bound, _)| *bound == prefix).is_some_and(|(.., xsi)| *xsi)
+        self.bindings.iter().rev().find(|binding| *binding.prefix == *prefix).is_some_and(|binding| binding.is_xsi)
     }
 
-    fn unescape(&self, value: &'a str) -> Result<Cow<'a, str>, DecodeError> {
-        quick_xml::escape::unescape(value).map_err(|e| self.error(e.to_string()))
-    }
-}
-
-/// The `key="value"` pairs of a start tag; `None` for one that is malformed.
-#[derive(Clone)]
-struct Pairs<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Iterator for Pairs<'a> {
-    type Item = Option<(&'a str, &'a str)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.trim_ascii_start();
-        self.rest = "";
-        if rest.is_empty() {
-            return None;
-        }
-        let pair = || {
-            let (key, after) = rest.split_once('=')?;
-            let after = after.trim_ascii_start();
-            let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-            let (value, after) = after.get(1..)?.split_once(quote)?;
-            Some((key.trim_ascii_end(), value, after))
+    #[inline]
+    fn append(&self, text: &mut Cow<'a, str>, part: Cow<'a, str>) {
+        // XML has any line end read as a line feed.
+        let part = if self.carriage_returns && part.contains('\r') {
+            Cow::Owned(part.replace("\r\n", "\n").replace('\r', "\n"))
+        } else {
+            part
         };
-        match pair() {
-            Some((key, value, after)) => {
-                self.rest = after;
-                Some(Some((key, value)))
-            }
-            None => Some(None),
+        if text.is_empty() {
+            *text = part;
+        } else {
+            text.to_mut().push_str(&part);
         }
+    }
+
+    fn character(&self, name: &str) -> Result<char, DecodeError> {
+        resolve(name)
+            .ok_or_else(|| self.error(format!("the entity \"&{name};\" is not known, and none may be declared")))
     }
 }
 
-fn append<'a>(text: &mut Cow<'a, str>, part: Cow<'a, str>) {
-    if text.is_empty() {
-        *text = part;
-    } else {
-        text.to_mut().push_str(&part);
+/// The `key="value"` pairs of a start tag, one at a time: the key, and where the value stands. (The tokenizer's own
+/// iterator costs more than all the rest of a tag.)
+struct Pairs<'t> {
+    tag: &'t str,
+    at: usize,
+}
+
+impl<'t> Pairs<'t> {
+    fn next(&mut self) -> Result<Option<(&'t str, Span)>, ()> {
+        let bytes = self.tag.as_bytes();
+        let skip_space = |mut at: usize| {
+            while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
+                at += 1;
+            }
+            at
+        };
+        let start = skip_space(self.at);
+        if start == bytes.len() {
+            return Ok(None);
+        }
+        let equals = start + bytes[start..].iter().position(|b| *b == b'=').ok_or(())?;
+        let open = skip_space(equals + 1);
+        let quote = *bytes.get(open).filter(|b| matches!(b, b'"' | b'\'')).ok_or(())?;
+        let (from, mut to, mut escaped) = (open + 1, open + 1, false);
+        loop {
+            match bytes.get(to) {
+                Some(byte) if *byte == quote => break,
+                Some(byte) => escaped |= *byte == b'&',
+                None => return Err(()),
+            }
+            to += 1;
+        }
+        self.at = to + 1;
+        let place = |at: usize| u32::try_from(at).map_err(|_| ());
+        Ok(Some((self.tag[start..equals].trim_ascii_end(), Span { from: place(from)?, to: place(to)?, escaped })))
     }
+}
+
+/// An attribute's value with its entities resolved.
+fn unescape(value: &str) -> Result<Cow<'_, str>, quick_xml::escape::EscapeError> {
+    quick_xml::escape::unescape(value)
 }
 
 /// The character of a predefined entity or a character reference.
@@ -322,6 +414,15 @@ fn resolve(name: &str) -> Option<char> {
 }
 
 /// The part of a name after its prefix.
-pub(super) fn local(name: &str) -> &str {
-    name.rsplit_once(':').map_or(name, |(_, local)| local)
+fn local(name: &str) -> &str {
+    match name.bytes().rposition(|b| b == b':') {
+        Some(colon) => &name[colon + 1..],
+        None => name,
+    }
+}
+
+/// Whether an element may be written under this name. (The tokenizer lets any text pass that has no space in it.)
+fn is_name(name: &str) -> bool {
+    name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }

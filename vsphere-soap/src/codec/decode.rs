@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use super::DecodeError;
-use super::cursor::{Attributes, Cursor, Next, Tag};
+use super::cursor::{Cursor, Next, Tag};
 use crate::object::{
     Any, Array, Binary, DataObject, DateTime, Element, EnumValue, FieldInfo, Leaf, ManagedObjectReference, Object,
     Registry, Slot, Text, Type, TypeInfo, Unknown,
 };
 
-/// Reads data objects from an XML document.
+/// Reads values from an XML document, from front to back.
 pub struct Decoder<'a> {
     cursor: Cursor<'a>,
     registry: &'static Registry,
@@ -17,20 +17,17 @@ pub struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     /// A decoder at the start of `document`, which knows the types of `registry`.
-    ///
-    /// # Errors
-    /// The document is not UTF-8.
-    pub fn new(document: &'a [u8], registry: &'static Registry) -> Result<Self, DecodeError> {
-        Ok(Self { cursor: Cursor::new(document)?, registry })
+    pub fn new(document: &'a [u8], registry: &'static Registry) -> Self {
+        Self { cursor: Cursor::new(document), registry }
     }
 
-    /// Enters the next element on this level and gives its local name; `None` at the end of the level.
+    /// Enters the next element on this level; `None` at the end of the level.
     ///
     /// # Errors
-    /// The document is not well-formed.
-    pub fn enter(&mut self) -> Result<Option<Entered<'a>>, DecodeError> {
+    /// The document is not well-formed or nests too deep.
+    pub fn enter(&mut self) -> Result<Option<Tag<'a>>, DecodeError> {
         Ok(match self.cursor.next()? {
-            Next::Child(tag) => Some(Entered { tag }),
+            Next::Child(tag) => Some(tag),
             Next::End => None,
         })
     }
@@ -51,219 +48,180 @@ impl<'a> Decoder<'a> {
         self.cursor.text().map(Cow::into_owned)
     }
 
-    /// The entered element as it is.
+    /// The value of the entered element, which is declared as `declared`. Where that is [`Type::Any`], it is of the type
+    /// that its `xsi:type` names.
     ///
     /// # Errors
-    /// The document is not well-formed or nests too deep.
-    pub fn element(&mut self, entered: Entered<'a>) -> Result<Element, DecodeError> {
-        self.cursor.element(entered.tag)
+    /// The document is not well-formed or nests too deep, or a text is not a value of its type.
+    pub fn value(&mut self, tag: &Tag<'a>, declared: Type) -> Result<Any, DecodeError> {
+        if tag.is_nil() {
+            self.cursor.skip()?;
+            return Ok(Any::Unset);
+        }
+        match declared {
+            Type::Boolean => self.leaf::<bool>(tag),
+            Type::Byte => self.leaf::<i8>(tag),
+            Type::Short => self.leaf::<i16>(tag),
+            Type::Int => self.leaf::<i32>(tag),
+            Type::Long => self.leaf::<i64>(tag),
+            Type::Float => self.leaf::<f32>(tag),
+            Type::Double => self.leaf::<f64>(tag),
+            Type::String => self.leaf::<String>(tag),
+            Type::Uri => self.cursor.text().map(|text| Any::Uri(text.into_owned())),
+            Type::DateTime => self.leaf::<DateTime>(tag),
+            Type::Binary => self.leaf::<Binary>(tag),
+            Type::Ref => self.leaf::<ManagedObjectReference>(tag),
+            Type::Enum(info) => {
+                let value = self.cursor.text()?.into_owned();
+                Ok(if value.is_empty() { Any::Unset } else { Any::Enum(EnumValue { info, value }) })
+            }
+            Type::Data(info) => self.object(tag, info).map(Any::Object),
+            Type::Any => self.any(tag),
+        }
     }
 
-    /// The value of the entered element, which is declared as `ty`.
-    ///
-    /// # Errors
-    /// The document is not well-formed, or a text is not a value of its type.
-    pub fn value(&mut self, entered: Entered<'a>, ty: Type) -> Result<Any, DecodeError> {
-        self.typed(entered.tag, ty)
+    /// Reads a value of the type that its `xsi:type` names.
+    fn any(&mut self, tag: &Tag<'a>) -> Result<Any, DecodeError> {
+        let Some(name) = tag.type_name() else { return self.untyped(tag) };
+        match (self.registry.find(&name), name.strip_prefix("ArrayOf")) {
+            // Said to be of any type: as good as nothing said.
+            (Some(Type::Any), _) => self.untyped(tag),
+            (Some(Type::Data(info)), _) => self.instance(info).map(Any::Object),
+            (Some(ty), _) => self.value(tag, ty),
+            (None, Some(item)) => self.array(item),
+            (None, None) => self.cursor.element(tag).map(Box::new).map(Any::Unknown),
+        }
     }
 
-    /// Fills `object` from the entered element.
-    ///
-    /// # Errors
-    /// The document is not well-formed, or a text is not a value of its type.
-    pub fn fill(&mut self, _entered: Entered<'a>, object: &mut dyn DataObject) -> Result<(), DecodeError> {
-        self.data(object, None)
+    /// A value without `xsi:type` where any type may stand: text where it is text, else the element as it is.
+    fn untyped(&mut self, tag: &Tag<'a>) -> Result<Any, DecodeError> {
+        let mut element = self.cursor.element(tag)?;
+        element.type_name = None;
+        Ok(if element.children.is_empty() { Any::String(element.text) } else { Any::Unknown(Box::new(element)) })
+    }
+
+    fn leaf<T: Leaf + Into<Any>>(&mut self, tag: &Tag<'a>) -> Result<Any, DecodeError> {
+        let content = self.cursor.text()?;
+        let value = T::parse(Text { content, reference_type: tag.reference_type() }).map_err(|bad| {
+            self.cursor.error(format!("the text of <{}> is not of type {}", tag.name(), bad.expected))
+        })?;
+        Ok(value.map_or(Any::Unset, Into::into))
+    }
+
+    /// Reads the items of an `ArrayOf…`. Each has the type that the array says, or else its own `xsi:type`.
+    fn array(&mut self, item: &str) -> Result<Any, DecodeError> {
+        let declared = item_type(self.registry, item).unwrap_or(Type::Any);
+        let mut items = Vec::new();
+        while let Next::Child(tag) = self.cursor.next()? {
+            let ty = match declared {
+                Type::Data(declared) => Type::Data(self.named(&tag, declared)),
+                other => other,
+            };
+            match self.value(&tag, ty)? {
+                Any::Unset => {}
+                value => items.push(value),
+            }
+        }
+        Ok(Any::Array(Array { item: item.to_owned(), items }))
+    }
+
+    /// The type that an item's element is named by. It is the declared one, but for a localized fault in an array of faults,
+    /// which holds bare or localized ones.
+    fn named(&self, tag: &Tag<'a>, declared: &'static TypeInfo) -> &'static TypeInfo {
+        match self.registry.data(tag.name()) {
+            Some(named) if !named.is_a(declared) => named,
+            _ => declared,
+        }
+    }
+
+    /// Reads an object that is declared as `declared` and may be of a type that extends it. A type that is not known, or
+    /// that does not extend it in this model, leaves its name and its other elements beside the declared type.
+    fn object(&mut self, tag: &Tag<'a>, declared: &'static TypeInfo) -> Result<Object, DecodeError> {
+        let Some(name) = tag.type_name().filter(|name| *name != declared.name()) else {
+            return self.instance(declared);
+        };
+        match self.registry.data(&name) {
+            Some(info) if info.is_a(declared) => self.instance(info),
+            _ => {
+                let mut data = declared.instance();
+                let mut elements = Vec::new();
+                self.fields(&mut *data, Some(&mut elements))?;
+                Ok(Object::with_unknown(data, Some(Unknown { type_name: name.into_owned(), elements })))
+            }
+        }
+    }
+
+    fn instance(&mut self, info: &'static TypeInfo) -> Result<Object, DecodeError> {
+        let mut data = info.instance();
+        self.fields(&mut *data, None)?;
+        Ok(Object::with_unknown(data, None))
     }
 
     /// Reads the fields of `object` up to the end of the current element. What no field is for goes to `unknown`.
-    fn data(&mut self, object: &mut dyn DataObject, mut unknown: Option<&mut Vec<Element>>) -> Result<(), DecodeError> {
-        let info = object.info();
-        let fields = info.fields();
-        // Elements come in the order of the schema almost always: look from the last hit onwards first.
-        let mut at = 0;
+    fn fields(
+        &mut self,
+        object: &mut dyn DataObject,
+        mut unknown: Option<&mut Vec<Element>>,
+    ) -> Result<(), DecodeError> {
+        let fields = object.info().fields();
+        // Where the last element was found: elements come in the order of the schema almost always.
+        let mut last = 0;
         while let Next::Child(tag) = self.cursor.next()? {
-            let name = tag.name();
-            let (before, after) = fields.split_at(at);
-            let found = after.iter().position(|field| field.name == name).map(|offset| at + offset);
-            let found = found.or_else(|| before.iter().position(|field| field.name == name));
-            match (found, &mut unknown) {
+            match (index_of(fields, last, &tag), &mut unknown) {
+                (Some(_), _) if tag.is_nil() => self.cursor.skip()?,
                 (Some(index), _) => {
-                    at = index;
-                    if tag.attributes.nil {
-                        self.cursor.skip()?;
-                    } else {
-                        self.field(object, index, tag, &fields[index], info)?;
-                    }
+                    last = index;
+                    self.field(object, index, &tag)?;
                 }
-                (None, Some(unknown)) => unknown.push(self.cursor.element(tag)?),
+                (None, Some(unknown)) => unknown.push(self.cursor.element(&tag)?),
                 (None, None) => self.cursor.skip()?,
             }
         }
         Ok(())
     }
 
-    fn field(
-        &mut self,
-        object: &mut dyn DataObject,
-        index: usize,
-        tag: Tag<'a>,
-        field: &FieldInfo,
-        owner: &TypeInfo,
-    ) -> Result<(), DecodeError> {
+    fn field(&mut self, object: &mut dyn DataObject, index: usize, tag: &Tag<'a>) -> Result<(), DecodeError> {
         match object.slot(index) {
             Slot::Scalar(scalar) => {
-                let text = self.cursor.scalar(tag.attributes)?;
-                scalar.put(text).map_err(|bad| {
-                    let (owner, name, expected) = (owner.name(), field.name, bad.expected);
-                    self.cursor.error(format!("the text of {owner}.{name} is not of type {expected}"))
-                })
+                let content = self.cursor.text()?;
+                match scalar.put(Text { content, reference_type: tag.reference_type() }) {
+                    Ok(()) => Ok(()),
+                    Err(bad) => {
+                        let (owner, name, expected) = (object.info().name(), tag.name(), bad.expected);
+                        Err(self.cursor.error(format!("the text of {owner}.{name} is not of type {expected}")))
+                    }
+                }
             }
-            Slot::Data(data) => self.data(data, None),
-            Slot::List(list) => self.data(list.push_new(), None),
+            Slot::Data(data) => self.fields(data, None),
+            Slot::List(list) => self.fields(list.push_new(), None),
             Slot::Poly(poly) => {
-                let base = poly.base();
-                let object = self.object(tag.attributes.type_name, base)?;
-                // `object` is of type `base` or extends it, so that the slot takes it.
+                let object = self.object(tag, poly.base())?;
+                // `object` is of the base type or extends it, so that the slot takes it.
                 drop(poly.put(object));
                 Ok(())
             }
             Slot::Any(any) => {
-                let value = self.typed(tag, field.ty)?;
-                any.put(value);
+                any.put(self.any(tag)?);
                 Ok(())
             }
             Slot::None => self.cursor.skip(),
         }
     }
+}
 
-    /// Reads an object that is declared as `base` and may be of a type that extends it.
-    fn object(&mut self, type_name: Option<Cow<'a, str>>, base: &'static TypeInfo) -> Result<Object, DecodeError> {
-        let Some(name) = type_name.filter(|name| *name != base.name()) else {
-            let mut data = base.instance();
-            self.data(&mut *data, None)?;
-            return Ok(Object::with_unknown(data, None));
-        };
-        match self.registry.data(&name) {
-            Some(info) if info.is_a(base) => {
-                let mut data = info.instance();
-                self.data(&mut *data, None)?;
-                Ok(Object::with_unknown(data, None))
-            }
-            Some(_) => {
-                // A type of another family can't stand here; what the declared type has is still read.
-                let mut data = base.instance();
-                self.data(&mut *data, None)?;
-                Ok(Object::with_unknown(data, None))
-            }
-            None => {
-                let mut data = base.instance();
-                let mut elements = Vec::new();
-                self.data(&mut *data, Some(&mut elements))?;
-                Ok(Object::with_unknown(data, Some(Unknown { type_name: name.into_owned(), elements })))
-            }
-        }
-    }
-
-    /// Reads a value that is declared as `declared`, or as the type that its `xsi:type` names.
-    fn typed(&mut self, tag: Tag<'a>, declared: Type) -> Result<Any, DecodeError> {
-        if tag.attributes.nil {
-            self.cursor.skip()?;
-            return Ok(Any::Unset);
-        }
-        let ty = match (&tag.attributes.type_name, declared) {
-            (Some(name), Type::Any) => match self.registry.find(name) {
-                Some(ty) => ty,
-                None => return self.unregistered(tag),
-            },
-            _ => declared,
-        };
-        match ty {
-            Type::Boolean => self.leaf::<bool>(tag.attributes),
-            Type::Byte => self.leaf::<i8>(tag.attributes),
-            Type::Short => self.leaf::<i16>(tag.attributes),
-            Type::Int => self.leaf::<i32>(tag.attributes),
-            Type::Long => self.leaf::<i64>(tag.attributes),
-            Type::Float => self.leaf::<f32>(tag.attributes),
-            Type::Double => self.leaf::<f64>(tag.attributes),
-            Type::String => self.leaf::<String>(tag.attributes),
-            Type::Uri => self.cursor.text().map(|text| Any::Uri(text.into_owned())),
-            Type::DateTime => self.leaf::<DateTime>(tag.attributes),
-            Type::Binary => self.leaf::<Binary>(tag.attributes),
-            Type::Ref => self.leaf::<ManagedObjectReference>(tag.attributes),
-            Type::Enum(info) => {
-                let value = self.cursor.text()?.into_owned();
-                Ok(if value.is_empty() { Any::Unset } else { Any::Enum(EnumValue { info, value }) })
-            }
-            Type::Data(info) => self.object(tag.attributes.type_name, info).map(Any::Object),
-            Type::Any => self.untyped(tag),
-        }
-    }
-
-    /// A value whose `xsi:type` the registry does not have: an array, or a type that the model does not know.
-    fn unregistered(&mut self, tag: Tag<'a>) -> Result<Any, DecodeError> {
-        match tag.attributes.type_name.as_deref().and_then(|name| name.strip_prefix("ArrayOf")) {
-            Some(item) => {
-                let item = item.to_owned();
-                self.array(item)
-            }
-            None => self.cursor.element(tag).map(Any::Unknown),
-        }
-    }
-
-    fn leaf<T: Leaf + Into<Any>>(&mut self, attributes: Attributes<'a>) -> Result<Any, DecodeError> {
-        let text: Text<'_> = self.cursor.scalar(attributes)?;
-        let value = T::parse(text)
-            .map_err(|bad| self.cursor.error(format!("the text of a value is not of type {}", bad.expected)))?;
-        Ok(value.map_or(Any::Unset, Into::into))
-    }
-
-    /// A value without `xsi:type` where any type may stand: text where it is text, else the element as it is.
-    fn untyped(&mut self, tag: Tag<'a>) -> Result<Any, DecodeError> {
-        let element = self.cursor.element(tag)?;
-        Ok(if element.children.is_empty() { Any::String(element.text) } else { Any::Unknown(element) })
-    }
-
-    /// Reads the items of an `ArrayOf…`. Each says its type, or has the one that the array or its own name says.
-    fn array(&mut self, item: String) -> Result<Any, DecodeError> {
-        let declared = item_type(self.registry, &item);
-        let mut items = Vec::new();
-        while let Next::Child(tag) = self.cursor.next()? {
-            // An array of faults holds bare or localized ones: there the element's name tells.
-            let named = match (declared, self.registry.data(tag.name())) {
-                (Some(Type::Data(declared)), Some(named)) if !named.is_a(declared) => Some(Type::Data(named)),
-                (declared, _) => declared,
-            };
-            items.push(self.typed(tag, named.unwrap_or(Type::Any))?);
-        }
-        Ok(Any::Array(Array { item, items }))
-    }
+/// The index of the field that the element is for, looked for from the one of the element before it onwards.
+fn index_of(fields: &[FieldInfo], last: usize, tag: &Tag<'_>) -> Option<usize> {
+    let find = |name: &str| {
+        let (before, after) = fields.split_at(last);
+        let ahead = after.iter().position(|field| field.name == name).map(|offset| last + offset);
+        ahead.or_else(|| before.iter().position(|field| field.name == name))
+    };
+    // Servers write no prefix, so that it is looked for only where the whole name is not a field's.
+    let name = tag.qualified_name();
+    find(name).or_else(|| if name.contains(':') { find(tag.name()) } else { None })
 }
 
 /// The type of the items of `ArrayOf{item}`: `String` is `xsd:string`, `VirtualDevice` a type of the API.
-pub(crate) fn item_type(registry: &Registry, item: &str) -> Option<Type> {
-    registry.find(item).or_else(|| match item {
-        "AnyURI" | "Uri" => Some(Type::Uri),
-        _ => {
-            let mut name = item.to_owned();
-            name.get_mut(..1)?.make_ascii_lowercase();
-            Type::built_in(&name)
-        }
-    })
-}
-
-/// An element that was entered and not yet read.
-pub struct Entered<'a> {
-    tag: Tag<'a>,
-}
-
-impl Entered<'_> {
-    /// The local name.
-    pub fn name(&self) -> &str {
-        self.tag.name()
-    }
-
-    /// The local name in `xsi:type`.
-    pub fn type_name(&self) -> Option<&str> {
-        self.tag.attributes.type_name.as_deref()
-    }
+fn item_type(registry: &Registry, item: &str) -> Option<Type> {
+    registry.find(item).or_else(|| Type::built_in_item(item))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::object::{Any, DataObject, Element, FieldInfo, Type, Value, format_date_time};
+use crate::object::{Any, DataObject, Element, FieldInfo, Object, Type, Value, format_date_time};
 
 /// A value that XML can't carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,18 +53,11 @@ impl Encoder {
         match value {
             Value::List(list) => {
                 for index in 0..list.count() {
-                    self.one(field.name, field.ty, list.at(index));
+                    self.one(field.name, field.ty.name(), list.at(index));
                 }
             }
-            value => self.one(field.name, field.ty, value),
+            value => self.one(field.name, field.ty.name(), value),
         }
-    }
-
-    /// Writes an object as an element, with `xsi:type` where its type is not `declared`.
-    pub fn object(&mut self, name: &str, declared: &str, object: &dyn DataObject) {
-        self.one(name, Type::Data(object.info()), Value::Data(object));
-        // An object of exactly its own type needs no `xsi:type`; for another declared type the caller uses `Any`.
-        debug_assert_eq!(declared, object.info().name());
     }
 
     /// Writes the fields of an object, without an element around them.
@@ -74,7 +67,7 @@ impl Encoder {
         }
     }
 
-    fn one(&mut self, name: &str, declared: Type, value: Value<'_>) {
+    fn one(&mut self, name: &str, declared: &str, value: Value<'_>) {
         if value.is_unset() {
             return;
         }
@@ -86,13 +79,8 @@ impl Encoder {
                 self.close(name);
             }
             Value::Poly(object) => {
-                let type_name = Some(object.type_name()).filter(|own| *own != declared.name());
-                self.open(name, type_name.map(|own| ("", own)), None);
-                self.fields(object.data());
-                for element in object.unknown().iter().flat_map(|unknown| &unknown.elements) {
-                    self.element(&element.name, element);
-                }
-                self.close(name);
+                let type_name = Some(object.type_name()).filter(|own| *own != declared);
+                self.object(name, type_name, object);
             }
             Value::Any(any) => self.any(name, any),
             Value::Ref(reference) => {
@@ -121,43 +109,53 @@ impl Encoder {
         self.open(name, Some((prefix, &type_name)), reference_type);
         match any {
             Any::Array(array) => self.items(&array.item, &array.items),
-            Any::Object(object) => {
-                self.fields(object.data());
-                for element in object.unknown().iter().flat_map(|unknown| &unknown.elements) {
-                    self.element(&element.name, element);
-                }
-            }
+            Any::Object(object) => self.content(object),
             any => self.scalar(name, any.as_value()),
         }
         self.close(name);
     }
 
+    /// Writes the items of an `ArrayOf{item}`. Those of a built-in type are named by it (`<string>`), others by the item
+    /// type (`<VirtualDevice>`).
     fn items(&mut self, item: &str, items: &[Any]) {
-        // Items of a built-in type are named by it (`<string>`), others by their type (`<VirtualDevice>`).
-        let mut lower = item.to_owned();
-        if let Some(first) = lower.get_mut(..1) {
-            first.make_ascii_lowercase();
-        }
-        let lower = if lower == "uri" { "anyURI".to_owned() } else { lower };
-        let built_in = Type::built_in(&lower);
-        let name = if built_in.is_some() && item != "ManagedObjectReference" { lower.as_str() } else { item };
+        let built_in = Type::built_in_item(item);
+        let name: &str = match built_in {
+            Some(built_in) => built_in.name(),
+            None => item,
+        };
         for any in items {
             match any {
-                Any::Object(object) => {
-                    let own = object.type_name();
-                    // A localized fault stands in an array of faults under its own name.
-                    let name = if own == "LocalizedMethodFault" { own } else { name };
-                    self.open(name, (own != name).then_some(("", own)), None);
-                    self.fields(object.data());
-                    for element in object.unknown().iter().flat_map(|unknown| &unknown.elements) {
-                        self.element(&element.name, element);
-                    }
-                    self.close(name);
+                Any::Object(object) if object.data().info().lineage().any(|info| info.name() == item) => {
+                    self.one(item, item, Value::Poly(object));
                 }
-                any if matches!(built_in, Some(Type::Any)) => self.any(name, any),
-                Any::Unknown(element) => self.element(name, element),
-                any => self.one(name, Type::Any, any.as_value()),
+                // Not of the item's family, such as a localized fault in an array of faults: its own name tells.
+                Any::Object(object) => {
+                    let own = object.data().info().name();
+                    self.object(
+                        own,
+                        Some(object.type_name()).filter(|name| *name != own || built_in.is_some()),
+                        object,
+                    );
+                }
+                Any::Enum(value) if value.info.name == item => self.one(name, item, any.as_value()),
+                Any::Unknown(element) => self.element(&element.name, element),
+                any if any.type_name() == name && built_in.is_some() => self.one(name, name, any.as_value()),
+                any => self.any(name, any),
             }
+        }
+    }
+
+    fn object(&mut self, name: &str, type_name: Option<&str>, object: &Object) {
+        self.open(name, type_name.map(|own| ("", own)), None);
+        self.content(object);
+        self.close(name);
+    }
+
+    /// Writes the fields of an object and what was kept of a type that the model does not know.
+    fn content(&mut self, object: &Object) {
+        self.fields(object.data());
+        for element in object.unknown().iter().flat_map(|unknown| &unknown.elements) {
+            self.element(&element.name, element);
         }
     }
 
@@ -214,7 +212,12 @@ impl Encoder {
                 self.text(name, v);
                 Ok(())
             }
-            _ => Ok(()),
+            Value::Ref(v) => {
+                self.text(name, &v.value);
+                Ok(())
+            }
+            // Not text.
+            Value::Unset | Value::Data(_) | Value::Poly(_) | Value::Any(_) | Value::List(_) => Ok(()),
         };
     }
 

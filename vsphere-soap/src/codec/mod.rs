@@ -9,8 +9,8 @@ mod cursor;
 mod decode;
 mod encode;
 
-pub use cursor::DecodeError;
-pub use decode::{Decoder, Entered};
+pub use cursor::{DecodeError, Tag};
+pub use decode::Decoder;
 pub use encode::{EncodeError, Encoder};
 
 /// The namespace of `xsi:type`.

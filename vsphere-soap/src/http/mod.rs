@@ -2,7 +2,8 @@
 //!
 //! [`Transport`] posts SOAP envelopes to one [`Endpoint`], keeps the session cookie, bounds time and memory, and
 //! turns whatever is no SOAP answer into an [`Error`](crate::Error) that says what it is. It neither retries nor
-//! logs in: it says by [`Sent`](crate::Sent) what a caller needs to know for that.
+//! logs in: it says by [`Sent`](crate::Sent) what a caller needs to know for that. Files go beside SOAP as streams:
+//! [`Transport::download`] and [`Transport::upload`].
 //!
 //! ```no_run
 //! use vsphere_soap::http::{Call, Endpoint, Transport, TransportOptions, Trust};
@@ -18,17 +19,24 @@
 //! ```
 
 mod answer;
+mod download;
 mod endpoint;
+mod exchange;
 mod failure;
+mod file;
 mod options;
 mod reply;
 mod session;
 mod tls;
 mod transport;
 mod trust;
+mod upload;
 mod versions;
 
+pub use download::Download;
 pub use endpoint::Endpoint;
+pub use exchange::{Exchange, Verb};
+pub use file::{FileCall, FileLocation, SendMethod};
 pub use options::TransportOptions;
 pub use session::SessionCookie;
 pub use transport::{Answer, Call, Transport, peer_thumbprint};

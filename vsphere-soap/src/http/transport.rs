@@ -34,6 +34,17 @@ struct Inner {
     peer: String,
 }
 
+/// What a request has to do with the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cookies {
+    /// It is sent with the session, and its answer may renew it.
+    Session,
+    /// Its answer opens the session.
+    OpenSession,
+    /// It has a leave of its own and nothing to do with the session.
+    None,
+}
+
 /// One SOAP request.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -124,6 +135,10 @@ impl Transport {
         self.inner.session.put(None);
     }
 
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.inner.client
+    }
+
     /// Posts an envelope to `/sdk` and reads the envelope that answers it, a fault included.
     ///
     /// # Errors
@@ -141,7 +156,8 @@ impl Transport {
         let options = self.options();
         let total = call.deadline.unwrap_or(options.request_timeout);
         task.logged(async {
-            let mut reply = self.send(&task, request, total, call.opens_session).await?;
+            let cookies = if call.opens_session { Cookies::OpenSession } else { Cookies::Session };
+            let mut reply = self.send(&task, request, total, cookies).await?;
             match (reply.status(), Promise::of(reply.content_type().as_deref())) {
                 (200 | 500, Promise::Xml) => reply.all(options.max_body).await.and_then(|body| reply.envelope(body)),
                 (200 | 500, Promise::Nothing) => match reply.all(options.max_body).await {
@@ -173,7 +189,7 @@ impl Transport {
             .map_err(|_| task.failed(ErrorKind::Config(format!("the content type {accept:?} is not valid"))))?;
         let request = self.inner.client.get(self.endpoint().url(path)).header(ACCEPT, accept);
         task.logged(async {
-            let mut reply = self.send(&task, request, self.options().request_timeout, false).await?;
+            let mut reply = self.send(&task, request, self.options().request_timeout, Cookies::Session).await?;
             if (200..300).contains(&reply.status()) {
                 let body = reply.all(limit).await?;
                 return Ok(reply.answer(body));
@@ -185,15 +201,15 @@ impl Transport {
     }
 
     /// Sends a request and waits for the head of its answer.
-    async fn send<'t>(
+    pub(super) async fn send<'t>(
         &'t self,
         task: &'t Task<'t>,
         mut request: reqwest::RequestBuilder,
         total: Duration,
-        opens_session: bool,
+        cookies: Cookies,
     ) -> Result<Reply<'t>> {
         let inner = &*self.inner;
-        let sent_with = inner.session.get();
+        let sent_with = if cookies == Cookies::None { None } else { inner.session.get() };
         if let Some(cookie) = &sent_with {
             let pair = format!("{}={}", SessionCookie::NAME, cookie.as_str());
             let mut value = HeaderValue::from_str(&pair)
@@ -210,9 +226,11 @@ impl Transport {
             Err(_) => return Err(task.failed(ends.passed())),
         };
         let set_cookies = response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
-        if let Some(said) = SetSession::from_headers(set_cookies) {
+        if cookies != Cookies::None
+            && let Some(said) = SetSession::from_headers(set_cookies)
+        {
             match said {
-                SetSession::Keep(cookie) if opens_session => inner.session.put(Some(cookie)),
+                SetSession::Keep(cookie) if cookies == Cookies::OpenSession => inner.session.put(Some(cookie)),
                 said => inner.session.adopt(said, sent_with.as_ref()),
             }
         }

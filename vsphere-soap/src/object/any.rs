@@ -1,8 +1,7 @@
 //! `xsd:anyType`: a value whose type stands beside it.
 
 use super::{
-    Binary, DataObject, DataType, DateTime, Element, EnumInfo, EnumType, Item, ManagedObjectReference, Object, Poly,
-    Text, Value,
+    Binary, DataObject, DataType, DateTime, Element, EnumInfo, Item, ManagedObjectReference, Object, Poly, Value,
 };
 
 /// A value of any type.
@@ -42,7 +41,7 @@ pub enum Any {
     /// Several values (`ArrayOf…`).
     Array(Array),
     /// A value of a type that the model does not know.
-    Unknown(Element),
+    Unknown(Box<Element>),
 }
 
 /// A value of an enumeration that is known by name only.
@@ -326,16 +325,15 @@ impl<T: FromAny> FromAny for Vec<T> {
     }
 }
 
-/// Takes a value of an enumeration. Called by generated code, because a blanket implementation would forbid the others.
+/// Takes the text of a value of an enumeration. Called by generated code, because a blanket implementation would forbid
+/// the others; without a type parameter, because there are 446 enumerations to compile.
 ///
 /// # Errors
 /// The value is neither an enumeration's nor text.
-pub fn enum_from_any<E: EnumType>(any: Any) -> Result<E, Mismatch> {
+pub fn enum_text(any: Any, info: &'static EnumInfo) -> Result<String, Mismatch> {
     match any {
-        Any::Enum(EnumValue { value, .. }) | Any::String(value) => {
-            Ok(E::parse(Text::new(value)).ok().flatten().unwrap_or_default())
-        }
-        other => Err(Mismatch::new(E::INFO.name, other)),
+        Any::Enum(EnumValue { value, .. }) | Any::String(value) => Ok(value),
+        other => Err(Mismatch::new(info.name, other)),
     }
 }
 
@@ -348,12 +346,9 @@ impl From<&dyn DataObject> for Any {
     }
 }
 
-/// Wraps a value of a leaf type that has no `From` of its own, such as an enumeration.
-pub fn any_from_enum<E: EnumType>(value: &E) -> Any {
-    match value.value() {
-        Value::Enum(_, text) => Any::Enum(EnumValue { info: E::INFO, value: text.to_owned() }),
-        _ => Any::Unset,
-    }
+/// Wraps a value of an enumeration.
+pub fn any_from_enum(info: &'static EnumInfo, value: &str) -> Any {
+    Any::Enum(EnumValue { info, value: value.to_owned() })
 }
 
 impl<T: DataType> From<T> for Any {

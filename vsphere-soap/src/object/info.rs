@@ -198,6 +198,13 @@ impl Type {
             _ => return None,
         })
     }
+
+    /// The built-in type of the items of `ArrayOf{item}`: `String` stands for `string`.
+    pub(crate) fn built_in_item(item: &str) -> Option<Self> {
+        let mut name = item.to_owned();
+        name.get_mut(..1)?.make_ascii_lowercase();
+        Self::built_in(&name).or_else(|| Self::built_in(item)).or(if name == "uri" { Some(Self::Uri) } else { None })
+    }
 }
 
 /// What is known of an enumeration.

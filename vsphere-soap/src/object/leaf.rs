@@ -6,7 +6,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
-use chrono::{FixedOffset, NaiveDateTime, TimeZone as _};
+use chrono::{Datelike as _, FixedOffset, NaiveDateTime, TimeZone as _};
 
 use super::{Item, Value};
 
@@ -137,6 +137,8 @@ impl Item for DateTime {
 fn parse_date_time(text: &str) -> Option<DateTime> {
     DateTime::parse_from_rfc3339(text).ok().or_else(|| {
         let utc = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+        // With more digits it could not be written with an offset.
+        let utc = Some(utc).filter(|utc| (0..=9999).contains(&utc.year()))?;
         FixedOffset::east_opt(0)?.from_local_datetime(&utc).single()
     })
 }

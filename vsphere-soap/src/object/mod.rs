@@ -20,7 +20,7 @@ mod value;
 
 use std::any::Any as StdAny;
 
-pub use any::{Any, Array, EnumValue, FromAny, Mismatch, any_from_enum, enum_from_any};
+pub use any::{Any, Array, EnumValue, FromAny, Mismatch, any_from_enum, enum_text};
 pub use copy::{copy, equal};
 pub use debug::debug;
 pub use info::{EnumInfo, FieldInfo, Registry, Type, TypeInfo};

@@ -114,7 +114,7 @@ impl<B: DataType> PolySlot for Vec<Poly<B>> {
 
 /// A place for values of any type.
 pub trait AnySlot {
-    /// Takes a value; a list grows by one.
+    /// Takes a value; a list grows by one, but not for [`Any::Unset`].
     fn put(&mut self, value: Any);
 }
 
@@ -126,12 +126,14 @@ impl AnySlot for Any {
 
 impl AnySlot for Option<Any> {
     fn put(&mut self, value: Any) {
-        *self = Some(value);
+        *self = if matches!(value, Any::Unset) { None } else { Some(value) };
     }
 }
 
 impl AnySlot for Vec<Any> {
     fn put(&mut self, value: Any) {
-        self.push(value);
+        if !matches!(value, Any::Unset) {
+            self.push(value);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: one measurement a subcommand, printed as `name: value` lines beside its bar.
 
 mod build;
+mod decode;
+mod transfer;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -11,6 +13,8 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    /// Decode the configuration of thousands of machines; compare with the tokenizer alone.
+    Decode(decode::Args),
     /// CPU seconds and peak memory of compiling vsphere-model alone, cold, for debug and release.
     Build,
     /// Compile vsphere-model once and print what it took: the part of `build` that needs a process of its own.
@@ -19,13 +23,24 @@ enum What {
         #[arg(long)]
         release: bool,
     },
+    /// Rate and peak memory of moving a large file to a datastore and back, beside curl.
+    Transfer(transfer::Args),
+    /// Run a command and print what it took: the part of `transfer` that needs a process of its own.
+    #[command(hide = true)]
+    TransferOnce {
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
 }
 
 /// Runs the measurement that is asked for.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
+        What::Decode(args) => decode::run(&args),
         What::Build => build::run(),
         What::BuildOnce { release } => build::once(release),
+        What::Transfer(args) => transfer::run(&args),
+        What::TransferOnce { command } => transfer::once(&command),
     }
 }
 

@@ -170,10 +170,9 @@ impl House {
         self.modules.entry(folder).or_default().insert(module.to_owned());
         let file = self.files.entry(PathBuf::from(folder).join(format!("{module}.rs"))).or_insert_with(|| {
             if folder == "managed" {
-                let what = "//! A managed object: its handle, properties and methods.";
-                format!("{HEADER}\n{what}\n\nuse crate::managed_prelude::*;\nuse crate::prelude::*;\n")
+                format!("{HEADER}\n//! A managed object: its handle, properties and methods.\n{USES}")
             } else {
-                format!("{HEADER}\nuse crate::prelude::*;\n")
+                format!("{HEADER}{USES}")
             }
         });
         file.push('\n');
@@ -181,6 +180,7 @@ impl House {
     }
 
     fn finish(mut self, api: &Api) -> BTreeMap<PathBuf, String> {
+        self.import(api);
         let mut root = format!("{HEADER}\n//! The generated bindings, by family.\n\n");
         for (folder, title) in [
             ("data", "Data objects that are neither events nor faults."),
@@ -209,10 +209,37 @@ impl House {
         self.files
     }
 
+    /// Names in each file what it uses of the others. A glob of all types per file would be shorter, and the compiler
+    /// would spend a quarter of its time on 3,600 names in 280 modules.
+    fn import(&mut self, api: &Api) {
+        let types = api.types.iter().map(|ty| names::type_name(&ty.name));
+        let types: BTreeSet<String> = types.chain(self.enums.iter().cloned()).collect();
+        let objects: BTreeSet<&String> = self.objects.values().collect();
+        for (path, file) in &mut self.files {
+            let managed = path.starts_with("managed");
+            let used: BTreeSet<&str> = identifiers(file).collect();
+            let own: BTreeSet<&str> = definitions(file).collect();
+            let others = || used.iter().filter(|name| !own.contains(**name));
+            let mut uses = String::from("\n");
+            if managed {
+                let bases: Vec<&str> = others().filter(|name| objects.contains(&name.to_string())).copied().collect();
+                uses.push_str(&import_line("managed", &bases));
+                uses.push_str("use crate::managed_prelude::*;\n");
+            }
+            uses.push_str("use crate::prelude::*;\n");
+            let types: Vec<&str> = others()
+                .filter(|name| types.contains(**name) && !(managed && objects.contains(&name.to_string())))
+                .copied()
+                .collect();
+            uses.push_str(&import_line("types", &types));
+            *file = file.replacen(USES, &uses, 1);
+        }
+    }
+
     fn registry(&self, api: &Api) -> String {
         let mut text = format!(
             "{HEADER}\n//! The tables that find types and methods by their wire names.\n\nuse crate::managed;\n\
-             use crate::prelude::*;\n\n"
+             use crate::prelude::*;\nuse crate::types::*;\n\n"
         );
         text.push_str("pub(crate) static TYPES: &[&TypeInfo] = &[\n");
         let mut types: Vec<&DataType> = api.types.iter().collect();
@@ -251,6 +278,34 @@ impl House {
         text.push_str("];\n");
         text
     }
+}
+
+/// Stands for the imports of a file until its items are known.
+const USES: &str = "\n//USES\n";
+
+fn import_line(module: &str, names: &[&str]) -> String {
+    if names.is_empty() { String::new() } else { format!("use crate::{module}::{{{}}};\n", names.join(", ")) }
+}
+
+/// The identifiers of Rust code, without those in comments and strings.
+fn identifiers(code: &str) -> impl Iterator<Item = &str> {
+    let lines = code.lines().map(|line| line.trim_start()).filter(|line| !line.starts_with("//"));
+    // Every other part between quotation marks is a string; generated strings have no escapes.
+    let plain = lines.flat_map(|line| line.split('"').step_by(2));
+    plain.flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+}
+
+/// The types that Rust code defines.
+fn definitions(code: &str) -> impl Iterator<Item = &str> {
+    let word = |text| str::split(text, |c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    code.lines().filter_map(move |line| {
+        let line = line.trim_start();
+        line.strip_prefix("pub struct ").map(word).or_else(|| {
+            // `Name = "wireName" {` opens an enumeration.
+            let (name, rest) = line.split_once(" = ")?;
+            (rest.ends_with(" {") && !name.contains(' ')).then_some(name)
+        })
+    })
 }
 
 /// `, since 6.5` or nothing.

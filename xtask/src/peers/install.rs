@@ -40,6 +40,11 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     ])
 }
 
+/// vcsim alone.
+pub(super) fn vcsim(root: &Path) -> anyhow::Result<PathBuf> {
+    govmomi(&root.join(".peers"), "vcsim")
+}
+
 /// One of govmomi's commands, built by Go.
 fn govmomi(peers: &Path, command: &str) -> anyhow::Result<PathBuf> {
     let bin = peers.join("bin");

@@ -5,7 +5,8 @@
 
 mod install;
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::ensure;
 
@@ -24,7 +25,7 @@ pub(crate) struct Args {
 
 /// Installs the peers, and runs the tests that are marked for them.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let root = root();
+    let root = crate::workspace("");
     let peers = install::all(&root)?;
     if args.install_only {
         for (name, path) in &peers {
@@ -45,9 +46,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The workspace's root folder.
-fn root() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize().unwrap_or_else(|_| PathBuf::from("."))
+/// The vcsim that the environment names, or else the one below `.peers`, installed if need be.
+pub(crate) fn vcsim() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("PEERS_VCSIM") {
+        Some(path) => Ok(path.into()),
+        None => install::vcsim(&crate::workspace("")),
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "a task for people and scripts prints")]

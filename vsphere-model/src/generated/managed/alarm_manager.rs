@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{AlarmDescription, AlarmExpression, AlarmFilterSpec, AlarmSpec, AlarmState};
 
 /// The managed object `AlarmManager`, since 2.0.
 #[derive(Debug, Clone)]

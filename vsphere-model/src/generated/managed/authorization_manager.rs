@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AuthorizationDescription, AuthorizationPrivilege, AuthorizationRole, EntityPrivilege, Permission,
+    UserPrivilegeResult,
+};
 
 /// The managed object `AuthorizationManager`, since 2.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,19 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ComputeResource;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, ClusterActionHistory, ClusterComputeResourceCryptoModePolicy, ClusterComputeResourceHCIConfigInfo,
+    ClusterComputeResourceHCIConfigSpec, ClusterComputeResourceHostConfigurationInput,
+    ClusterComputeResourceMaintenanceInfo, ClusterComputeResourceSummary, ClusterComputeResourceValidationResultBase,
+    ClusterConfigInfo, ClusterConfigSpec, ClusterDasAdvancedRuntimeInfo, ClusterDasConfigInfo, ClusterDrsConfigInfo,
+    ClusterDrsFaults, ClusterDrsMigration, ClusterDrsRecommendation, ClusterEnterMaintenanceResult,
+    ClusterHostRecommendation, ClusterRecommendation, ClusterResourceUsageSummary, ClusterRuleInfo,
+    ComputeResourceConfigInfo, ComputeResourceSummary, CustomFieldDef, CustomFieldValue, Event, HostConnectSpec,
+    ManagedEntityStatus, OptionValue, Permission, PlacementResult, PlacementSpec, SDDCBase, Tag,
+};
 
 /// The managed object `ClusterComputeResource`, since 2.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,10 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{ClusterEVCManagerEVCState, CustomFieldDef, CustomFieldValue, HostConnectSpec};
 
 /// The managed object `ClusterEVCManager`, since 6.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,10 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::Profile;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{ClusterProfileConfigSpec, ProfileConfigInfo, ProfileDescription};
 
 /// The managed object `ClusterProfile`, since 4.0.
 #[derive(Debug, Clone)]

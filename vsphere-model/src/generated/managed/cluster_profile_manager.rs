@@ -2,6 +2,7 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ProfileManager;
 use crate::managed_prelude::*;
 use crate::prelude::*;
 

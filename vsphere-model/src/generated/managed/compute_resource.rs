@@ -2,8 +2,13 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, ComputeResourceConfigInfo, ComputeResourceConfigSpec, ComputeResourceSummary, CustomFieldDef,
+    CustomFieldValue, Event, ManagedEntityStatus, Permission, Tag,
+};
 
 /// The managed object `ComputeResource`, since 2.0.
 #[derive(Debug, Clone)]

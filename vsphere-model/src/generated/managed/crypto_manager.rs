@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{CryptoKeyId, CryptoKeyPlain, CryptoKeyResult};
 
 /// The managed object `CryptoManager`, since 6.5.
 #[derive(Debug, Clone)]

@@ -2,8 +2,10 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::CryptoManager;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{CryptoKeyId, CryptoKeyPlain, CryptoManagerHostKeyStatus};
 
 /// The managed object `CryptoManagerHost`, since 6.7.
 #[derive(Debug, Clone)]

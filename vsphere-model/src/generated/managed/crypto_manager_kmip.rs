@@ -2,8 +2,14 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::CryptoManager;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    CryptoKeyId, CryptoKeyResult, CryptoManagerKmipCertSignRequest, CryptoManagerKmipCryptoKeyStatus,
+    CryptoManagerKmipCustomAttributeSpec, CryptoManagerKmipGenerateKeySpec, CryptoManagerKmipServerCertInfo,
+    KeyProviderId, KmipClusterInfo, KmipServerInfo, KmipServerSpec,
+};
 
 /// The managed object `CryptoManagerKmip`, since 6.5.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{CustomizationSpecInfo, CustomizationSpecItem};
 
 /// The managed object `CustomizationSpecManager`, since 2.0.
 #[derive(Debug, Clone)]

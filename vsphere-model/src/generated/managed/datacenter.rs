@@ -2,8 +2,14 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, DatacenterBasicConnectInfo, DatacenterConfigInfo,
+    DatacenterConfigSpec, Event, HostConnectInfo, HostConnectSpec, ManagedEntityStatus, OptionValue, Permission, Tag,
+    VirtualMachineConfigOptionDescriptor,
+};
 
 /// The managed object `Datacenter`, since 2.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,14 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, DatastoreCapability, DatastoreHostMount, DatastoreInfo,
+    DatastoreMountPathDatastorePair, DatastoreSummary, DatastoreVVolContainerFailoverPair, Event, ManagedEntityStatus,
+    Permission, StorageIORMInfo, StoragePlacementResult, Tag,
+};
 
 /// The managed object `Datastore`, since 2.0.
 #[derive(Debug, Clone)]

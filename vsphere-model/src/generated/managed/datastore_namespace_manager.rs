@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::DatastoreNamespaceManagerDirectoryInfo;
 
 /// The managed object `DatastoreNamespaceManager`, since 5.5.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{DiagnosticManagerAuditRecordResult, DiagnosticManagerLogDescriptor, DiagnosticManagerLogHeader};
 
 /// The managed object `DiagnosticManager`, since 2.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,11 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    DirectPathProfileInfo, DirectPathProfileManagerCapacityQuerySpec, DirectPathProfileManagerCapacityResult,
+    DirectPathProfileManagerCreateSpec, DirectPathProfileManagerFilterSpec, DirectPathProfileManagerTargetEntity,
+    DirectPathProfileManagerUpdateSpec,
+};
 
 /// The managed object `DirectPathProfileManager`, since 9.0.0.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,13 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::Network;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, DVPortgroupConfigInfo, DVPortgroupConfigSpec, EntityBackupConfig,
+    Event, ManagedEntityStatus, NetworkSummary, Permission, Tag,
+};
 
 /// The managed object `DistributedVirtualPortgroup`, since 4.0.
 #[derive(Debug, Clone)]

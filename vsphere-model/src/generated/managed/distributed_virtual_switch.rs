@@ -2,8 +2,16 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, DVPortConfigSpec, DVPortgroupConfigSpec, DVSCapability,
+    DVSConfigInfo, DVSConfigSpec, DVSHealthCheckConfig, DVSNetworkResourcePool, DVSNetworkResourcePoolConfigSpec,
+    DVSRuntimeInfo, DVSSummary, DistributedVirtualPort, DistributedVirtualSwitchPortCriteria,
+    DistributedVirtualSwitchProductSpec, DvsVmVnicResourcePoolConfigSpec, EntityBackupConfig, Event,
+    ManagedEntityStatus, Permission, Tag,
+};
 
 /// The managed object `DistributedVirtualSwitch`, since 4.0.
 #[derive(Debug, Clone)]

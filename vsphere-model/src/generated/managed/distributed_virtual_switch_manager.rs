@@ -4,6 +4,13 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    DVSFeatureCapability, DVSManagerDvsConfigTarget, DVSManagerPhysicalNicsList,
+    DistributedVirtualSwitchHostProductSpec, DistributedVirtualSwitchManagerCompatibilityResult,
+    DistributedVirtualSwitchManagerDvsProductSpec, DistributedVirtualSwitchManagerHostContainer,
+    DistributedVirtualSwitchManagerHostDvsFilterSpec, DistributedVirtualSwitchManagerSpanInfo,
+    DistributedVirtualSwitchNetworkOffloadSpec, DistributedVirtualSwitchProductSpec, EntityBackupConfig, SelectionSet,
+};
 
 /// The managed object `DistributedVirtualSwitchManager`, since 4.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    ConfigTarget, EnvironmentBrowserConfigOptionQuerySpec, HostCapability, VirtualMachineConfigOption,
+    VirtualMachineConfigOptionDescriptor,
+};
 
 /// The managed object `EnvironmentBrowser`, since 2.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,10 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::HistoryCollector;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::Event;
 
 /// The managed object `EventHistoryCollector`, since 2.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{Event, EventArgDesc, EventDescription, EventFilterSpec, EventManagerEventViewSpec, TaskInfo};
 
 /// The managed object `EventManager`, since 2.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    NodeDeploymentSpec, PassiveNodeDeploymentSpec, SourceNodeSpec, VchaClusterConfigInfo, VchaClusterConfigSpec,
+    VchaClusterDeploymentSpec, VchaClusterNetworkSpec,
+};
 
 /// The managed object `FailoverClusterConfigurator`, since 6.5.
 #[derive(Debug, Clone)]

@@ -2,8 +2,14 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, ClusterConfigSpec, ClusterConfigSpecEx, ComputeResourceConfigSpec, CustomFieldDef, CustomFieldValue,
+    DVSCreateSpec, Event, FolderExternallyManagedFolderInfo, FolderNewHostSpec, HostConnectSpec, ManagedEntityStatus,
+    Permission, Tag, VirtualMachineConfigSpec,
+};
 
 /// The managed object `Folder`, since 2.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{GuestAliases, GuestAuthAliasInfo, GuestAuthSubject, GuestAuthentication, GuestMappedAliases};
 
 /// The managed object `GuestAliasManager`, since 6.0.
 #[derive(Debug, Clone)]

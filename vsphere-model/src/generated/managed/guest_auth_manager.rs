@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::GuestAuthentication;
 
 /// The managed object `GuestAuthManager`, since 5.0.
 #[derive(Debug, Clone)]

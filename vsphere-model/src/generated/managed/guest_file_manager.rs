@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{FileTransferInformation, GuestAuthentication, GuestFileAttributes, GuestListFileInfo};
 
 /// The managed object `GuestFileManager`, since 5.0.
 #[derive(Debug, Clone)]

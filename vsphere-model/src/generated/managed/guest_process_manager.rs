@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{GuestAuthentication, GuestProcessInfo, GuestProgramSpec};
 
 /// The managed object `GuestProcessManager`, since 5.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,9 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    GuestAuthentication, GuestRegKeyNameSpec, GuestRegKeyRecordSpec, GuestRegValueNameSpec, GuestRegValueSpec,
+};
 
 /// The managed object `GuestWindowsRegistryManager`, since 6.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{HealthUpdate, HealthUpdateInfo};
 
 /// The managed object `HealthUpdateManager`, since 6.5.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{HostAccessControlEntry, HostAccessMode, HostLockdownMode};
 
 /// The managed object `HostAccessManager`, since 6.0.
 #[derive(Debug, Clone)]

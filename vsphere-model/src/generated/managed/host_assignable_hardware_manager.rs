@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    HostAssignableHardwareBinding, HostAssignableHardwareConfig, VirtualMachineDynamicPassthroughInfo,
+    VirtualMachineVendorDeviceGroupInfo,
+};
 
 /// The managed object `HostAssignableHardwareManager`, since 7.0.0.0.
 #[derive(Debug, Clone)]

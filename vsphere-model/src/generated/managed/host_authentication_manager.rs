@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::HostAuthenticationManagerInfo;
 
 /// The managed object `HostAuthenticationManager`, since 4.1.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::HostAuthenticationStoreInfo;
 
 /// The managed object `HostAuthenticationStore`, since 4.1.
 #[derive(Debug, Clone)]

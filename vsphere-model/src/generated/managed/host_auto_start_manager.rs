@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::HostAutoStartManagerConfig;
 
 /// The managed object `HostAutoStartManager`, since 2.0.
 #[derive(Debug, Clone)]

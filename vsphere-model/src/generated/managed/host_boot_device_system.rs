@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::HostBootDeviceInfo;
 
 /// The managed object `HostBootDeviceSystem`, since 2.5.
 #[derive(Debug, Clone)]

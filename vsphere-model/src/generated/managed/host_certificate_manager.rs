@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{HostCertificateManagerCertificateInfo, HostCertificateManagerCertificateSpec};
 
 /// The managed object `HostCertificateManager`, since 6.0.
 #[derive(Debug, Clone)]

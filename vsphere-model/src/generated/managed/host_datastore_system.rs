@@ -4,6 +4,11 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    HostDatastoreSystemCapabilities, HostDatastoreSystemVvolDatastoreSpec, HostNasVolumeSpec, HostScsiDisk,
+    HostUnresolvedVmfsResignatureSpec, HostUnresolvedVmfsVolume, VmfsDatastoreCreateSpec, VmfsDatastoreExpandSpec,
+    VmfsDatastoreExtendSpec, VmfsDatastoreOption,
+};
 
 /// The managed object `HostDatastoreSystem`, since 2.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,9 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    HostDateTimeConfig, HostDateTimeInfo, HostDateTimeSystemServiceTestResult, HostDateTimeSystemTimeZone,
+};
 
 /// The managed object `HostDateTimeSystem`, since 2.5.
 #[derive(Debug, Clone)]

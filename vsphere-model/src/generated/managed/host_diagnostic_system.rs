@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    HostDiagnosticPartition, HostDiagnosticPartitionCreateDescription, HostDiagnosticPartitionCreateOption,
+    HostDiagnosticPartitionCreateSpec, HostScsiDiskPartition,
+};
 
 /// The managed object `HostDiagnosticSystem`, since 2.0.
 #[derive(Debug, Clone)]

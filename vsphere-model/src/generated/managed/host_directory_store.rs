@@ -2,8 +2,10 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::HostAuthenticationStore;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::HostAuthenticationStoreInfo;
 
 /// The managed object `HostDirectoryStore`, since 4.1.
 #[derive(Debug, Clone)]

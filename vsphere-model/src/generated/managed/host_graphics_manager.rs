@@ -2,8 +2,13 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    CustomFieldDef, CustomFieldValue, HostGraphicsConfig, HostGraphicsInfo, HostSharedGpuCapabilities,
+    VirtualMachineVgpuDeviceInfo, VirtualMachineVgpuProfileInfo,
+};
 
 /// The managed object `HostGraphicsManager`, since 5.5.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{HealthSystemRuntime, SystemEventInfo};
 
 /// The managed object `HostHealthStatusSystem`, since 2.5.
 #[derive(Debug, Clone)]

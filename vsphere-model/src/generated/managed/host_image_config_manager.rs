@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{HostImageProfileSummary, SoftwarePackage};
 
 /// The managed object `HostImageConfigManager`, since 5.0.
 #[derive(Debug, Clone)]

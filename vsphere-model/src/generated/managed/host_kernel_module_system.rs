@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::KernelModuleInfo;
 
 /// The managed object `HostKernelModuleSystem`, since 2.5u2.
 #[derive(Debug, Clone)]

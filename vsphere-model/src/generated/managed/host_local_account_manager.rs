@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::HostAccountSpec;
 
 /// The managed object `HostLocalAccountManager`, since 2.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,13 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    CustomFieldDef, CustomFieldValue, ServiceConsoleReservationInfo, VirtualMachineMemoryReservationInfo,
+    VirtualMachineMemoryReservationSpec,
+};
 
 /// The managed object `HostMemorySystem`, since 2.0.
 #[derive(Debug, Clone)]

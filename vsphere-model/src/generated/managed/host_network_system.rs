@@ -2,8 +2,14 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    CustomFieldDef, CustomFieldValue, HostDnsConfig, HostIpRouteConfig, HostIpRouteTableConfig, HostNetCapabilities,
+    HostNetOffloadCapabilities, HostNetworkConfig, HostNetworkConfigResult, HostNetworkInfo, HostPortGroupSpec,
+    HostVirtualNicSpec, HostVirtualSwitchSpec, PhysicalNicHintInfo, PhysicalNicLinkInfo,
+};
 
 /// The managed object `HostNetworkSystem`, since 2.0.
 #[derive(Debug, Clone)]

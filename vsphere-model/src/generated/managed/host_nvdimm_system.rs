@@ -4,6 +4,9 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    NvdimmNamespaceCreateSpec, NvdimmNamespaceDeleteSpec, NvdimmPMemNamespaceCreateSpec, NvdimmSystemInfo,
+};
 
 /// The managed object `HostNvdimmSystem`, since 6.7.
 #[derive(Debug, Clone)]

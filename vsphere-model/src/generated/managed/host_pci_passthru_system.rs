@@ -2,8 +2,12 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    CustomFieldDef, CustomFieldValue, HostPciPassthruConfig, HostPciPassthruInfo, HostSriovDevicePoolInfo,
+};
 
 /// The managed object `HostPciPassthruSystem`, since 4.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,13 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::Profile;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    HostProfileConfigSpec, HostProfileValidationFailureInfo, ProfileConfigInfo, ProfileDeferredPolicyOptionParameter,
+    ProfileDescription, ProfileExecuteResult,
+};
 
 /// The managed object `HostProfile`, since 4.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,14 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ProfileManager;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AnswerFile, AnswerFileCreateSpec, AnswerFileStatusResult, ApplyHostProfileConfigurationSpec, ApplyProfile,
+    HostApplyProfile, HostConfigSpec, HostProfileManagerConfigTaskList, ProfileDeferredPolicyOptionParameter,
+    ProfileMetadata, ProfileProfileStructure, StructuredCustomizations,
+};
 
 /// The managed object `HostProfileManager`, since 4.0.
 #[derive(Debug, Clone)]

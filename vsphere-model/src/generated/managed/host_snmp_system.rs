@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{HostSnmpConfigSpec, HostSnmpSystemAgentLimits};
 
 /// The managed object `HostSnmpSystem`, since 2.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{HostSpecification, HostSubSpecification};
 
 /// The managed object `HostSpecificationManager`, since 6.5.
 #[derive(Debug, Clone)]

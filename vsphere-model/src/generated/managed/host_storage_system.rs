@@ -2,8 +2,22 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    CustomFieldDef, CustomFieldValue, FcoeConfigFcoeSpecification, HostDiskPartitionBlockRange, HostDiskPartitionInfo,
+    HostDiskPartitionLayout, HostDiskPartitionSpec, HostFileSystemVolumeInfo, HostHbaCreateSpec,
+    HostInternetScsiHbaAuthenticationProperties, HostInternetScsiHbaDigestProperties,
+    HostInternetScsiHbaDiscoveryProperties, HostInternetScsiHbaIPProperties, HostInternetScsiHbaParamValue,
+    HostInternetScsiHbaSendTarget, HostInternetScsiHbaStaticTarget, HostInternetScsiHbaTargetSet,
+    HostMultipathInfoHppLogicalUnitPolicy, HostMultipathInfoLogicalUnitPolicy, HostMultipathStateInfo,
+    HostNasVolumeUserInfo, HostNvmeConnectSpec, HostNvmeDisconnectSpec, HostNvmeDiscoverSpec, HostNvmeDiscoveryLog,
+    HostPathSelectionPolicyOption, HostScsiDisk, HostScsiDiskPartition, HostStorageArrayTypePolicyOption,
+    HostStorageDeviceInfo, HostUnresolvedVmfsResolutionResult, HostUnresolvedVmfsResolutionSpec,
+    HostUnresolvedVmfsVolume, HostVffsSpec, HostVffsVolume, HostVmfsSpec, HostVmfsVolume, VmfsConfigOption,
+    VmfsUnmapBandwidthSpec,
+};
 
 /// The managed object `HostStorageSystem`, since 2.0.
 #[derive(Debug, Clone)]

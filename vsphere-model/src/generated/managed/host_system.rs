@@ -2,8 +2,19 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AboutInfo, AlarmState, AnswerFileStatusResult, ApplyHostProfileConfigurationResult,
+    ApplyHostProfileConfigurationSpec, ComplianceResult, CryptoKeyId, CryptoKeyPlain, CustomFieldDef, CustomFieldValue,
+    Event, HostCapability, HostConfigInfo, HostConfigManager, HostConnectInfo, HostConnectSpec, HostFlagInfo,
+    HostHardwareInfo, HostHardwareSummary, HostIpmiInfo, HostLicensableResourceInfo, HostListSummary,
+    HostListSummaryQuickStats, HostMaintenanceSpec, HostRuntimeInfo, HostServiceTicket, HostSystemComplianceCheckState,
+    HostSystemConnectionState, HostSystemPowerState, HostSystemReconnectSpec, HostSystemRemediationState,
+    HostSystemResourceInfo, HostSystemSwapConfiguration, HostTpmAttestationReport, ManagedEntityStatus, Permission,
+    Tag, VirtualMachineConfigInfo,
+};
 
 /// The managed object `HostSystem`, since 2.0.
 #[derive(Debug, Clone)]

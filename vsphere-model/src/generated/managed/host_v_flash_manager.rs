@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    HostVFlashManagerVFlashCacheConfigSpec, HostVFlashManagerVFlashConfigInfo,
+    HostVFlashManagerVFlashResourceConfigSpec, VirtualDiskVFlashCacheConfigInfo,
+};
 
 /// The managed object `HostVFlashManager`, since 5.5.
 #[derive(Debug, Clone)]

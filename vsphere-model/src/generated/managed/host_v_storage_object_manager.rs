@@ -2,8 +2,13 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::VStorageObjectManagerBase;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    CryptoSpec, ID, KeyValue, VStorageObject, VStorageObjectSnapshotInfo, VStorageObjectStateInfo,
+    VirtualMachineProfileSpec, VslmCloneSpec, VslmCreateSpec, VslmInfrastructureObjectPolicy, VslmRelocateSpec,
+};
 
 /// The managed object `HostVStorageObjectManager`, since 6.5.
 #[derive(Debug, Clone)]

@@ -2,8 +2,10 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{CustomFieldDef, CustomFieldValue, HostVirtualNicManagerInfo, VirtualNicManagerNetConfig};
 
 /// The managed object `HostVirtualNicManager`, since 4.0.
 #[derive(Debug, Clone)]

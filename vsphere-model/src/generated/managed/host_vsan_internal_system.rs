@@ -4,6 +4,11 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    HostVsanInternalSystemCmmdsQuery, HostVsanInternalSystemDeleteVsanObjectsResult,
+    HostVsanInternalSystemVsanObjectOperationResult, HostVsanInternalSystemVsanPhysicalDiskDiagnosticsResult,
+    VsanNewPolicyBatch, VsanPolicyChangeBatch, VsanPolicySatisfiability,
+};
 
 /// The managed object `HostVsanInternalSystem`, since 5.5.
 #[derive(Debug, Clone)]

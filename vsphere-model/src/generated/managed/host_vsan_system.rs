@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    HostMaintenanceSpec, HostScsiDisk, VsanHostClusterStatus, VsanHostConfigInfo, VsanHostDiskMapping,
+    VsanHostDiskResult,
+};
 
 /// The managed object `HostVsanSystem`, since 5.5.
 #[derive(Debug, Clone)]

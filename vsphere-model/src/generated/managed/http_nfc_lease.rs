@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    HttpNfcLeaseCapabilities, HttpNfcLeaseInfo, HttpNfcLeaseManifestEntry, HttpNfcLeaseProbeResult,
+    HttpNfcLeaseSourceFile, HttpNfcLeaseState, KeyValue, LocalizedMethodFault,
+};
 
 /// The managed object `HttpNfcLease`, since 4.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{ClusterIoFilterInfo, IoFilterManagerSslTrust, IoFilterQueryIssueResult, VirtualDiskId};
 
 /// The managed object `IoFilterManager`, since 6.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{IscsiMigrationDependency, IscsiPortInfo, IscsiStatus};
 
 /// The managed object `IscsiManager`, since 5.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{LicenseAssignmentManagerLicenseAssignment, LicenseManagerLicenseInfo};
 
 /// The managed object `LicenseAssignmentManager`, since 4.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    KeyValue, LicenseAvailabilityInfo, LicenseDiagnostics, LicenseFeatureInfo, LicenseManagerEvaluationInfo,
+    LicenseManagerLicenseInfo, LicenseSource, LicenseUsageInfo,
+};
 
 /// The managed object `LicenseManager`, since 2.0.
 #[derive(Debug, Clone)]

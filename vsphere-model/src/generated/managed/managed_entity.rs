@@ -2,8 +2,10 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, Permission, Tag};
 
 /// The managed object `ManagedEntity`, since 2.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,12 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, NetworkSummary, Permission, Tag,
+};
 
 /// The managed object `Network`, since 2.0.
 #[derive(Debug, Clone)]

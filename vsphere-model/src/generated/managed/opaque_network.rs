@@ -2,8 +2,13 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::Network;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, NetworkSummary, OpaqueNetworkCapability,
+    OptionValue, Permission, Tag,
+};
 
 /// The managed object `OpaqueNetwork`, since 5.5.
 #[derive(Debug, Clone)]

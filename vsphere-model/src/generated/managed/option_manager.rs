@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{OptionDef, OptionValue};
 
 /// The managed object `OptionManager`, since 2.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    OvfCreateDescriptorParams, OvfCreateDescriptorResult, OvfCreateImportSpecParams, OvfCreateImportSpecResult,
+    OvfOptionInfo, OvfParseDescriptorParams, OvfParseDescriptorResult, OvfValidateHostParams, OvfValidateHostResult,
+};
 
 /// The managed object `OvfManager`, since 4.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    PerfCompositeMetric, PerfCounterInfo, PerfEntityMetricBase, PerfInterval, PerfMetricId, PerfProviderSummary,
+    PerfQuerySpec, PerformanceDescription, PerformanceManagerCounterLevelMapping,
+};
 
 /// The managed object `PerformanceManager`, since 2.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{ComplianceResult, ProfileExpressionMetadata};
 
 /// The managed object `ProfileComplianceManager`, since 4.0.
 #[derive(Debug, Clone)]

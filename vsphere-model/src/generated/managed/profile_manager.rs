@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{ProfileCreateSpec, ProfilePolicyMetadata};
 
 /// The managed object `ProfileManager`, since 4.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{ObjectContent, PropertyFilterSpec, RetrieveOptions, RetrieveResult, UpdateSet, WaitOptions};
 
 /// The managed object `PropertyCollector`, since 2.0.
 #[derive(Debug, Clone)]

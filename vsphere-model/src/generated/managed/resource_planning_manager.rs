@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{DatabaseSizeEstimate, DatabaseSizeParam};
 
 /// The managed object `ResourcePlanningManager`, since 4.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,14 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, ImportSpec, ManagedEntityStatus, Permission,
+    ResourceConfigOption, ResourceConfigSpec, ResourcePoolRuntimeInfo, ResourcePoolSummary, Tag, VAppConfigSpec,
+    VirtualMachineConfigSpec,
+};
 
 /// The managed object `ResourcePool`, since 2.0.
 #[derive(Debug, Clone)]

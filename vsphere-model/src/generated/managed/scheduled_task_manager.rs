@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{ScheduledTaskDescription, ScheduledTaskSpec};
 
 /// The managed object `ScheduledTaskManager`, since 2.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{SearchIndexIterationSpec, SearchIndexQuerySpec, SearchIndexResultSet};
 
 /// The managed object `SearchIndex`, since 2.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,9 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    Capability, Event, HostVMotionCompatibility, ProductComponentInfo, ServiceContent, VirtualMachinePowerState,
+};
 
 /// The managed object `ServiceInstance`, since 2.0.
 #[derive(Debug, Clone)]

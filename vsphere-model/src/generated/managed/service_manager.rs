@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::ServiceManagerServiceInfo;
 
 /// The managed object `ServiceManager`, since 2.5.
 #[derive(Debug, Clone)]

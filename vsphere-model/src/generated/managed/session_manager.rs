@@ -4,6 +4,9 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    SessionManagerGenericServiceTicket, SessionManagerLocalTicket, SessionManagerServiceRequestSpec, UserSession,
+};
 
 /// The managed object `SessionManager`, since 2.0.
 #[derive(Debug, Clone)]

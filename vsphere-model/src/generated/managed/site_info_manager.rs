@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::SiteInfo;
 
 /// The managed object `SiteInfoManager`, since 7.0.0.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,13 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::Folder;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, FolderExternallyManagedFolderInfo, ManagedEntityStatus,
+    Permission, PodStorageDrsEntry, StoragePodSummary, Tag,
+};
 
 /// The managed object `StoragePod`, since 5.0.
 #[derive(Debug, Clone)]

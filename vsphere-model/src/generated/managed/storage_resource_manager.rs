@@ -4,6 +4,10 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    LocalizedMethodFault, StorageDrsConfigSpec, StorageIORMConfigOption, StorageIORMConfigSpec,
+    StoragePerformanceSummary, StoragePlacementResult, StoragePlacementSpec,
+};
 
 /// The managed object `StorageResourceManager`, since 4.1.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{TaskDescription, TaskFilterSpec, TaskInfo, TaskInfoFilterSpec, TaskManagerTaskViewSpec};
 
 /// The managed object `TaskManager`, since 2.0.
 #[derive(Debug, Clone)]

@@ -2,8 +2,12 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, Permission, Tag, TransitGatewayConfigInfo,
+};
 
 /// The managed object `TransitGateway`, since 9.1.0.0.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{ID, VslmVClockInfo};
 
 /// The managed object `VStorageObjectManagerBase`, since 6.5.
 #[derive(Debug, Clone)]

@@ -2,8 +2,15 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::VStorageObjectManagerBase;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    CryptoSpec, DiskChangeInfo, DiskCryptoSpec, ID, KeyValue, RetrieveVStorageObjSpec, VStorageObject,
+    VStorageObjectAssociations, VStorageObjectReconcileSpec, VStorageObjectSnapshotDetails, VStorageObjectSnapshotInfo,
+    VStorageObjectStateInfo, VirtualMachineProfileSpec, VslmCloneSpec, VslmCreateSpec, VslmInfrastructureObjectPolicy,
+    VslmInfrastructureObjectPolicySpec, VslmRelocateSpec, VslmTagEntry,
+};
 
 /// The managed object `VcenterVStorageObjectManager`, since 6.5.
 #[derive(Debug, Clone)]

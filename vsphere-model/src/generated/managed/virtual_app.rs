@@ -2,8 +2,14 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ResourcePool;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, Event, ManagedEntityStatus, Permission, ResourceConfigSpec,
+    ResourcePoolRuntimeInfo, ResourcePoolSummary, Tag, VAppCloneSpec, VAppConfigInfo, VAppConfigSpec,
+    VirtualAppLinkInfo,
+};
 
 /// The managed object `VirtualApp`, since 4.0.
 #[derive(Debug, Clone)]

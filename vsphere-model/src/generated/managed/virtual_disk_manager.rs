@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{HostDiskDimensionsChs, VirtualDiskSpec, VirtualMachineProfileSpec};
 
 /// The managed object `VirtualDiskManager`, since 2.5.
 #[derive(Debug, Clone)]

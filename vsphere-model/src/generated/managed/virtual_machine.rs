@@ -2,8 +2,20 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ManagedEntity;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, CustomizationSpec, DiskChangeInfo, Event, FaultToleranceConfigSpec,
+    GuestInfo, GuestNicInfo, HostFeatureMask, ID, LocalizedMethodFault, ManagedEntityStatus, OptionValue, Permission,
+    ResourceConfigSpec, SnapshotSelectionSpec, Tag, UsbScanCodeSpec, VirtualDevice, VirtualDisk, VirtualHardware,
+    VirtualMachineCapability, VirtualMachineCloneSpec, VirtualMachineConfigInfo, VirtualMachineConfigSpec,
+    VirtualMachineConnection, VirtualMachineConnectionState, VirtualMachineDisplayTopology, VirtualMachineFileLayout,
+    VirtualMachineFileLayoutEx, VirtualMachineGuestQuiesceSpec, VirtualMachineInstantCloneSpec,
+    VirtualMachineMksTicket, VirtualMachineMovePriority, VirtualMachinePowerState, VirtualMachineQuestionInfo,
+    VirtualMachineQuickStats, VirtualMachineRelocateSpec, VirtualMachineRuntimeInfo, VirtualMachineSnapshotInfo,
+    VirtualMachineStorageInfo, VirtualMachineStorageSummary, VirtualMachineSummary, VirtualMachineTicket,
+};
 
 /// The managed object `VirtualMachine`, since 2.0.
 #[derive(Debug, Clone)]

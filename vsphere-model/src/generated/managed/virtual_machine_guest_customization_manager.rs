@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{CustomizationSpec, GuestAuthentication, OptionValue};
 
 /// The managed object `VirtualMachineGuestCustomizationManager`, since 6.8.7.
 #[derive(Debug, Clone)]

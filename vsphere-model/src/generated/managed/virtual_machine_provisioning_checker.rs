@@ -4,6 +4,9 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    VirtualMachineCloneSpec, VirtualMachineInstantCloneSpec, VirtualMachinePowerState, VirtualMachineRelocateSpec,
+};
 
 /// The managed object `VirtualMachineProvisioningChecker`, since 4.0.
 #[derive(Debug, Clone)]

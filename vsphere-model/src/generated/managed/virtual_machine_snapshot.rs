@@ -2,8 +2,10 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::ExtensibleManagedObject;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{CustomFieldDef, CustomFieldValue, VirtualMachineConfigInfo};
 
 /// The managed object `VirtualMachineSnapshot`, since 2.0.
 #[derive(Debug, Clone)]

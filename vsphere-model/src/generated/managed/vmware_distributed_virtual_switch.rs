@@ -2,8 +2,13 @@
 
 //! A managed object: its handle, properties and methods.
 
+use crate::managed::DistributedVirtualSwitch;
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{
+    AlarmState, CustomFieldDef, CustomFieldValue, DVSCapability, DVSConfigInfo, DVSNetworkResourcePool, DVSRuntimeInfo,
+    DVSSummary, Event, ManagedEntityStatus, Permission, Tag, VMwareDvsLacpGroupSpec,
+};
 
 /// The managed object `VmwareDistributedVirtualSwitch`, since 4.0.
 #[derive(Debug, Clone)]

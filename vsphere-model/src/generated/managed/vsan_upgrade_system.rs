@@ -4,6 +4,7 @@
 
 use crate::managed_prelude::*;
 use crate::prelude::*;
+use crate::types::{VsanUpgradeSystemPreflightCheckResult, VsanUpgradeSystemUpgradeStatus};
 
 /// The managed object `VsanUpgradeSystem`, since 6.0.
 #[derive(Debug, Clone)]

@@ -1,1 +1,0 @@
-//! Runnable examples of the vSphere crates of this workspace.

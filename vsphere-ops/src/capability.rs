@@ -1,0 +1,41 @@
+//! What a server can't do, said before it is tried.
+
+use crate::connection::Connection;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a server can do, as far as that is known without asking it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Whether it is a vCenter: clones, templates, clusters, tags and moves between hosts need one.
+    pub vcenter: bool,
+    /// Whether it has refused a change because of its licence, as an ESXi host with a free one does.
+    pub read_only: bool,
+}
+
+pub(crate) fn of(connection: &Connection) -> Capabilities {
+    let vcenter = connection.content.about.api_type == "VirtualCenter";
+    Capabilities { vcenter, read_only: connection.is_restricted() }
+}
+
+pub(crate) fn require_vcenter(connection: &Connection, operation: &str) -> Result<()> {
+    if of(connection).vcenter {
+        return Ok(());
+    }
+    let text = format!(
+        "{} is a single ESXi host, and this needs a vCenter; connect to the vCenter that manages it",
+        connection.content.about.full_name
+    );
+    Err(Error::new(operation, ErrorKind::Unsupported(text)).on(connection.authority()))
+}
+
+pub(crate) fn require_writable(connection: &Connection, operation: &str) -> Result<()> {
+    if !connection.is_restricted() {
+        return Ok(());
+    }
+    let text = format!("the licence of {} allows reading only; {RESTRICTED_HINT}", connection.content.about.full_name);
+    Err(Error::new(operation, ErrorKind::Unsupported(text)).on(connection.authority()))
+}
+
+/// What helps against the fault `RestrictedVersion`.
+pub(crate) const RESTRICTED_HINT: &str = "the free ESXi licence does not let the API change anything: use a paid or evaluation licence, or the host's own web client";

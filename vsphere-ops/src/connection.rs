@@ -1,0 +1,453 @@
+//! What the clones of a client share: the session, and who opens, renews, keeps and ends it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+use vsphere_model::managed::{PropertyCollector, ServiceInstance, session_manager};
+use vsphere_model::types::{
+    Any, ManagedObjectReference, ObjectSpec, PropertyFilterSpec, PropertySpec, RetrieveOptions, ServiceContent,
+};
+use vsphere_soap::error::WaitingFor;
+use vsphere_soap::http::Transport;
+use vsphere_soap::request::{Caller, ManagedObject as _, Operation};
+use vsphere_soap::session::{NoSession, Session};
+use vsphere_soap::{Error, ErrorKind, Result, Sent};
+
+use crate::config::Config;
+use crate::performance::CounterCache;
+use crate::rest::RestSession;
+use crate::retry::{Retry, is_read};
+use crate::transfer::FileServers;
+use crate::view::Views;
+use crate::watch::Feeds;
+
+/// How long a refused login is not tried again. Directories lock accounts after a few refusals within minutes.
+const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// How long a method that a new session did not help is not worth another one.
+const DENIED_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// How long the server may take to say whether a session lives.
+const PROBE: Duration = Duration::from_secs(20);
+
+/// What the clones of a client share.
+pub(crate) struct Connection {
+    pub(crate) session: Session,
+    pub(crate) content: ServiceContent,
+    pub(crate) config: Config,
+    /// Held while somebody opens a session, so that many that find it lost open one.
+    renewals: Mutex<Renewals>,
+    /// How often the session was opened. Who sees a lost session compares, and does not renew what is already renewed.
+    generation: AtomicU64,
+    logged_out: AtomicBool,
+    /// Whether the server has said that its licence forbids changes.
+    restricted: AtomicBool,
+    last_used: RwLock<Instant>,
+    keeper: RwLock<Option<AbortHandle>>,
+    runtime: Handle,
+    pub(crate) views: Views,
+    /// What is watched on the server, each once for all who watch it.
+    pub(crate) feeds: Feeds,
+    pub(crate) counters: CounterCache,
+    pub(crate) file_servers: FileServers,
+    pub(crate) rest: RestSession,
+}
+
+/// What is remembered of sessions that were opened, or not.
+#[derive(Default)]
+struct Renewals {
+    failed: Option<(Instant, Arc<Error>)>,
+    /// Methods that were refused as not authenticated in a new session, and when.
+    denied: HashMap<&'static str, Instant>,
+}
+
+impl Connection {
+    /// Reaches the server and logs in.
+    pub(crate) async fn open(config: Config) -> crate::error::Result<Arc<Self>> {
+        let transport = Transport::new(config.endpoint()?, config.transport_options()?)?;
+        let (session, content) = greet(&config, transport).await?;
+        let connection = Arc::new(Self {
+            session,
+            content,
+            config,
+            renewals: Mutex::default(),
+            generation: AtomicU64::new(0),
+            logged_out: AtomicBool::new(false),
+            restricted: AtomicBool::new(false),
+            last_used: RwLock::new(Instant::now()),
+            keeper: RwLock::new(None),
+            runtime: Handle::current(),
+            views: Views::default(),
+            feeds: Feeds::default(),
+            counters: CounterCache::default(),
+            file_servers: FileServers::default(),
+            rest: RestSession::default(),
+        });
+        let opened = Arc::clone(&connection);
+        // To its end, whatever becomes of the caller: a session that was opened for nobody is ended by the drop.
+        finish(async move { opened.log_in().await }).await?;
+        connection.keep_alive();
+        Ok(connection)
+    }
+
+    /// How often the session was opened: what belongs to an older one is gone on the server.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The server's `host:port`.
+    pub(crate) fn authority(&self) -> String {
+        self.session.transport().endpoint().authority()
+    }
+
+    /// Whether the server has said that its licence forbids changes.
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.restricted.load(Ordering::Relaxed)
+    }
+
+    /// The error of everything after a logout.
+    pub(crate) fn check_logged_in(&self, operation: &str) -> Result<()> {
+        if self.logged_out.load(Ordering::Acquire) {
+            return Err(Error::new(operation.to_owned(), ErrorKind::NoSession(NoSession::LoggedOut)));
+        }
+        Ok(())
+    }
+
+    /// Ends the session, for all clones and for good.
+    pub(crate) async fn log_out(&self) -> Result<()> {
+        // Whoever renews the session right now finishes first, so that no session is left over.
+        let _nobody_renews = self.renewals.lock().await;
+        if self.logged_out.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.stop_keeper();
+        let (soap, rest) = tokio::join!(self.end_soap(), self.rest.end(self.session.transport()));
+        soap.and(rest)
+    }
+
+    async fn end_soap(&self) -> Result<()> {
+        let Some(manager) = &self.content.session_manager else { return Ok(()) };
+        match self.session.logout(manager).await {
+            // It had ended already.
+            Err(error) if is_lost_session(&error) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Opens a session.
+    async fn log_in(&self) -> Result<()> {
+        let Some(manager) = &self.content.session_manager else { return Ok(()) };
+        let (user, password) = self.config.credentials();
+        let transport = self.session.transport();
+        let mut locale = self.config.login_locale();
+        let mut retry = Retry::new(self.config.most_attempts(), None);
+        loop {
+            transport.clear_session_cookie();
+            let error = match self.session.login(manager, user, password, locale).await {
+                Ok(()) => break,
+                Err(error) => error,
+            };
+            // A server that lacks the language still has its own, and no text of it is ever compared.
+            if locale.is_some() && error.fault().is_some_and(|fault| fault.is_named("InvalidLocale")) {
+                tracing::debug!(locale, "the server does not know the locale");
+                locale = None;
+                continue;
+            }
+            if let Some(pause) = retry.pause(&error, false) {
+                tracing::debug!(%error, ?pause, "logging in again");
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+            // The head of an answer whose rest was lost may have opened a session that nobody would end.
+            if error.sent() != Sent::No && error.fault().is_none() {
+                drop(self.session.logout(manager).await);
+            }
+            return Err(error);
+        }
+        self.touch();
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Opens a new session after the server refused `operation` for want of one, unless somebody has done so since
+    /// `seen`.
+    async fn renew(self: &Arc<Self>, seen: u64, operation: &Operation, refusal: Error) -> Result<()> {
+        let connection = Arc::clone(self);
+        let (method, target) = (operation.method.name, operation.target.to_string());
+        let asked = Instant::now();
+        let renewed = finish(async move { connection.renew_alone(seen, asked, method, refusal).await }).await;
+        renewed.map_err(|error| error.in_operation(method).on(target))
+    }
+
+    async fn renew_alone(&self, seen: u64, asked: Instant, method: &'static str, refusal: Error) -> Result<()> {
+        let mut renewals = self.renewals.lock().await;
+        self.check_logged_in(method)?;
+        if self.generation() != seen {
+            return Ok(());
+        }
+        if let Some((at, cause)) = &renewals.failed
+            && (*at >= asked || (is_refusal(cause) && at.elapsed() < REFUSED_FOR))
+        {
+            return Err(unopened(cause));
+        }
+        let lives = matches!(self.is_alive().await, Ok(true));
+        if lives {
+            if renewals.denied.get(method).is_some_and(|at| at.elapsed() < DENIED_FOR) {
+                return Err(not_allowed(method, refusal));
+            }
+            // Servers were seen whose session was good for reads and for nothing else. A new one helps; the old one is
+            // ended, as nobody else would.
+            drop(self.end_soap().await);
+        }
+        tracing::info!(server = %self.authority(), lives, "the session was lost, logging in again");
+        match self.log_in().await {
+            Ok(()) => {
+                renewals.failed = None;
+                Ok(())
+            }
+            Err(error) => {
+                let cause = Arc::new(error);
+                renewals.failed = Some((Instant::now(), Arc::clone(&cause)));
+                Err(unopened(&cause))
+            }
+        }
+    }
+
+    /// Sends an operation, again where that is safe.
+    async fn send(&self, operation: &Operation, ends: Option<Instant>) -> Result<Any> {
+        let mut retry = Retry::new(self.config.most_attempts(), ends);
+        loop {
+            let limit = self.config.request_limit();
+            let limit = ends.map_or(limit, |ends| limit.min(ends.saturating_duration_since(Instant::now())));
+            self.touch();
+            let error = match self.session.call_within(operation, limit).await {
+                Ok(answer) => {
+                    self.touch();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            if error.fault().is_some_and(|fault| fault.is_named("RestrictedVersion")) {
+                self.restricted.store(true, Ordering::Relaxed);
+            }
+            let Some(pause) = retry.pause(&error, is_read(operation.method.name)) else { return Err(error) };
+            tracing::debug!(operation = operation.method.name, %error, ?pause, "sending again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Asks the server whether the session lives.
+    async fn is_alive(&self) -> Result<bool> {
+        let Some(manager) = &self.content.session_manager else { return Ok(true) };
+        let spec = PropertyFilterSpec {
+            prop_set: vec![PropertySpec {
+                type_: manager.type_.clone(),
+                path_set: vec![session_manager::CURRENT_SESSION.path().to_owned()],
+                ..Default::default()
+            }],
+            object_set: vec![ObjectSpec { obj: manager.clone(), ..Default::default() }],
+            ..Default::default()
+        };
+        let caller: Arc<dyn Caller> = Arc::new(Within { session: self.session.clone(), limit: PROBE });
+        let collector = PropertyCollector::new(&caller, self.content.property_collector.clone());
+        match collector.retrieve_properties_ex(&[spec], &RetrieveOptions::default()).await {
+            Ok(answer) => {
+                let mut values = answer.into_iter().flat_map(|page| page.objects).flat_map(|object| object.prop_set);
+                Ok(values.any(|property| !matches!(property.val, Any::Unset)))
+            }
+            Err(error) if error.fault().is_some() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn touch(&self) {
+        *self.last_used.write().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last_used(&self) -> Instant {
+        *self.last_used.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the server something whenever the session has been idle for the configured time.
+    ///
+    /// It does not log in: a lost session is renewed when somebody needs it.
+    fn keep_alive(self: &Arc<Self>) {
+        let period = self.config.keepalive_period();
+        let weak: Weak<Self> = Arc::downgrade(self);
+        let mut next = self.last_used() + period;
+        let keeper = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep_until(next).await;
+                let Some(connection) = weak.upgrade() else { return };
+                let used = connection.last_used();
+                if used + period > Instant::now() {
+                    next = used + period;
+                    continue;
+                }
+                match connection.is_alive().await {
+                    Ok(lives) => tracing::debug!(server = %connection.authority(), lives, "kept the session alive"),
+                    Err(error) => tracing::debug!(%error, "the session could not be kept alive"),
+                }
+                next = Instant::now() + period;
+            }
+        });
+        *self.keeper.write().unwrap_or_else(PoisonError::into_inner) = Some(keeper.abort_handle());
+    }
+
+    fn stop_keeper(&self) {
+        if let Some(keeper) = self.keeper.write().unwrap_or_else(PoisonError::into_inner).take() {
+            keeper.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({})", self.authority())
+    }
+}
+
+/// A session that nobody ended is ended in the background, where the runtime still runs.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.stop_keeper();
+        if *self.logged_out.get_mut() {
+            return;
+        }
+        let (session, manager) = (self.session.clone(), self.content.session_manager.clone());
+        let rest = std::mem::take(&mut self.rest);
+        self.runtime.spawn(async move {
+            if let Err(error) = rest.end(session.transport()).await {
+                tracing::debug!(%error, "the REST session was left to end by itself");
+            }
+            if let Some(manager) = manager
+                && let Err(error) = session.logout(&manager).await
+            {
+                tracing::debug!(%error, "the session was left to end by itself");
+            }
+        });
+    }
+}
+
+/// A connection as its user calls it: with a limit on the time of each call.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) limit: Option<Duration>,
+}
+
+#[async_trait]
+impl Caller for Line {
+    async fn call(&self, operation: &Operation) -> Result<Any> {
+        let connection = &self.connection;
+        connection.check_logged_in(operation.method.name)?;
+        let ends = self.limit.map(|limit| Instant::now() + limit);
+        let seen = connection.generation();
+        let refusal = match connection.send(operation, ends).await {
+            Err(error) if is_lost_session(&error) => error,
+            answer => return answer,
+        };
+        // The server did not carry it out, whatever it is: sending it again is safe, once.
+        within(ends, self.limit, operation, connection.renew(seen, operation, refusal)).await?;
+        match connection.send(operation, ends).await {
+            Err(refusal) if is_lost_session(&refusal) => {
+                let method = operation.method.name;
+                connection.renewals.lock().await.denied.insert(method, Instant::now());
+                Err(not_allowed(method, refusal).on(operation.target.to_string()))
+            }
+            answer => answer,
+        }
+    }
+}
+
+/// A session that is asked with a time limit.
+#[derive(Debug)]
+struct Within {
+    session: Session,
+    limit: Duration,
+}
+
+#[async_trait]
+impl Caller for Within {
+    async fn call(&self, operation: &Operation) -> Result<Any> {
+        self.session.call_within(operation, self.limit).await
+    }
+}
+
+/// Agrees on the API version and reads what the server says of itself, again where the server is not ready.
+async fn greet(config: &Config, transport: Transport) -> Result<(Session, ServiceContent)> {
+    let mut retry = Retry::new(config.most_attempts(), None);
+    let server = transport.endpoint().authority();
+    loop {
+        let greeted = async {
+            let session = Session::open(transport.clone(), vsphere_model::registry(), vsphere_model::VERSIONS).await?;
+            let anonymous: Arc<dyn Caller> = Arc::new(session.clone());
+            let content = ServiceInstance::new(&anonymous, service_instance()).retrieve_service_content().await?;
+            Ok((session, content))
+        };
+        let error: Error = match greeted.await {
+            Ok(greeted) => return Ok(greeted),
+            Err(error) => error,
+        };
+        let Some(pause) = retry.pause(&error, true) else { return Err(error.in_operation("connect").on(server)) };
+        tracing::debug!(%error, ?pause, "connecting again");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+pub(crate) fn service_instance() -> ManagedObjectReference {
+    ManagedObjectReference::new("ServiceInstance", "ServiceInstance")
+}
+
+/// Runs to its end, even when the caller is gone.
+pub(crate) async fn finish<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.unwrap_or_else(|_| {
+        let source = io::Error::other("the runtime has ended");
+        Err(Error::new("log in", ErrorKind::Interrupted { received: 0, source }))
+    })
+}
+
+/// Waits for a new session no longer than the call may take.
+async fn within(
+    ends: Option<Instant>,
+    limit: Option<Duration>,
+    operation: &Operation,
+    renewal: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let Some(ends) = ends else { return renewal.await };
+    timeout_at(ends, renewal).await.unwrap_or_else(|_| {
+        let kind = ErrorKind::Timeout { after: limit.unwrap_or_default(), waiting_for: WaitingFor::Answer };
+        // It was refused for want of a session, and not sent again.
+        Err(Error::new(operation.method.name, kind).on(operation.target.to_string()).with_sent(Sent::No))
+    })
+}
+
+pub(crate) fn is_lost_session(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Fault(fault) if fault.is_named("NotAuthenticated"))
+}
+
+/// Whether the server refuses this user, so that asking again soon does harm.
+fn is_refusal(error: &Error) -> bool {
+    error.fault().is_some_and(|fault| fault.is_named("InvalidLogin") || fault.is_named("NoPermission"))
+}
+
+fn unopened(cause: &Arc<Error>) -> Error {
+    Error::new("log in", ErrorKind::NoSession(NoSession::Renewal(Arc::clone(cause))))
+}
+
+fn not_allowed(method: &'static str, refusal: Error) -> Error {
+    match refusal.into_kind() {
+        ErrorKind::Fault(fault) => Error::new(method, ErrorKind::NoSession(NoSession::NotAllowed(fault))),
+        kind => Error::new(method, kind),
+    }
+}

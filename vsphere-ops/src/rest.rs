@@ -1,0 +1,359 @@
+//! The vSphere Automation API (REST), with a session of its own.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use vsphere_soap::http::{Answer, Exchange, Transport, Verb};
+use vsphere_soap::session::NoSession;
+use vsphere_soap::{Error as WireError, ErrorKind as WireKind};
+
+use crate::connection::{Connection, finish};
+use crate::error::{Error, ErrorKind, Result};
+use crate::retry::Retry;
+
+/// Where sessions are opened and closed, the newer one first.
+const SESSIONS: [&str; 2] = ["/api/session", "/rest/com/vmware/cis/session"];
+
+/// The header that carries the session.
+const SESSION_ID: &str = "vmware-api-session-id";
+
+/// How long the end of a session may take.
+const END: Duration = Duration::from_secs(10);
+
+/// How long refused credentials are not tried again, as directories lock accounts.
+const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// The vSphere Automation API of a vCenter. Its session is opened when it is first used, renewed when the server has
+/// lost it, and ended with the client's.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let categories: Vec<String> = client.rest()?.get("/api/cis/tagging/category").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Rest {
+    connection: Arc<Connection>,
+    limit: Option<Duration>,
+}
+
+/// An error that the Automation API answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestFault {
+    /// The HTTP status.
+    pub status: u16,
+    /// The kind of error as the API names it (`NOT_FOUND`), or empty.
+    pub name: String,
+    /// What the server says, in its language; may be empty.
+    pub message: String,
+}
+
+impl Rest {
+    pub(crate) fn new(connection: Arc<Connection>, limit: Option<Duration>) -> Self {
+        Self { connection, limit }
+    }
+
+    /// Reads what is at a path (`/api/…`, or `/rest/…` on servers before 7.0).
+    ///
+    /// # Errors
+    /// `not_found`, `permission`, `auth` and `invalid_argument` as the server says, and those of the connection.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.send(Verb::Get, path, None).await
+    }
+
+    /// Posts a body, which makes something or does something; it is repeated only where it surely was not carried out.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + ?Sized)) -> Result<T> {
+        self.send(Verb::Post, path, Some(json(path, body)?)).await
+    }
+
+    /// Replaces what is at a path.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + ?Sized)) -> Result<T> {
+        self.send(Verb::Put, path, Some(json(path, body)?)).await
+    }
+
+    /// Changes parts of what is at a path.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + ?Sized)) -> Result<T> {
+        self.send(Verb::Patch, path, Some(json(path, body)?)).await
+    }
+
+    /// Removes what is at a path.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn delete(&self, path: &str) -> Result<()> {
+        self.send(Verb::Delete, path, None).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, verb: Verb, path: &str, body: Option<Vec<u8>>) -> Result<T> {
+        let operation = verb_phrase(verb);
+        self.connection.check_logged_in(operation)?;
+        let ends = self.limit.map(|limit| Instant::now() + limit);
+        let session = match self.connection.rest.current() {
+            Some(session) => session,
+            None => self.renew(None, ends).await?,
+        };
+        let mut answer = self.attempt(verb, path, body.as_deref(), &session, ends).await?;
+        // The server turned it away unread, so that it is safe to send again, once.
+        if answer.status == 401 {
+            let session = self.renew(Some(session), ends).await?;
+            answer = self.attempt(verb, path, body.as_deref(), &session, ends).await?;
+        }
+        if !(200..300).contains(&answer.status) {
+            let fault = RestFault::read(answer.status, &answer.body);
+            return Err(Error::new(operation, ErrorKind::Rest(fault)).on(path));
+        }
+        read(path, &answer.body).map_err(|error| {
+            let message = format!("the answer is not what was expected: {error}").into();
+            WireError::new(operation, WireKind::Decode { message, offset: 0 }).on(path).into()
+        })
+    }
+
+    async fn attempt(
+        &self,
+        verb: Verb,
+        path: &str,
+        body: Option<&[u8]>,
+        session: &Open,
+        ends: Option<Instant>,
+    ) -> Result<Answer> {
+        let mut retry = Retry::new(self.connection.config.most_attempts(), ends);
+        loop {
+            let mut exchange = Exchange::new(verb_phrase(verb), verb, path).secret(SESSION_ID, &session.id);
+            if let Some(body) = body {
+                exchange = exchange.json(body.to_vec());
+            }
+            if let Some(ends) = ends {
+                exchange = exchange.deadline(ends.saturating_duration_since(Instant::now()));
+            }
+            let error = match self.connection.session.transport().exchange(exchange).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(pause) = retry.pause(&error, verb == Verb::Get) else { return Err(error.into()) };
+            tracing::debug!(path, %error, ?pause, "sending again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Opens a session in the place of `seen`, unless another task has done so. It is opened to its end, whatever
+    /// becomes of the caller, so that none is left over.
+    async fn renew(&self, seen: Option<Arc<Open>>, ends: Option<Instant>) -> Result<Arc<Open>> {
+        let connection = Arc::clone(&self.connection);
+        let renewal = finish(async move { connection.rest.renew(&connection, seen.as_ref()).await });
+        let Some(ends) = ends else { return Ok(renewal.await?) };
+        match tokio::time::timeout_at(ends, renewal).await {
+            Ok(renewed) => Ok(renewed?),
+            Err(_) => {
+                let (after, waiting_for) = (self.limit.unwrap_or_default(), vsphere_soap::error::WaitingFor::Answer);
+                let error = WireError::new("log in to the Automation API", WireKind::Timeout { after, waiting_for });
+                Err(error.with_sent(vsphere_soap::Sent::No).into())
+            }
+        }
+    }
+}
+
+/// The REST session of a connection, where there is one.
+#[derive(Default)]
+pub(crate) struct RestSession {
+    open: RwLock<Option<Arc<Open>>>,
+    /// Held while somebody opens one; with when and how the last attempt failed.
+    renewals: Mutex<Option<(Instant, Arc<WireError>)>>,
+}
+
+/// A session that is open.
+struct Open {
+    id: String,
+    /// Where it was opened.
+    path: &'static str,
+}
+
+impl RestSession {
+    fn current(&self) -> Option<Arc<Open>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn renew(&self, connection: &Connection, seen: Option<&Arc<Open>>) -> vsphere_soap::Result<Arc<Open>> {
+        let mut failed = self.renewals.lock().await;
+        connection.check_logged_in(LOG_IN)?;
+        if let Some(open) = self.current()
+            && seen.is_none_or(|seen| !Arc::ptr_eq(seen, &open))
+        {
+            return Ok(open);
+        }
+        let unopened =
+            |cause: &Arc<WireError>| WireError::new(LOG_IN, WireKind::NoSession(NoSession::Renewal(Arc::clone(cause))));
+        if let Some((at, cause)) = &*failed
+            && cause.status() == Some(401)
+            && at.elapsed() < REFUSED_FOR
+        {
+            return Err(unopened(cause));
+        }
+        match log_in(connection).await {
+            Ok(open) => {
+                let open = Arc::new(open);
+                *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&open));
+                *failed = None;
+                Ok(open)
+            }
+            Err(error) => {
+                let cause = Arc::new(error);
+                *failed = Some((Instant::now(), Arc::clone(&cause)));
+                Err(unopened(&cause))
+            }
+        }
+    }
+
+    /// Ends the session, where there is one.
+    pub(crate) async fn end(&self, transport: &Transport) -> vsphere_soap::Result<()> {
+        // Whoever opens one right now finishes first.
+        let _nobody_renews = self.renewals.lock().await;
+        let Some(open) = self.open.write().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+        let exchange = Exchange::new("log out of the Automation API", Verb::Delete, open.path);
+        // A refusal means that it had ended already.
+        transport.exchange(exchange.secret(SESSION_ID, &open.id).deadline(END)).await.map(drop)
+    }
+}
+
+const LOG_IN: &str = "log in to the Automation API";
+
+async fn log_in(connection: &Connection) -> vsphere_soap::Result<Open> {
+    let (user, password) = connection.config.credentials();
+    let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    let transport = connection.session.transport();
+    let mut retry = Retry::new(connection.config.most_attempts(), None);
+    let mut paths = SESSIONS.into_iter().peekable();
+    while let Some(path) = paths.peek().copied() {
+        let exchange = Exchange::new(LOG_IN, Verb::Post, path).secret("authorization", &basic);
+        let error = match transport.exchange(exchange).await {
+            Ok(answer) if (200..300).contains(&answer.status) => return session_id(path, &answer),
+            Ok(answer) => {
+                let snippet = RestFault::read(answer.status, &answer.body).to_string();
+                WireError::new(LOG_IN, WireKind::Http { status: answer.status, snippet, retry_after: None }).on(path)
+            }
+            Err(error) => error,
+        };
+        // Servers before 7.0 U2 have only the older one.
+        if matches!(error.status(), Some(404 | 405)) && path == SESSIONS[0] {
+            paths.next();
+            continue;
+        }
+        let Some(pause) = retry.pause(&error, false) else { return Err(error) };
+        tokio::time::sleep(pause).await;
+    }
+    Err(WireError::new(LOG_IN, WireKind::Config("the server has no Automation API".into())))
+}
+
+/// The session's id: a JSON string, in an object's `value` on older servers.
+fn session_id(path: &'static str, answer: &Answer) -> vsphere_soap::Result<Open> {
+    match read::<String>(path, &answer.body) {
+        Ok(id) => Ok(Open { id, path }),
+        Err(_) => {
+            let message = "the answer to the login holds no session".into();
+            Err(WireError::new(LOG_IN, WireKind::Decode { message, offset: 0 }).on(path))
+        }
+    }
+}
+
+/// Reads a body of JSON; below `/rest/` it is wrapped in an object's `value`. No body is `null`.
+fn read<T: DeserializeOwned>(path: &str, body: &[u8]) -> serde_json::Result<T> {
+    if body.trim_ascii().is_empty() {
+        return serde_json::from_value(Value::Null);
+    }
+    if path.starts_with("/rest/") {
+        let mut whole: Value = serde_json::from_slice(body)?;
+        return serde_json::from_value(whole.get_mut("value").map(Value::take).unwrap_or_default());
+    }
+    serde_json::from_slice(body)
+}
+
+fn json(path: &str, body: &(impl Serialize + ?Sized)) -> Result<Vec<u8>> {
+    serde_json::to_vec(body).map_err(|error| {
+        Error::new("write JSON", ErrorKind::InvalidArgument(format!("the body can't be written: {error}"))).on(path)
+    })
+}
+
+fn verb_phrase(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Get => "get",
+        Verb::Post => "post to",
+        Verb::Put => "put",
+        Verb::Patch => "patch",
+        Verb::Delete => "delete",
+    }
+}
+
+impl RestFault {
+    /// Reads the JSON of an error, in the newer form (`error_type`, `messages`) or the older one (`type`, `value`).
+    fn read(status: u16, body: &[u8]) -> Self {
+        let whole: Value = serde_json::from_slice(body).unwrap_or_default();
+        let inner = whole.get("value").unwrap_or(&whole);
+        let name = ["error_type", "type"].iter().find_map(|key| whole.get(key)?.as_str()).unwrap_or_default();
+        let message = inner["messages"][0]["default_message"].as_str().unwrap_or_default();
+        Self { status, name: name.to_owned(), message: message.to_owned() }
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        match self.status {
+            400 => "invalid_argument",
+            401 => "auth",
+            403 => "permission",
+            404 => "not_found",
+            _ => "fault",
+        }
+    }
+}
+
+impl fmt::Display for RestFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.message.trim().trim_end_matches('.');
+        match (message, self.name.as_str()) {
+            ("", "") => write!(f, "the server answered HTTP {}", self.status),
+            ("", name) => write!(f, "the server answered {name} (HTTP {})", self.status),
+            (message, "") => write!(f, "{message} (HTTP {})", self.status),
+            (message, name) => write!(f, "{message} ({name}, HTTP {})", self.status),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_both_generations() {
+        let newer = br#"{"error_type":"NOT_FOUND","messages":[{"default_message":"No such tag.","id":"x"}]}"#;
+        let fault = RestFault::read(404, newer);
+        assert_eq!(fault.to_string(), "No such tag (NOT_FOUND, HTTP 404)");
+        assert_eq!(fault.code(), "not_found");
+        let older = br#"{"type":"com.vmware.vapi.std.errors.unauthenticated","value":{"messages":[]}}"#;
+        let fault = RestFault::read(401, older);
+        assert_eq!(fault.to_string(), "the server answered com.vmware.vapi.std.errors.unauthenticated (HTTP 401)");
+        assert_eq!(RestFault::read(500, b"<html>").to_string(), "the server answered HTTP 500");
+    }
+
+    #[test]
+    fn bodies_of_both_generations() {
+        assert_eq!(read::<Vec<String>>("/api/x", br#"["a"]"#).unwrap(), ["a"]);
+        assert_eq!(read::<Vec<String>>("/rest/x", br#"{"value":["a"]}"#).unwrap(), ["a"]);
+        read::<()>("/api/x", b"").unwrap();
+        assert!(read::<String>("/rest/x", br#"{"other":1}"#).is_err());
+    }
+}

@@ -1,0 +1,58 @@
+//! Files up and down: datastores, NFC leases, guests.
+//!
+//! A transfer is a builder: say which file, what to do on the way, and last where it comes from or goes to. Memory does
+//! not grow with the file, a checksum is computed as it goes by, and there is no limit on how long the whole takes, only
+//! on how long nothing moves.
+//!
+//! ```no_run
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! use vsphere_ops::managed::Datastore;
+//!
+//! let store = client.get::<Datastore>("nvme-1").await?;
+//! let sent = store
+//!     .upload("iso/debian.iso")
+//!     .on_progress(|p| println!("{} bytes, {:.0} MB/s", p.bytes, p.rate / 1e6))
+//!     .from_file("debian.iso")
+//!     .await?;
+//! let back = store.download("iso/debian.iso").to_file("copy.iso").await?;
+//! assert_eq!(sent.checksum, back.checksum);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The session goes to the server that gave it and to no other. Other hosts (where a lease or a guest has its files)
+//! get what is in their URL, and must present the certificate that the server said they have.
+
+mod checksum;
+mod datastore;
+mod download;
+mod guest;
+mod lease;
+mod meter;
+mod route;
+mod upload;
+mod vmdk;
+
+pub use checksum::{Algorithm, Checksum};
+pub use download::{Download, FileStream};
+pub use lease::Lease;
+pub use meter::{Progress, Transferred};
+pub(crate) use route::FileServers;
+pub use upload::Upload;
+
+use crate::error::{Error, ErrorKind};
+
+/// What the answer to a request for a file means.
+fn file_error(error: vsphere_soap::Error) -> Error {
+    let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
+    let kind = match error.status() {
+        Some(404) => ErrorKind::NotFound("there is no such file or folder".into()),
+        Some(401 | 403) => ErrorKind::Unreadable("the user may not access this file".into()),
+        _ => return error.into(),
+    };
+    let meant = Error::new(operation, kind);
+    match target {
+        Some(target) => meant.on(target),
+        None => meant,
+    }
+}

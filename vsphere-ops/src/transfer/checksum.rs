@@ -1,0 +1,201 @@
+//! Checksums of files, computed while these go by.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
+
+use crate::error::{Error, ErrorKind, Result, invalid};
+
+/// A way to compute a checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// SHA-1, as older OVF manifests have it.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+}
+
+/// The checksum of a file.
+///
+/// Parsed from hexadecimal digits: 64 are SHA-256, 40 are SHA-1.
+///
+/// ```
+/// use vsphere_ops::transfer::{Algorithm, Checksum};
+///
+/// let sum: Checksum = "a9993e364706816aba3e25717850c26c9cd0d89d".parse()?;
+/// assert_eq!(sum.algorithm(), Algorithm::Sha1);
+/// # Ok::<(), vsphere_ops::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Checksum(Sum);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Sum {
+    Sha1([u8; 20]),
+    Sha256([u8; 32]),
+}
+
+impl Checksum {
+    /// How it is computed.
+    pub fn algorithm(&self) -> Algorithm {
+        match self.0 {
+            Sum::Sha1(_) => Algorithm::Sha1,
+            Sum::Sha256(_) => Algorithm::Sha256,
+        }
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Sum::Sha1(bytes) => bytes,
+            Sum::Sha256(bytes) => bytes,
+        }
+    }
+}
+
+impl FromStr for Checksum {
+    type Err = Error;
+
+    /// # Errors
+    /// `invalid_argument` where the text is not 64 or 40 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let refused = || invalid("read the checksum", "it is not 64 (SHA-256) or 40 (SHA-1) hexadecimal digits");
+        let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+        let digits = digits.ok_or_else(refused)?;
+        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        match (digits.len(), <[u8; 32]>::try_from(&bytes[..]), <[u8; 20]>::try_from(&bytes[..])) {
+            (64, Ok(bytes), _) => Ok(Self(Sum::Sha256(bytes))),
+            (40, _, Ok(bytes)) => Ok(Self(Sum::Sha1(bytes))),
+            _ => Err(refused()),
+        }
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({self})", self.algorithm())
+    }
+}
+
+/// What is to be computed of a file, and what it must be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Check {
+    pub(super) algorithm: Option<Algorithm>,
+    pub(super) expected: Option<Checksum>,
+}
+
+impl Check {
+    pub(super) fn hasher(self) -> Hasher {
+        let context = self.algorithm.map(|algorithm| match algorithm {
+            Algorithm::Sha1 => Context::new(&SHA1_FOR_LEGACY_USE_ONLY),
+            Algorithm::Sha256 => Context::new(&SHA256),
+        });
+        Hasher { context, expected: self.expected }
+    }
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Self { algorithm: Some(Algorithm::Sha256), expected: None }
+    }
+}
+
+/// Computes what a [`Check`] asks for.
+pub(super) struct Hasher {
+    context: Option<Context>,
+    expected: Option<Checksum>,
+}
+
+impl Hasher {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        if let Some(context) = &mut self.context {
+            context.update(bytes);
+        }
+    }
+
+    /// The checksum of all that went by, where it is what was expected.
+    pub(super) fn finish(self) -> Result<Option<Checksum>, Mismatch> {
+        let Some(context) = self.context else { return Ok(None) };
+        let digest = context.finish();
+        let sum = match (<[u8; 32]>::try_from(digest.as_ref()), <[u8; 20]>::try_from(digest.as_ref())) {
+            (Ok(bytes), _) => Checksum(Sum::Sha256(bytes)),
+            (_, Ok(bytes)) => Checksum(Sum::Sha1(bytes)),
+            _ => return Ok(None),
+        };
+        match self.expected {
+            Some(expected) if expected != sum => Err(Mismatch { expected, found: sum }),
+            _ => Ok(Some(sum)),
+        }
+    }
+}
+
+/// A file is not the one that was expected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mismatch {
+    expected: Checksum,
+    found: Checksum,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the checksum is {}, and not {} as expected", self.found, self.expected)
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+impl From<Mismatch> for ErrorKind {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Corrupt(mismatch.to_string())
+    }
+}
+
+/// The kind of an error of a local file, or of what was found wrong with what it holds.
+pub(super) fn local(error: io::Error) -> ErrorKind {
+    if let Some(mismatch) = error.get_ref().and_then(|inner| inner.downcast_ref::<Mismatch>()) {
+        return (*mismatch).into();
+    }
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<super::vmdk::Unfit>()) {
+        Some(unfit) => ErrorKind::InvalidArgument(unfit.to_string()),
+        None => ErrorKind::File(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Digests of the three letters "abc", as FIPS 180 gives them.
+    const SHA_1: &str = "a9993e364706816aba3e25717850c26c9cd0d89d";
+    const SHA_256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn checksums_are_read_computed_and_compared() {
+        for (text, algorithm) in [(SHA_1, Algorithm::Sha1), (SHA_256, Algorithm::Sha256)] {
+            let expected: Checksum = text.to_uppercase().parse().unwrap();
+            assert_eq!(expected.to_string(), text);
+            let check = Check { algorithm: Some(algorithm), expected: Some(expected) };
+            let mut hasher = check.hasher();
+            hasher.update(b"a");
+            hasher.update(b"bc");
+            assert_eq!(hasher.finish().unwrap(), Some(expected));
+            let error = check.hasher().finish().unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
+        let none = Check { algorithm: None, expected: None };
+        assert!(none.hasher().finish().unwrap().is_none());
+        for bad in ["", "abc", &SHA_1[1..], &format!("{SHA_256}0"), "xyz"] {
+            assert!(bad.parse::<Checksum>().is_err());
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! NFC leases: the right to move the disks of a machine, for as long as somebody says that it is still needed.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use vsphere_model::managed::{HttpNfcLease, VirtualMachine};
+use vsphere_model::types::{
+    HttpNfcLeaseDeviceUrl, HttpNfcLeaseInfo, HttpNfcLeaseState, LocalizedMethodFault, ManagedObjectReference,
+};
+
+use super::download::Download;
+use super::route::{Place, Url};
+use super::upload::Upload;
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mo::Mo;
+use crate::task::Waiter;
+
+/// An NFC lease, by which the disks of a machine are exported or imported.
+///
+/// It is kept alive while it exists. It ends with [`complete`](Self::complete). Whatever else happens (a transfer
+/// fails or is given up, the lease is dropped) it is aborted, so that the server does not keep half a machine.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::VirtualMachine;
+///
+/// let lease = client.get::<VirtualMachine>("web-1").await?.export_lease().await?;
+/// for (number, device) in lease.devices().iter().enumerate() {
+///     lease.download(device).to_file(format!("disk-{number}.vmdk")).await?;
+/// }
+/// lease.complete().await
+/// # }
+/// ```
+pub struct Lease {
+    share: LeaseShare,
+    info: HttpNfcLeaseInfo,
+    keeper: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Mo<VirtualMachine> {
+    /// Opens a lease to export the disks of the machine, which must be off, and waits until it is ready.
+    ///
+    /// # Errors
+    /// The fault `InvalidPowerState` where the machine is on, and those of the server.
+    pub async fn export_lease(&self) -> Result<Lease> {
+        let operation = |error: Error| error.in_operation("export").on(self.label());
+        let reference = self.export_vm().await.map_err(|error| operation(error.into()))?;
+        Lease::ready(self.client(), &reference, &|_| ()).await.map_err(operation)
+    }
+}
+
+impl Lease {
+    /// Takes over a lease that an API method has given, and waits until it is ready.
+    ///
+    /// `progress` is called with the per cent of what the server does before that.
+    ///
+    /// # Errors
+    /// The fault that the lease ended with, and those of the connection.
+    pub async fn ready(
+        client: &Client,
+        reference: &ManagedObjectReference,
+        progress: &(dyn Fn(u8) + Send + Sync),
+    ) -> Result<Self> {
+        let share = LeaseShare(Arc::new(Share {
+            lease: client.raw(reference),
+            client: client.clone(),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        }));
+        // From here on it is aborted, unless it is completed.
+        let mut lease = Self { share, info: HttpNfcLeaseInfo::default(), keeper: None };
+        lease.info = lease.wait(reference, progress).await.map_err(|error| error.in_operation("wait for the lease"))?;
+        let capacity = u64::try_from(lease.info.total_disk_capacity_in_kb).unwrap_or(0).saturating_mul(1024);
+        lease.share.0.total.store(capacity, Ordering::Relaxed);
+        lease.keeper = Some(tokio::spawn(keep(Arc::downgrade(&lease.share.0), period(lease.info.lease_timeout))));
+        Ok(lease)
+    }
+
+    async fn wait(
+        &self,
+        reference: &ManagedObjectReference,
+        progress: &(dyn Fn(u8) + Send + Sync),
+    ) -> Result<HttpNfcLeaseInfo> {
+        let paths = ["state", "initializeProgress", "error", "info"];
+        let client = &self.share.0.client;
+        let mut waiter = Waiter::open(client, reference, &paths).await?;
+        let mut state = State::default();
+        let ended = loop {
+            let update = match waiter.next().await {
+                Ok(update) => update,
+                Err(error) => break Err(error),
+            };
+            let objects = update.filter_set.into_iter().flat_map(|filter| filter.object_set);
+            for change in objects.flat_map(|object| object.change_set) {
+                let value = change.val.unwrap_or_default();
+                match change.name.as_str() {
+                    "state" => state.state = value.take().ok(),
+                    "initializeProgress" => {
+                        let percent: i32 = value.take().unwrap_or(0);
+                        progress(u8::try_from(percent.clamp(0, 100)).unwrap_or(100));
+                    }
+                    "error" => state.error = value.take().ok(),
+                    "info" => state.info = value.take().ok(),
+                    _ => {}
+                }
+            }
+            match state.state {
+                Some(HttpNfcLeaseState::Ready) if state.info.is_some() => break Ok(state.info.unwrap_or_default()),
+                Some(HttpNfcLeaseState::Error) => {
+                    self.share.0.ended.store(true, Ordering::Release);
+                    break Err(Error::new("wait", ErrorKind::Task(state.error.unwrap_or_default())));
+                }
+                Some(HttpNfcLeaseState::Done) => {
+                    self.share.0.ended.store(true, Ordering::Release);
+                    break Err(Error::new("wait", ErrorKind::Unsupported("the lease has ended already".into())));
+                }
+                _ => {}
+            }
+        };
+        waiter.close().await;
+        ended
+    }
+
+    /// The machine that the lease is for.
+    pub fn entity(&self) -> &ManagedObjectReference {
+        &self.info.entity
+    }
+
+    /// The files of the lease.
+    pub fn devices(&self) -> &[HttpNfcLeaseDeviceUrl] {
+        &self.info.device_url
+    }
+
+    /// All that the server says of the lease.
+    pub fn info(&self) -> &HttpNfcLeaseInfo {
+        &self.info
+    }
+
+    /// Says how many bytes all transfers will have together, for the progress that the server shows. Without it the
+    /// capacity of the disks is taken.
+    pub fn expect_bytes(&self, total: u64) {
+        self.share.0.total.store(total, Ordering::Relaxed);
+    }
+
+    /// Fetches a file of the lease.
+    pub fn download(&self, device: &HttpNfcLeaseDeviceUrl) -> Download {
+        Download::new(self.place(device), Some(self.share.clone()))
+    }
+
+    /// Sends a file of the lease. What goes to a disk must be a streamOptimized VMDK, and is looked at first.
+    pub fn upload(&self, device: &HttpNfcLeaseDeviceUrl) -> Upload {
+        Upload::new(self.place(device), Some(self.share.clone()))
+    }
+
+    fn place(&self, device: &HttpNfcLeaseDeviceUrl) -> Place {
+        let hosts = || self.info.host_map.iter().flat_map(|map| &map.hosts);
+        let thumbprint = match device.ssl_thumbprint.is_empty() {
+            false => Some(device.ssl_thumbprint.clone()),
+            true => {
+                hosts().find(|host| origin(&host.url) == origin(&device.url)).map(|host| host.ssl_thumbprint.clone())
+            }
+        };
+        let (client, url) = (self.share.0.client.clone(), Url(device.url.clone()));
+        Place::Lease { client, url, thumbprint, disk: device.disk == Some(true) }
+    }
+
+    /// Ends the lease: all has been moved.
+    ///
+    /// # Errors
+    /// Those of the server; the lease is aborted then.
+    pub async fn complete(mut self) -> Result<()> {
+        self.stop_keeper();
+        let lease = &self.share.0.lease;
+        let completed = async {
+            lease.http_nfc_lease_progress(100).await?;
+            lease.http_nfc_lease_complete().await
+        };
+        match completed.await {
+            Ok(()) => {
+                self.share.0.ended.store(true, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => {
+                self.share.abort().await;
+                Err(Error::from(error).in_operation("complete the lease"))
+            }
+        }
+    }
+
+    /// Gives the lease up: the server takes back what was moved.
+    pub async fn abort(mut self) {
+        self.stop_keeper();
+        self.share.abort().await;
+    }
+
+    fn stop_keeper(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.abort();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.stop_keeper();
+        self.share.abort_in_background();
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lease({})", self.info.lease.value)
+    }
+}
+
+#[derive(Default)]
+struct State {
+    state: Option<HttpNfcLeaseState>,
+    error: Option<LocalizedMethodFault>,
+    info: Option<HttpNfcLeaseInfo>,
+}
+
+/// Scheme, host and port of a URL.
+fn origin(url: &str) -> Option<&str> {
+    url.match_indices('/').nth(2).map(|(end, _)| &url[..end])
+}
+
+/// How often a lease is kept alive. Servers have been seen to give the timeout in seconds and in milliseconds.
+fn period(timeout: i32) -> Duration {
+    let seconds = f64::from(timeout.max(1)) / 3.0;
+    Duration::from_secs_f64(seconds.min(10.0))
+}
+
+/// Tells the server now and then how far the transfers are; without that it ends the lease.
+async fn keep(share: Weak<Share>, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        let Some(share) = share.upgrade() else { return };
+        if share.ended.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = share.lease.http_nfc_lease_progress(share.percent()).await {
+            // What that means shows in the transfers.
+            tracing::debug!(%error, "the lease could not be kept alive");
+        }
+    }
+}
+
+/// What a lease and its transfers share.
+#[derive(Clone)]
+pub(super) struct LeaseShare(Arc<Share>);
+
+struct Share {
+    client: Client,
+    lease: HttpNfcLease,
+    done: AtomicU64,
+    total: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Share {
+    fn percent(&self) -> i32 {
+        let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0);
+        // The hundredth is for the end.
+        i32::try_from(percent.min(99)).unwrap_or(99)
+    }
+}
+
+impl LeaseShare {
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.done.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    async fn abort(&self) {
+        if self.0.ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Err(error) = self.0.lease.http_nfc_lease_abort(None).await {
+            tracing::warn!(%error, "a lease was left to time out");
+        }
+    }
+
+    fn abort_in_background(&self) {
+        if self.0.ended.load(Ordering::Acquire) {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let share = self.clone();
+            runtime.spawn(async move { share.abort().await });
+        }
+    }
+}
+
+impl fmt::Debug for LeaseShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeaseShare")
+    }
+}
+
+/// Aborts the lease of a transfer, if it has one, unless the transfer is done.
+pub(super) struct EndsLease(Option<LeaseShare>);
+
+impl EndsLease {
+    pub(super) fn new(lease: Option<LeaseShare>) -> Self {
+        Self(lease)
+    }
+
+    pub(super) fn add(&self, bytes: usize) {
+        if let Some(lease) = &self.0 {
+            lease.add(bytes);
+        }
+    }
+
+    pub(super) fn done(&mut self) {
+        self.0 = None;
+    }
+
+    pub(super) async fn fail(&mut self) {
+        if let Some(lease) = self.0.take() {
+            lease.abort().await;
+        }
+    }
+
+    pub(super) fn fail_in_background(&mut self) {
+        if let Some(lease) = self.0.take() {
+            lease.abort_in_background();
+        }
+    }
+}
+
+impl Drop for EndsLease {
+    fn drop(&mut self) {
+        self.fail_in_background();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_kept_well_before_it_times_out() {
+        assert_eq!(period(300), Duration::from_secs(10));
+        assert_eq!(period(300_000), Duration::from_secs(10));
+        assert!(period(3) <= Duration::from_secs(1));
+        assert!(period(0) > Duration::ZERO && period(-1) > Duration::ZERO);
+    }
+
+    #[test]
+    fn origins_of_urls() {
+        assert_eq!(origin("https://esx1:443/nfc/a"), Some("https://esx1:443"));
+        assert_eq!(origin("nonsense"), None);
+    }
+}

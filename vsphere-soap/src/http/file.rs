@@ -1,0 +1,195 @@
+//! Files that are fetched and sent beside SOAP: where one is, and what a request for it carries.
+
+use std::fmt;
+
+use reqwest::header::HeaderValue;
+use url::{Position, Url};
+
+use super::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where a file is: the server that has it, and the path and query there.
+///
+/// Queries often hold a token: `Debug` does not show them.
+///
+/// ```
+/// use vsphere_soap::http::{Endpoint, FileLocation};
+///
+/// let vcenter: Endpoint = "vc.example.com".parse()?;
+/// let disk = FileLocation::parse("https://esx1.example.com/nfc/52a3/disk-0.vmdk", &vcenter)?;
+/// assert_eq!((disk.endpoint.host(), disk.path.as_str()), ("esx1.example.com", "/nfc/52a3/disk-0.vmdk"));
+/// # Ok::<(), vsphere_soap::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct FileLocation {
+    /// The server.
+    pub endpoint: Endpoint,
+    /// The path on the server, with its query.
+    pub path: String,
+}
+
+impl FileLocation {
+    /// Reads a URL that the server `connected` gave.
+    ///
+    /// The host `*` in such a URL stands for the server that the client is connected to. Its port stands for that
+    /// server's too: the client may reach it through a forwarded one. Every other host is taken as it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when it is no http(s) URL, or holds a user name or password.
+    pub fn parse(url: &str, connected: &Endpoint) -> Result<Self> {
+        // The text of a URL that is wrong is not shown, as there may be a token in it.
+        let invalid = |why: String| Error::new("find the file", ErrorKind::Config(why));
+        let parsed = Url::parse(url).map_err(|cause| invalid(format!("the URL of the file is not valid: {cause}")))?;
+        let path = parsed[Position::BeforePath..Position::AfterQuery].to_owned();
+        if parsed.host_str() == Some("*") {
+            return Ok(Self { endpoint: connected.clone(), path });
+        }
+        let endpoint = parsed[..Position::BeforePath].parse()?;
+        Ok(Self { endpoint, path })
+    }
+}
+
+impl fmt::Debug for FileLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.split('?').next().unwrap_or_default();
+        write!(f, "FileLocation({}{path})", self.endpoint)
+    }
+}
+
+/// A request that fetches or sends a file.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct FileCall<'a> {
+    /// What is being done, for errors and logs: a short verb phrase such as `download`.
+    pub operation: &'a str,
+    /// The file, as the user knows it.
+    pub target: Option<&'a str>,
+    /// The path on the server, with its query.
+    pub path: &'a str,
+    /// The id of a ticket for this one request, sent in place of the session.
+    pub ticket: Option<&'a str>,
+    /// How a file that is sent is to be taken.
+    pub method: SendMethod,
+    /// What a file that is sent says of itself.
+    pub content_type: &'a str,
+}
+
+/// How a server is to take a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SendMethod {
+    /// `PUT`: the file is there afterwards, whatever was there before. For datastores, guests and plain lease files.
+    #[default]
+    Put,
+    /// `POST` that may overwrite: for the disks of a lease, which the server unpacks.
+    Post,
+}
+
+impl<'a> FileCall<'a> {
+    /// A request that the session allows.
+    pub fn new(operation: &'a str, path: &'a str) -> Self {
+        let content_type = "application/octet-stream";
+        Self { operation, target: None, path, ticket: None, method: SendMethod::Put, content_type }
+    }
+
+    /// Names the file for errors and logs.
+    #[must_use]
+    pub fn target(mut self, target: &'a str) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// Sends the id of a service ticket in place of the session.
+    #[must_use]
+    pub fn ticket(mut self, id: Option<&'a str>) -> Self {
+        self.ticket = id;
+        self
+    }
+
+    /// Chooses how a file that is sent is to be taken; [`SendMethod::Put`] by default.
+    #[must_use]
+    pub fn method(mut self, method: SendMethod) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Says what kind of file is sent; `application/octet-stream` by default.
+    #[must_use]
+    pub fn content_type(mut self, kind: &'a str) -> Self {
+        self.content_type = kind;
+        self
+    }
+
+    pub(super) fn failed(&self, kind: ErrorKind) -> Error {
+        let error = Error::new(self.operation.to_owned(), kind);
+        match self.target {
+            Some(target) => error.on(target),
+            None => error,
+        }
+    }
+
+    /// The cookie of the ticket.
+    pub(super) fn ticket_cookie(&self) -> Result<Option<HeaderValue>> {
+        let Some(id) = self.ticket else { return Ok(None) };
+        let invalid = || self.failed(ErrorKind::Config("the service ticket is not valid".into()));
+        if id.contains([';', ',']) {
+            return Err(invalid());
+        }
+        let mut value = HeaderValue::from_str(&format!("vmware_cgi_ticket={id}")).map_err(|_| invalid())?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
+
+impl fmt::Debug for FileCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileCall")
+            .field("operation", &self.operation)
+            .field("target", &self.target)
+            .field("path", &self.path.split('?').next())
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pitfall_16_only_a_star_means_the_connected_host() {
+        let connected: Endpoint = "https://vc.example.com:8443".parse().unwrap();
+        for (url, endpoint, path) in [
+            ("https://*/guestFile?id=1&token=a%2Fb", "https://vc.example.com:8443", "/guestFile?id=1&token=a%2Fb"),
+            ("https://*:443/nfc/52/disk-0.vmdk", "https://vc.example.com:8443", "/nfc/52/disk-0.vmdk"),
+            ("https://esx1/nfc/52/disk-0.vmdk", "https://esx1", "/nfc/52/disk-0.vmdk"),
+            ("https://esx1:902/a?b#c", "https://esx1:902", "/a?b"),
+            ("https://192.0.2.7/a%20b", "https://192.0.2.7", "/a%20b"),
+            ("https://[2001:db8::1]:443/a", "https://[2001:db8::1]", "/a"),
+            ("https://star.*.example/a", "https://star.*.example", "/a"),
+        ] {
+            let location = FileLocation::parse(url, &connected).unwrap();
+            assert_eq!((location.endpoint.to_string().as_str(), location.path.as_str()), (endpoint, path), "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_that_are_refused_are_not_shown() {
+        let connected: Endpoint = "vc".parse().unwrap();
+        for url in ["", "guestFile?token=hunter2", "ftp://esx1/?token=hunter2", "https://a:hunter2@esx1/"] {
+            let error = FileLocation::parse(url, &connected).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Config(_)), "{url}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+        let shown = format!("{:?}", FileLocation::parse("https://esx1/f?token=hunter2", &connected).unwrap());
+        assert_eq!(shown, "FileLocation(https://esx1/f)");
+    }
+
+    #[test]
+    fn a_ticket_cannot_smuggle_cookies() {
+        assert!(FileCall::new("download", "/").ticket(Some("52a3-b")).ticket_cookie().unwrap().is_some());
+        for id in ["a; vmware_soap_session=x", "a\r\nX: y"] {
+            assert!(FileCall::new("download", "/").ticket(Some(id)).ticket_cookie().is_err());
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What it costs to move a file to a datastore and back, beside curl in the same run.
+//!
+//! The server is vcsim over TLS, a process of its own that treats both alike. Ours are the examples that a user would
+//! start from, so that connecting, the checksum and the progress are in their time. Each transfer runs below a process
+//! of its own, whose children's time and memory are that transfer's alone.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+
+use super::say;
+use crate::scratch::Scratch;
+
+const DATASTORE: &str = "LocalDS_0";
+const PATH: &str = "bench.bin";
+const LEAST_RATIO: u32 = 70;
+const MOST_PEAK_MB: u64 = 64;
+
+/// Arguments of `cargo xtask bench transfer`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The size of the file, in MB.
+    #[arg(long, default_value_t = 2000)]
+    size_mb: u64,
+    /// How often each transfer runs; the fastest counts.
+    #[arg(long, default_value_t = 3)]
+    runs: u32,
+}
+
+/// Measures both ways.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let programs = build()?;
+    let scratch = Scratch::new()?;
+    let server = Server::start(scratch.path())?;
+    let (source, back) = (scratch.path().join("source"), scratch.path().join("back"));
+    // What is in it does not matter to anybody on the way: nothing is compressed.
+    File::create(&source)?.set_len(args.size_mb * 1_000_000)?;
+
+    let url = format!("https://{}/folder/{PATH}?dcPath=DC0&dsName={DATASTORE}", server.address);
+    for way in ["upload", "download"] {
+        let file = if way == "upload" { &source } else { &back };
+        let mut curl = Command::new("curl");
+        curl.args(["-sSkf", "-u", "user:pass", if way == "upload" { "-T" } else { "-o" }]).arg(file).arg(&url);
+        let mut ours = Command::new(programs.join(format!("datastore_{way}")));
+        ours.args([DATASTORE, PATH]).arg(file);
+        let (mut best_curl, mut best_ours) = (Measured::worst(), Measured::worst());
+        let mut peak_mb = 0;
+        for _ in 0..args.runs.max(1) {
+            best_curl = best_curl.faster(measure(&curl, &server)?);
+            let measured = measure(&ours, &server)?;
+            peak_mb = peak_mb.max(measured.peak_mb);
+            best_ours = best_ours.faster(measured);
+            if way == "download" {
+                ensure!(back.metadata()?.len() == source.metadata()?.len(), "the file came back with another length");
+            }
+        }
+        let rate = |measured: &Measured| args.size_mb as f64 / measured.seconds;
+        say(&format!("{way}_curl_mb_per_s: {:.0} (CPU {:.1} s)", rate(&best_curl), best_curl.cpu_seconds));
+        say(&format!("{way}_ours_mb_per_s: {:.0} (CPU {:.1} s)", rate(&best_ours), best_ours.cpu_seconds));
+        let ratio = rate(&best_ours) * 100.0 / rate(&best_curl);
+        say(&format!("{way}_ratio_percent: {ratio:.0} (bar: at least {LEAST_RATIO})"));
+        say(&format!("{way}_peak_mb: {peak_mb} (bar: less than {MOST_PEAK_MB})"));
+    }
+    Ok(())
+}
+
+/// Runs a command and prints `SECONDS CPU-SECONDS PEAK-MB`, for [`measure`] alone.
+pub(super) fn once(command: &[String]) -> anyhow::Result<()> {
+    let (program, arguments) = command.split_first().context("run what?")?;
+    let start = Instant::now();
+    let output = Command::new(program).args(arguments).output()?;
+    let seconds = start.elapsed().as_secs_f64();
+    ensure!(output.status.success(), "{program} failed: {}", String::from_utf8_lossy(&output.stderr));
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let cpu = (usage.user_time() + usage.system_time()).num_milliseconds() as f64 / 1000.0;
+    // Linux counts the maximum in kilobytes.
+    say(&format!("{seconds:.3} {cpu:.2} {}", usage.max_rss() / 1024));
+    Ok(())
+}
+
+struct Measured {
+    seconds: f64,
+    cpu_seconds: f64,
+    peak_mb: u64,
+}
+
+impl Measured {
+    fn worst() -> Self {
+        Self { seconds: f64::INFINITY, cpu_seconds: 0.0, peak_mb: 0 }
+    }
+
+    fn faster(self, other: Self) -> Self {
+        if other.seconds < self.seconds { other } else { self }
+    }
+}
+
+fn measure(command: &Command, server: &Server) -> anyhow::Result<Measured> {
+    let mut child = Command::new(std::env::current_exe()?);
+    child.args(["bench", "transfer-once", "--"]).arg(command.get_program()).args(command.get_args());
+    child.env("VCENTER_HOST", &server.address).env("VCENTER_USER", "user").env("VCENTER_PASSWORD", "pass");
+    child.env("VCENTER_INSECURE", "true");
+    let output = child.output()?;
+    let answer = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut words = answer.split_whitespace();
+    let mut word = || words.next().with_context(|| format!("no measurement in {answer:?}"));
+    Ok(Measured { seconds: word()?.parse()?, cpu_seconds: word()?.parse()?, peak_mb: word()?.parse()? })
+}
+
+/// Builds the examples for release; answers the folder that has them.
+fn build() -> anyhow::Result<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(crate::workspace("")).args(["build", "--release", "--package", "examples"]);
+    cargo.args(["--example", "datastore_upload", "--example", "datastore_download"]);
+    ensure!(cargo.status()?.success(), "the examples do not build");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::workspace("target"), PathBuf::from);
+    Ok(target.join("release/examples"))
+}
+
+/// A vcsim over TLS; it ends with this value.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// Keeps its datastores below `folder`.
+    fn start(folder: &Path) -> anyhow::Result<Self> {
+        let mut child = Command::new(crate::peers::vcsim()?)
+            .args(["-l", "127.0.0.1:0", "-stdinexit"])
+            .env("TMPDIR", folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start vcsim")?;
+        let output = child.stdout.take().context("vcsim has no output")?;
+        let mut server = Self { child, address: String::new() };
+        let mut lines = BufReader::new(output).lines();
+        for line in lines.by_ref() {
+            let line = line?;
+            if let Some(authority) = line.split_once("GOVC_URL=").and_then(|(_, url)| url.split(['@', '/']).nth(3)) {
+                server.address = authority.to_owned();
+                // It goes on talking, and would die of a pipe that nobody reads.
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok(server);
+            }
+        }
+        anyhow::bail!("vcsim ended without saying where it listens")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
