@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
+use vsphere_ops::Error;
 use vsphere_ops::managed::VirtualMachine;
 use vsphere_ops::types::ManagedObjectReference;
-use vsphere_ops::{Error, while_busy};
 use vsphere_soap::Sent;
 
 use crate::support::{Answer, Vcenter};
@@ -81,12 +81,12 @@ async fn pitfall_28_an_object_that_is_busy_is_tried_again_for_a_while() {
     let machine: VirtualMachine = client.raw(&ManagedObjectReference::new("VirtualMachine", "vm-1"));
     let power_on = || async { Ok(machine.power_on_vm_task(None).await.map(drop)?) };
     vcenter.script("PowerOnVM_Task", [Answer::Fault("TaskInProgress"), Answer::Fault("ConcurrentAccess")]);
-    while_busy(Duration::from_secs(5), power_on).await.unwrap();
+    client.retry_while_busy(Duration::from_secs(5), power_on).await.unwrap();
     assert_eq!(vcenter.count("PowerOnVM_Task"), 3);
 
     vcenter.always("PowerOnVM_Task", Answer::Fault("TaskInProgress"));
     let start = Instant::now();
-    let error = while_busy(ms(600), power_on).await.unwrap_err();
+    let error = client.retry_while_busy(ms(600), power_on).await.unwrap_err();
     assert!(error.is_busy() && error.is_retryable(), "{error}");
     assert!(start.elapsed() < ms(900), "{:?}", start.elapsed());
 }
