@@ -1,4 +1,5 @@
 //! What is written, to the byte.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic of a helper is a failure report too")]
 
 mod common;
 
