@@ -1,4 +1,5 @@
 //! Bad input is an error: never a panic, never a stack or a memory without bounds.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic of a helper is a failure report too")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Every type of the API, with random values in every field, is written and read as the same; and it is valid.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic of a helper is a failure report too")]
 
 mod common;
 #[path = "common/random.rs"]

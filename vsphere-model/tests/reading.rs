@@ -1,4 +1,5 @@
 //! Reading is tolerant: one test per liberty that servers take.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic of a helper is a failure report too")]
 
 mod common;
 
