@@ -20,7 +20,7 @@ use crate::client::Client;
 use crate::error::{Result, invalid};
 use crate::guard;
 use crate::mo::Mo;
-use crate::watch::{Change, Watch};
+use crate::watch::{Change, Pause, Watch, is_away};
 
 /// The fewest and the most events of a page. Servers take no more, and lose events that come at once with fewer.
 const SMALLEST_PAGE: usize = 25;
@@ -208,6 +208,8 @@ struct Reader {
     collector: Option<Collector>,
     /// Whether the collector has answered. One that never did is not made a second time.
     works: bool,
+    ever_worked: bool,
+    pause: Pause,
     /// Tells of new events, once the history is read.
     news: Option<PageWatch>,
     borders: Borders,
@@ -222,6 +224,8 @@ impl Reader {
             order,
             collector: None,
             works: false,
+            ever_worked: false,
+            pause: Pause::default(),
             news: None,
             borders: Borders::default(),
             waiting: VecDeque::new(),
@@ -263,6 +267,11 @@ impl Reader {
                     tracing::debug!(%error, "reading events again from where they were");
                     self.resume();
                 }
+                // Who follows has time.
+                Err(error) if self.order == Order::Follow && self.ever_worked && is_away(&error) => {
+                    self.resume();
+                    self.pause.rest(&error).await;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -284,7 +293,8 @@ impl Reader {
             Order::NewestFirst => collector.raw.read_previous_events(page_size).await?,
             Order::OldestFirst | Order::Follow => collector.raw.read_next_events(page_size).await?,
         };
-        self.works = true;
+        (self.works, self.ever_worked) = (true, true);
+        self.pause = Pause::default();
         let more = !page.is_empty();
         self.take(page);
         Ok(more)
@@ -314,7 +324,7 @@ impl Reader {
         if self.order == Order::NewestFirst {
             page.reverse();
         }
-        page.retain(|event| self.borders.is_new(event.key, self.order));
+        page.retain(|event| self.borders.is_new(event.key, event.created_time, self.order));
         self.waiting.extend(page);
     }
 
@@ -348,22 +358,23 @@ impl Reader {
     }
 }
 
-/// The keys of the events that were told last: pages overlap when events come between two requests.
+/// The events that were told last: pages overlap when events come between two requests. They are told apart by time too,
+/// since a server that was set up anew counts from the beginning.
 #[derive(Default)]
 struct Borders {
-    told: HashSet<i32>,
-    order: VecDeque<i32>,
+    told: HashSet<(i32, DateTime)>,
+    order: VecDeque<(i32, DateTime)>,
     newest: Option<i32>,
 }
 
 impl Borders {
     /// Whether an event was not told yet, and is not beyond what was there when the reading began.
-    fn is_new(&mut self, key: i32, order: Order) -> bool {
+    fn is_new(&mut self, key: i32, time: DateTime, order: Order) -> bool {
         let newest = *self.newest.get_or_insert(key);
-        if (order == Order::NewestFirst && key > newest) || !self.told.insert(key) {
+        if (order == Order::NewestFirst && key > newest) || !self.told.insert((key, time)) {
             return false;
         }
-        self.order.push_back(key);
+        self.order.push_back((key, time));
         if self.order.len() > 4 * LARGEST_PAGE
             && let Some(oldest) = self.order.pop_front()
         {
@@ -433,7 +444,7 @@ mod tests {
     fn overlapping_pages_tell_each_event_once() {
         let mut borders = Borders::default();
         let mut told = |order, keys: &[i32]| -> Vec<i32> {
-            keys.iter().copied().filter(|key| borders.is_new(*key, order)).collect()
+            keys.iter().copied().filter(|key| borders.is_new(*key, DateTime::default(), order)).collect()
         };
         assert_eq!(told(Order::NewestFirst, &[9, 8, 7]), [9, 8, 7]);
         // 10 came after the first page was read, and pushed 7 into the second.

@@ -24,7 +24,7 @@ use futures::Stream;
 use vsphere_model::types::ManagedObjectReference;
 use vsphere_soap::request::ManagedObject;
 
-pub(crate) use driver::Feeds;
+pub(crate) use driver::{Feeds, Pause, is_away};
 
 use crate::client::Client;
 use crate::error::Result;

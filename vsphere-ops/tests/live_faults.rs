@@ -7,7 +7,7 @@ use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tokio::time::timeout;
 use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_ops::performance::Interval;
@@ -329,6 +329,25 @@ async fn events_go_on_where_a_cut_took_a_page_along() {
     })
     .await;
     let read = fake.client().await.events().oldest_first().try_collect::<Vec<_>>();
+    let read = timeout(PATIENCE, read).await.unwrap().unwrap();
+    assert_eq!(read.iter().map(|event| event.key).collect::<Vec<_>>(), [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn following_events_waits_for_a_server_that_is_away() {
+    let fake = Fake::start(|name, count, _| match (name, count) {
+        // More often than a request is repeated by itself.
+        ("CreateCollectorForEvents", 2..=5) => Reply::Status(503),
+        ("CreateCollectorForEvents", _) => {
+            Reply::Is(r#"<returnval type="EventHistoryCollector">ec</returnval>"#.into())
+        }
+        ("ReadNextEvents", 1) => Reply::Is(events(&[1, 2])),
+        ("ReadNextEvents", 2) => Reply::Fault("ManagedObjectNotFound"),
+        ("ReadNextEvents", _) => Reply::Is(events(&[2, 3, 4])),
+        _ => Reply::Status(400),
+    })
+    .await;
+    let read = fake.client().await.events().follow().take(4).try_collect::<Vec<_>>();
     let read = timeout(PATIENCE, read).await.unwrap().unwrap();
     assert_eq!(read.iter().map(|event| event.key).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }

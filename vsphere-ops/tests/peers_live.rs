@@ -230,6 +230,8 @@ async fn peers_a_watch_outlives_a_restart_of_the_server() {
     let client = connect(&vcsim.url()).await;
     let mut changes = client.watch::<VirtualMachine>().select(vm::NAME);
     until(&mut changes, |change| matches!(change, Change::Live)).await;
+    let mut events = client.events().types(["DatacenterCreatedEvent", "UserLoginSessionEvent"]).follow();
+    until(&mut events, |event| name_of(event) == "UserLoginSessionEvent").await;
     drop(vcsim);
     eventually("the server is down", async || tokio::net::TcpStream::connect(&address).await.is_err()).await;
     // A server without machines takes its place.
@@ -237,6 +239,7 @@ async fn peers_a_watch_outlives_a_restart_of_the_server() {
     until(&mut changes, |change| matches!(change, Change::Resync)).await;
     let change = until(&mut changes, |_| true).await;
     assert!(matches!(change, Change::Live), "{change:?}");
+    until(&mut events, |event| name_of(event) == "DatacenterCreatedEvent").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

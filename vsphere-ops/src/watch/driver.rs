@@ -20,7 +20,7 @@ use crate::read;
 /// How long the server holds an answer back when nothing changes, in seconds. Well under the time-outs of proxies.
 const HOLD: i32 = 30;
 
-/// The wait before a server that was not reached is asked again; doubled up to the longest.
+/// The wait before a server that is away is asked again; doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -100,14 +100,14 @@ async fn run(client: Client, subject: Subject, feed: Arc<Feed>) {
 
 /// Keeps a feed until it fails.
 async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
-    let mut pause = FIRST_PAUSE;
+    let mut pause = Pause::default();
     let mut hold = HOLD;
     let mut ever_heard = false;
     loop {
         let mut collector = match Collector::open(client, subject).await {
             Ok(collector) => collector,
-            Err(error) if ever_heard && verdict(&error) == Verdict::Wait => {
-                rest(&error, &mut pause).await;
+            Err(error) if ever_heard && is_away(&error) => {
+                pause.rest(&error).await;
                 continue;
             }
             Err(error) => return error,
@@ -118,7 +118,7 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
             match receive(client, subject, feed, &mut collector, if look_once { 0 } else { hold }).await {
                 Ok(()) => {
                     (heard, ever_heard) = (true, true);
-                    pause = FIRST_PAUSE;
+                    pause = Pause::default();
                 }
                 Err(error) => match verdict(&error) {
                     Verdict::Wait => {
@@ -130,7 +130,7 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
                         if !ever_heard {
                             return error;
                         }
-                        rest(&error, &mut pause).await;
+                        pause.rest(&error).await;
                     }
                     Verdict::Again => {}
                     // What never worked would not work the second time.
@@ -196,11 +196,27 @@ pub(super) fn verdict(error: &Error) -> Verdict {
     }
 }
 
-async fn rest(error: &Error, pause: &mut Duration) {
-    tracing::debug!(%error, ?pause, "the watch waits for the server");
-    // Spread, so that many watches of a server that comes back do not come at once.
-    tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
-    *pause = (*pause * 2).min(LONGEST_PAUSE);
+/// Whether the server is away, so that waiting may help.
+pub(crate) fn is_away(error: &Error) -> bool {
+    verdict(error) == Verdict::Wait
+}
+
+/// The waits before a server that is away is asked again.
+pub(crate) struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(FIRST_PAUSE)
+    }
+}
+
+impl Pause {
+    pub(crate) async fn rest(&mut self, error: &Error) {
+        tracing::debug!(%error, pause = ?self.0, "waiting for the server");
+        // Spread, so that many watches of a server that comes back do not come at once.
+        tokio::time::sleep(self.0.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// Reads all watched properties of objects, as an update.
