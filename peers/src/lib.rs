@@ -26,15 +26,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// When govc cannot be started, takes more than a minute, fails (its words are in the error) or answers no JSON.
 pub async fn govc(url: &str, args: &[&str]) -> anyhow::Result<Value> {
-    let mut command = Command::new(program("PEERS_GOVC")?);
     // A flag counts only between the verb and what it is about.
     let (verb, rest) = args.split_first().context("govc what?")?;
-    command.arg(verb).arg("-json").args(rest);
+    let stdout = govc_quiet(url, &[&[*verb, "-json"], rest].concat()).await?;
+    serde_json::from_slice(&stdout).with_context(|| format!("govc {}: not JSON", args.join(" ")))
+}
+
+/// Runs `govc` for what it does, and returns what it prints: not all of its verbs speak JSON.
+///
+/// # Errors
+/// As [`govc`], whatever it prints.
+pub async fn govc_quiet(url: &str, args: &[&str]) -> anyhow::Result<Vec<u8>> {
+    let mut command = Command::new(program("PEERS_GOVC")?);
+    command.args(args);
     command.env("GOVC_URL", url).env("GOVC_INSECURE", "1");
     // A session kept on disk would outlive the server that gave it.
     command.env("GOVC_PERSIST_SESSION", "false");
-    let stdout = run(command).await.with_context(|| format!("govc {}", args.join(" ")))?;
-    serde_json::from_slice(&stdout).with_context(|| format!("govc {}: not JSON", args.join(" ")))
+    run(command).await.with_context(|| format!("govc {}", args.join(" ")))
 }
 
 /// The program that an environment variable of `cargo xtask peers` names.
