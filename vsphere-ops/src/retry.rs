@@ -90,13 +90,13 @@ pub async fn while_busy<T, F>(limit: Duration, mut operation: impl FnMut() -> F)
 where
     F: Future<Output = Result<T>>,
 {
-    let ends = Instant::now() + limit;
+    let ends = Instant::now().checked_add(limit);
     let mut wait = FIRST_WAIT;
     loop {
         match operation().await {
             Err(error) if error.is_busy() => {
                 let pause = wait.mul_f64(0.75 + fastrand::f64() / 2.0);
-                if Instant::now() + pause >= ends {
+                if ends.is_some_and(|ends| Instant::now() + pause >= ends) {
                     return Err(error);
                 }
                 tracing::debug!(%error, ?pause, "the object is busy");

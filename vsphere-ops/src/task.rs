@@ -194,11 +194,11 @@ struct Waiter {
 
 impl Waiter {
     async fn open(client: &Client, task: &ManagedObjectReference) -> Result<Self> {
-        let maker = client.clone();
+        let waits = client.clone();
         // It is destroyed whatever happens, even when nobody waits for it any more.
-        let waiter = guard::made(async move {
+        let waiter = guard::made(client, |maker| async move {
             let reference = maker.collector().create_property_collector().await?;
-            Ok(Self { collector: Some(maker.raw(&reference)), version: String::new() })
+            Ok(Self { collector: Some(waits.raw(&reference)), version: String::new() })
         })
         .await?;
         let Some(collector) = &waiter.collector else { return Ok(waiter) };
