@@ -75,6 +75,14 @@ impl Client {
         Self::over(Arc::clone(&self.connection), Some(limit))
     }
 
+    pub(crate) fn without_deadline(&self) -> Self {
+        Self::over(Arc::clone(&self.connection), None)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.limit
+    }
+
     /// Logs out and ends the session, for all clones. What they send afterwards fails with the code `auth`; it does
     /// not log in again.
     ///

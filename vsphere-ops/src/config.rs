@@ -149,7 +149,7 @@ impl Config {
         self
     }
 
-    /// How often an idle session is kept alive; 10 minutes without it. Servers end sessions that idle for 30 minutes.
+    /// How often an idle session is kept alive; 10 minutes without it, never with zero. Servers end sessions that idle for 30 minutes.
     #[must_use]
     pub fn keepalive(mut self, period: Duration) -> Self {
         self.keepalive = period;

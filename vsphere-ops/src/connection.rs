@@ -284,7 +284,8 @@ impl Connection {
     fn keep_alive(self: &Arc<Self>) {
         let period = self.config.keepalive_period();
         let weak: Weak<Self> = Arc::downgrade(self);
-        let mut next = self.last_used() + period;
+        // Never, where that is asked for, or beyond what the clock can hold.
+        let Some(mut next) = self.last_used().checked_add(period).filter(|_| !period.is_zero()) else { return };
         let keeper = tokio::spawn(async move {
             loop {
                 tokio::time::sleep_until(next).await;
@@ -351,7 +352,8 @@ impl Caller for Line {
     async fn call(&self, operation: &Operation) -> Result<Any> {
         let connection = &self.connection;
         connection.check_logged_in(operation.method.name)?;
-        let ends = self.limit.map(|limit| Instant::now() + limit);
+        // A limit beyond what the clock can hold is none.
+        let ends = self.limit.and_then(|limit| Instant::now().checked_add(limit));
         let seen = connection.generation();
         let refusal = match connection.send(operation, ends).await {
             Err(error) if is_lost_session(&error) => error,

@@ -397,9 +397,9 @@ impl Collector {
         let (client, filter) = (query.client.clone(), query.filter.clone());
         // Whoever follows is sent this page with every event, and reads the rest itself.
         let page = if order == Order::Follow { SMALLEST_PAGE } else { query.page_size };
-        guard::made(async move {
-            let session = client.connection.generation();
-            let manager: EventManager = client.raw(client.manager("events", client.content().event_manager.as_ref())?);
+        guard::made(&query.client, |maker| async move {
+            let session = maker.connection.generation();
+            let manager: EventManager = maker.raw(maker.manager("events", maker.content().event_manager.as_ref())?);
             let reference = manager.create_collector_for_events(&filter).await?;
             let made = Self { raw: client.raw(&reference), client, session };
             made.raw.set_collector_page_size(i32::try_from(page).unwrap_or(i32::MAX)).await?;

@@ -1,20 +1,39 @@
 //! What is made on the server is destroyed there, even when whoever asked for it is gone before the answer comes.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
+use vsphere_soap::error::WaitingFor;
+use vsphere_soap::{Error as WireError, ErrorKind as WireKind, Sent};
 
-use crate::error::{Error, Result};
+use crate::client::Client;
+use crate::error::Result;
 
 /// Runs `making` to its end, whatever becomes of the caller. What it makes is given to the caller; where that is gone,
 /// it is dropped, and its `Drop` destroys what it stands for.
-pub(crate) async fn made<G: Send + 'static>(making: impl Future<Output = Result<G>> + Send + 'static) -> Result<G> {
+///
+/// The deadline of `client` ends the caller's waiting alone: `making` gets a client without one, since of a request
+/// that is cut off nobody would know what it made.
+pub(crate) async fn made<G, F>(client: &Client, making: impl FnOnce(Client) -> F) -> Result<G>
+where
+    G: Send + 'static,
+    F: Future<Output = Result<G>> + Send + 'static,
+{
     let (give, take) = oneshot::channel();
+    let making = making(client.without_deadline());
     tokio::spawn(async move {
         // A value that nobody takes comes back, and is dropped here.
         drop(give.send(making.await));
     });
-    take.await.unwrap_or_else(|_| Err(stopped()))
+    match client.deadline() {
+        None => take.await.unwrap_or_else(|_| stopped()),
+        Some(limit) => match timeout(limit, take).await {
+            Ok(taken) => taken.unwrap_or_else(|_| stopped()),
+            Err(_) => too_late(limit),
+        },
+    }
 }
 
 /// Cleans up in the background, where there is still a runtime to do so.
@@ -24,8 +43,14 @@ pub(crate) fn clean_up(work: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// The error of a request whose runtime ended.
-fn stopped() -> Error {
+/// The runtime ended.
+fn stopped<G>() -> Result<G> {
     let source = std::io::Error::other("the runtime has ended");
-    vsphere_soap::Error::new("run", vsphere_soap::ErrorKind::Interrupted { received: 0, source }).into()
+    Err(WireError::new("prepare", WireKind::Interrupted { received: 0, source }).into())
+}
+
+fn too_late<G>(after: Duration) -> Result<G> {
+    let kind = WireKind::Timeout { after, waiting_for: WaitingFor::Answer };
+    // What is made all the same is destroyed.
+    Err(WireError::new("prepare", kind).with_sent(Sent::No).into())
 }

@@ -105,7 +105,7 @@ impl Rest {
     async fn send<T: DeserializeOwned>(&self, verb: Verb, path: &str, body: Option<Vec<u8>>) -> Result<T> {
         let operation = verb_phrase(verb);
         self.connection.check_logged_in(operation)?;
-        let ends = self.limit.map(|limit| Instant::now() + limit);
+        let ends = self.limit.and_then(|limit| Instant::now().checked_add(limit));
         let session = match self.connection.rest.current() {
             Some(session) => session,
             None => self.renew(None, ends).await?,

@@ -55,8 +55,8 @@ impl ViewGuard {
             return Ok(Self { client: client.clone(), reference, kept: true });
         }
         // To its end, even when the caller is gone: the server makes the view all the same.
-        let (client, container, types) = (client.clone(), container.cloned(), types.to_vec());
-        guard::made(async move {
+        let (container, types) = (container.cloned(), types.to_vec());
+        guard::made(client, |client| async move {
             match container {
                 Some(container) => Self::create(&client, &container, &types).await,
                 None => Self::keep(&client, types).await,

@@ -18,10 +18,10 @@ pub(crate) struct Waiter {
 
 impl Waiter {
     pub(crate) async fn open(client: &Client) -> Result<Self> {
-        let maker = client.clone();
-        guard::made(async move {
+        let waits = client.clone();
+        guard::made(client, |maker| async move {
             let reference = maker.collector().create_property_collector().await?;
-            Ok(Self { collector: Some(maker.raw(&reference)), version: String::new() })
+            Ok(Self { collector: Some(waits.raw(&reference)), version: String::new() })
         })
         .await
     }

@@ -44,17 +44,18 @@ pub(super) struct Collector {
 impl Collector {
     /// Makes the collector, the view and the filter on the server.
     pub(super) async fn open(client: &Client, subject: &Subject) -> Result<Self> {
-        let (client, subject) = (client.clone(), subject.clone());
-        guard::made(async move {
-            let session = client.connection.generation();
-            let reference = client.collector().create_property_collector().await?;
-            let collector = client.raw(&reference);
-            let mut made = Self { client, collector, view: None, version: String::new(), session, truncated: false };
+        let (watching, subject) = (client.clone(), subject.clone());
+        guard::made(client, |maker| async move {
+            let session = maker.connection.generation();
+            let reference = maker.collector().create_property_collector().await?;
+            let collector = watching.raw(&reference);
+            let mut made =
+                Self { client: watching, collector, view: None, version: String::new(), session, truncated: false };
             let object = match &subject.objects {
                 Objects::One(object) => ObjectSpec { obj: object.clone(), ..Default::default() },
                 Objects::Below(container) => {
                     let types = [subject.type_.to_owned()];
-                    let view = made.client.view_manager()?.create_container_view(container, &types, true).await?;
+                    let view = maker.view_manager()?.create_container_view(container, &types, true).await?;
                     made.view = Some(view.clone());
                     let traversal =
                         TraversalSpec { type_: "ContainerView".into(), path: "view".into(), ..Default::default() };

@@ -41,6 +41,17 @@ async fn pitfall_09_a_deadline_covers_the_renewal_of_the_session() {
 }
 
 #[tokio::test]
+async fn pitfall_09_limits_beyond_all_clocks_are_none() {
+    let vcenter = Vcenter::start().await;
+    for period in [Duration::ZERO, Duration::MAX] {
+        let client = vsphere_ops::Client::connect(vcenter.config().keepalive(period)).await.unwrap();
+        client.with_deadline(Duration::MAX).server_time().await.unwrap();
+        sleep(ms(50)).await;
+    }
+    assert_eq!(vcenter.count("RetrievePropertiesEx"), 0, "nothing is asked without a pause");
+}
+
+#[tokio::test]
 async fn pitfall_24_a_licence_that_allows_reading_only_is_said_and_remembered() {
     let vcenter = Vcenter::start().await;
     vcenter.state().api_type = "HostAgent".into();
@@ -143,5 +154,4 @@ async fn pitfall_04_rest_reads_are_repeated_and_changes_only_where_that_is_safe(
     let error = rest.post::<()>("/api/x", &1).await.unwrap_err();
     assert_eq!((error.code(), vcenter.count("POST /api/x")), ("connection", 1));
     assert!(error.to_string().contains("may have been carried out"), "{error}");
-    sleep(ms(1)).await;
 }

@@ -48,6 +48,18 @@ async fn pitfall_03_a_listing_given_up_while_its_view_is_made_leaves_no_view() {
 }
 
 #[tokio::test]
+async fn pitfall_03_a_deadline_that_passes_while_a_view_is_made_leaves_no_view() {
+    let vcenter = Vcenter::start().await;
+    let client = vcenter.connect().await;
+    vcenter.script("CreateContainerView", [late(400)]);
+    let hasty = client.with_deadline(Duration::from_millis(100));
+    let error = hasty.all::<VirtualMachine>().select(vm::NAME).await.unwrap_err();
+    assert_eq!(error.code(), "timeout");
+    client.all::<VirtualMachine>().select(vm::NAME).await.unwrap();
+    assert_eq!((vcenter.count("CreateContainerView"), vcenter.state().views.len()), (1, 1), "it serves the next");
+}
+
+#[tokio::test]
 async fn pitfall_03_a_listing_given_up_while_it_is_read_leaves_no_view() {
     let vcenter = Vcenter::start().await;
     let client = vcenter.connect().await;
