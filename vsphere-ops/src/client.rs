@@ -89,7 +89,11 @@ impl Client {
     /// # Errors
     /// Those of the connection; the session is forgotten all the same.
     pub async fn logout(&self) -> Result<()> {
-        Ok(self.connection.log_out().await?)
+        let done = self.connection.log_out().await;
+        if let Err(error) = self.connection.check_logged_in("watch") {
+            self.connection.feeds.end(&error.into());
+        }
+        Ok(done?)
     }
 
     /// Whether [`logout`](Self::logout) was called on this client or a clone.

@@ -245,6 +245,25 @@ async fn a_collector_that_never_worked_is_not_made_over_and_over() {
 }
 
 #[tokio::test]
+async fn logging_out_ends_the_watches_and_they_do_not_log_in_again() {
+    let fake = Fake::start(|name, count, body| match (name, version(body)) {
+        ("CreatePropertyCollector", _) => collector(count),
+        ("WaitForUpdatesEx", "") => Reply::Is(updates("1", false, &[])),
+        _ => silence(),
+    })
+    .await;
+    let client = fake.client().await;
+    let mut changes = client.watch::<VirtualMachine>().select(vm::NAME);
+    assert!(matches!(timeout(PATIENCE, changes.try_next()).await.unwrap().unwrap(), Some(Change::Live)));
+    client.logout().await.unwrap();
+    let error = timeout(PATIENCE, changes.try_next()).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "auth", "{error}");
+    assert!(timeout(PATIENCE, changes.next()).await.unwrap().is_none());
+    assert_eq!(told(&client, 2).await, ["auth", "end"]);
+    assert_eq!((fake.count("Login"), fake.count("Logout")), (1, 1));
+}
+
+#[tokio::test]
 async fn pitfall_26_an_unreadable_object_is_told_of_and_enters_when_it_can_be_read() {
     let fake = Fake::start(|name, count, body| match (name, version(body)) {
         ("CreatePropertyCollector", _) => collector(count),

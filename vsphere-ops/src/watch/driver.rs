@@ -34,6 +34,14 @@ impl Feeds {
     fn lock(&self) -> MutexGuard<'_, HashMap<Subject, Arc<Feed>>> {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Ends all watches with this error: what they wait for would be answered late, and never again.
+    pub(crate) fn end(&self, error: &Error) {
+        for (_, feed) in self.lock().drain() {
+            feed.lock().fail(error.clone());
+            feed.deserted.notify_one();
+        }
+    }
 }
 
 /// A place among the consumers of a feed. The last one to be dropped ends the feed.
