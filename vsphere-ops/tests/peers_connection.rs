@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use peers::{CountingProxy, Vcsim, govc};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -112,17 +113,18 @@ async fn peers_pitfall_25_an_esxi_host_is_told_apart() {
     clients.logout().await;
 }
 
-/// What the readers and waiters of the soak count together.
+/// What the readers, waiters and watchers of the soak count together.
 #[derive(Default)]
 struct Soak {
     over: AtomicBool,
     reads: AtomicUsize,
     tasks: AtomicUsize,
+    changes: AtomicUsize,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs vcsim: cargo xtask peers"]
-async fn peers_soak_readers_and_waiters_leave_nothing_behind() {
+async fn peers_soak_readers_waiters_and_watchers_leave_nothing_behind() {
     let seconds = std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10).min(60);
     let vcsim = Vcsim::start(&["-vm", "20"]).await.unwrap();
     let proxy = CountingProxy::start(vcsim.address()).await.unwrap();
@@ -137,7 +139,9 @@ async fn peers_soak_readers_and_waiters_leave_nothing_behind() {
     for (machine, _) in machines.into_iter().take(20) {
         work.spawn(wait(machine, Arc::clone(&soak)));
     }
-    // Those who watch for changes belong here as well.
+    for _ in 0..20 {
+        work.spawn(watch(client.clone(), Arc::clone(&soak)));
+    }
     let time = Duration::from_secs(seconds);
     sleep(time / 2).await;
     let (warm, halfway) = (memory(), soak.reads.load(Ordering::Relaxed));
@@ -148,6 +152,7 @@ async fn peers_soak_readers_and_waiters_leave_nothing_behind() {
     }
     let (reads, tasks) = (soak.reads.load(Ordering::Relaxed), soak.tasks.load(Ordering::Relaxed));
     assert!(reads > 200 && reads > halfway && tasks > 0, "{reads} reads, {tasks} tasks");
+    assert!(soak.changes.load(Ordering::Relaxed) > 20, "the watchers saw the machines go off and on");
     assert!(memory() < warm + 32 * 1024, "{warm} KiB halfway, {} KiB at the end", memory());
 
     let requests = || proxy.requests();
@@ -155,7 +160,7 @@ async fn peers_soak_readers_and_waiters_leave_nothing_behind() {
     assert_eq!(count("Login"), 1);
     assert_eq!(sessions(&vcsim).await, before);
     for _ in 0..100 {
-        // All but the one that is kept for the session; a waiter's filter goes with its collector.
+        // All but the one that is kept for the session; filters go with their collectors.
         if count("CreateContainerView") == count("DestroyView") + 1
             && count("CreatePropertyCollector") == count("DestroyPropertyCollector")
         {
@@ -191,5 +196,15 @@ async fn wait(machine: vsphere_ops::Mo<VirtualMachine>, soak: Arc<Soak>) {
         drop(tokio::time::timeout(Duration::from_millis(5), machine.power_on().await.unwrap()).await);
         while machine.power_on().await.unwrap().await.is_ok() {}
         soak.tasks.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn watch(client: Client, soak: Arc<Soak>) {
+    let mut changes = client.watch::<VirtualMachine>().select(vm::POWER_STATE);
+    while !soak.over.load(Ordering::Relaxed) {
+        if let Ok(Some(change)) = tokio::time::timeout(Duration::from_millis(100), changes.next()).await {
+            change.unwrap();
+            soak.changes.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

@@ -14,6 +14,9 @@ use crate::error::Result;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// Ten years: the clock can hold no limit whatever.
+const LONGEST_LIMIT: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 impl Client {
     /// Carries out an operation on an object that others may be busy with: again and again for at most `limit`, while
     /// the server refuses it with `TaskInProgress` or `ConcurrentAccess`. Where it names the task that is in the way,
@@ -36,7 +39,7 @@ impl Client {
     where
         F: Future<Output = Result<T>>,
     {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + limit.min(LONGEST_LIMIT);
         let mut pause = FIRST_PAUSE;
         loop {
             let error = match operation().await {

@@ -183,7 +183,7 @@ impl<T: TaskResult> Task<T> {
     where
         T: 'static,
     {
-        let deadline = self.deadline.map(|limit| Instant::now() + limit);
+        let deadline = self.deadline.and_then(|limit| Instant::now().checked_add(limit));
         Box::pin(stream::try_unfold(Some((self, None::<Watch>)), move |state| async move {
             let Some((task, watch)) = state else { return Ok(None) };
             let failed = |error| task.unfinished(Some(error));

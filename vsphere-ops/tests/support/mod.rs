@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -105,7 +105,7 @@ impl Vcenter {
 
     /// Cuts all connections and forgets all sessions; nothing listens any more.
     pub(crate) fn stop(&self) {
-        if let Some(accepting) = self.accepting.lock().unwrap().take() {
+        if let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {
             accepting.abort();
         }
         self.state().restart();
@@ -129,7 +129,7 @@ impl Vcenter {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap()
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The settings of a client for it.
