@@ -1,5 +1,7 @@
 //! The example `decode`, run as a process.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

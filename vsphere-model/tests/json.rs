@@ -1,5 +1,11 @@
 //! Values as JSON: the style, the way there and back for every type, and what a reader says of bad input.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::field_reassign_with_default,
+    reason = "a panic in a test is its failure report; a field of a base is set through its deref"
+)]
+
 #[path = "common/random.rs"]
 #[allow(dead_code, reason = "shared with tests that use another part of it")]
 mod random;

@@ -117,10 +117,10 @@ fn measure(command: &Command, server: &Server) -> anyhow::Result<Measured> {
 fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(crate::workspace("")).args(["build", "--release", "--package", "examples"]);
-    cargo.args(["--example", "datastore_upload", "--example", "datastore_download"]);
+    cargo.args(["--bin", "datastore_upload", "--bin", "datastore_download"]);
     ensure!(cargo.status()?.success(), "the examples do not build");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::workspace("target"), PathBuf::from);
-    Ok(target.join("release/examples"))
+    Ok(target.join("release"))
 }
 
 /// A vcsim over TLS; it ends with this value.

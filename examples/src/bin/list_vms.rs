@@ -1,4 +1,4 @@
-//! Lists virtual machines: `cargo run -p examples --example list_vms -- ['web-*']`.
+//! Lists virtual machines: `cargo run -p examples --bin list_vms -- ['web-*']`.
 //!
 //! The server is named by `VCENTER_HOST`, `VCENTER_USER` and `VCENTER_PASSWORD`.
 

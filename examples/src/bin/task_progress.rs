@@ -1,5 +1,5 @@
 //! Powers machines off and on again, and shows how the tasks get on:
-//! `cargo run -p examples --example task_progress -- 'web-*'`.
+//! `cargo run -p examples --bin task_progress -- 'web-*'`.
 //!
 //! The server is named by `VCENTER_HOST`, `VCENTER_USER` and `VCENTER_PASSWORD`.
 

@@ -1,4 +1,4 @@
-//! Powers virtual machines on: `cargo run -p examples --example power_on -- web-1 /DC0/vm/prod/web-2 vm-42`.
+//! Powers virtual machines on: `cargo run -p examples --bin power_on -- web-1 /DC0/vm/prod/web-2 vm-42`.
 //!
 //! The server is named by `VCENTER_HOST`, `VCENTER_USER` and `VCENTER_PASSWORD`. A machine that runs already is left
 //! alone; a name that fits several machines is refused with their paths and ids.

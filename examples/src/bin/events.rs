@@ -3,7 +3,7 @@
 //! The server is named by `VCENTER_HOST`, `VCENTER_USER` and `VCENTER_PASSWORD`. Arguments, if any, are the types of events to show:
 //!
 //! ```sh
-//! cargo run -p examples --example events -- VmPoweredOnEvent VmPoweredOffEvent
+//! cargo run -p examples --bin events -- VmPoweredOnEvent VmPoweredOffEvent
 //! ```
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]

@@ -1,5 +1,5 @@
 //! Finds objects by inventory path, and reads them into a struct:
-//! `cargo run -p examples --example inventory -- '/*/vm/**'`.
+//! `cargo run -p examples --bin inventory -- '/*/vm/**'`.
 //!
 //! The server is named by `VCENTER_HOST`, `VCENTER_USER` and `VCENTER_PASSWORD`.
 

@@ -3,7 +3,7 @@
 //! The server is named by `VCENTER_HOST`, `VCENTER_USER` and `VCENTER_PASSWORD`. Arguments, if any, are the names of counters:
 //!
 //! ```sh
-//! cargo run -p examples --example performance -- cpu.usage.average mem.usage.average
+//! cargo run -p examples --bin performance -- cpu.usage.average mem.usage.average
 //! ```
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
