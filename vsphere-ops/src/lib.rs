@@ -66,3 +66,8 @@ pub use vsphere_model::{managed, types};
 pub use vsphere_soap::object::Property;
 pub use vsphere_soap::object::path::PathError;
 pub use watch::{Change, Watch};
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
