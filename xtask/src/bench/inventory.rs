@@ -67,7 +67,7 @@ fn report(programs: &[Program; 3]) {
     for (title, figure) in FIGURES {
         let [ours, others @ ..] = programs.each_ref().map(|program| {
             let (best, median) = program.best_and_median(figure);
-            say(&format!("{}_{title}: {best:.0} best, {median:.0} median", program.name));
+            say(&format!("{}_{title}: {best:.1} best, {median:.1} median", program.name));
             (program.name, best, median)
         });
         for (name, best, median) in others {
