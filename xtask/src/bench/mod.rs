@@ -2,6 +2,8 @@
 
 mod build;
 mod decode;
+mod inventory;
+mod server;
 mod transfer;
 
 /// Arguments of `cargo xtask bench`.
@@ -23,6 +25,14 @@ enum What {
         #[arg(long)]
         release: bool,
     },
+    /// Time, CPU and peak memory of reading five properties of all virtual machines, beside govmomi and pyVmomi.
+    Inventory(inventory::Args),
+    /// Run a command and print what it took: the part of `inventory` that needs a process of its own.
+    #[command(hide = true)]
+    InventoryOnce {
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
     /// Rate and peak memory of moving a large file to a datastore and back, beside curl.
     Transfer(transfer::Args),
     /// Run a command and print what it took: the part of `transfer` that needs a process of its own.
@@ -39,6 +49,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::Decode(args) => decode::run(&args),
         What::Build => build::run(),
         What::BuildOnce { release } => build::once(release),
+        What::Inventory(args) => inventory::run(&args),
+        What::InventoryOnce { command } => inventory::once(&command),
         What::Transfer(args) => transfer::run(&args),
         What::TransferOnce { command } => transfer::once(&command),
     }

@@ -5,9 +5,7 @@
 //! of its own, whose children's time and memory are that transfer's alone.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
@@ -15,6 +13,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 
 use super::say;
+use super::server::{Server, example};
 use crate::scratch::Scratch;
 
 const DATASTORE: &str = "LocalDS_0";
@@ -35,19 +34,19 @@ pub(crate) struct Args {
 
 /// Measures both ways.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let programs = build()?;
+    let programs = [("upload", example("datastore_upload")?), ("download", example("datastore_download")?)];
     let scratch = Scratch::new()?;
-    let server = Server::start(scratch.path())?;
+    let server = Server::start(scratch.path(), &[])?;
     let (source, back) = (scratch.path().join("source"), scratch.path().join("back"));
     // What is in it does not matter to anybody on the way: nothing is compressed.
     File::create(&source)?.set_len(args.size_mb * 1_000_000)?;
 
     let url = format!("https://{}/folder/{PATH}?dcPath=DC0&dsName={DATASTORE}", server.address);
-    for way in ["upload", "download"] {
+    for (way, program) in programs {
         let file = if way == "upload" { &source } else { &back };
         let mut curl = Command::new("curl");
         curl.args(["-sSkf", "-u", "user:pass", if way == "upload" { "-T" } else { "-o" }]).arg(file).arg(&url);
-        let mut ours = Command::new(programs.join(format!("datastore_{way}")));
+        let mut ours = Command::new(program);
         ours.args([DATASTORE, PATH]).arg(file);
         let (mut best_curl, mut best_ours) = (Measured::worst(), Measured::worst());
         let mut peak_mb = 0;
@@ -103,62 +102,11 @@ impl Measured {
 fn measure(command: &Command, server: &Server) -> anyhow::Result<Measured> {
     let mut child = Command::new(std::env::current_exe()?);
     child.args(["bench", "transfer-once", "--"]).arg(command.get_program()).args(command.get_args());
-    child.env("VCENTER_HOST", &server.address).env("VCENTER_USER", "user").env("VCENTER_PASSWORD", "pass");
-    child.env("VCENTER_INSECURE", "true");
+    child.envs(server.environment());
     let output = child.output()?;
     let answer = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut words = answer.split_whitespace();
     let mut word = || words.next().with_context(|| format!("no measurement in {answer:?}"));
     Ok(Measured { seconds: word()?.parse()?, cpu_seconds: word()?.parse()?, peak_mb: word()?.parse()? })
-}
-
-/// Builds the examples for release; answers the folder that has them.
-fn build() -> anyhow::Result<PathBuf> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(crate::workspace("")).args(["build", "--release", "--package", "examples"]);
-    cargo.args(["--bin", "datastore_upload", "--bin", "datastore_download"]);
-    ensure!(cargo.status()?.success(), "the examples do not build");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::workspace("target"), PathBuf::from);
-    Ok(target.join("release"))
-}
-
-/// A vcsim over TLS; it ends with this value.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    /// Keeps its datastores below `folder`.
-    fn start(folder: &Path) -> anyhow::Result<Self> {
-        let mut child = Command::new(crate::peers::vcsim()?)
-            .args(["-l", "127.0.0.1:0", "-stdinexit"])
-            .env("TMPDIR", folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("start vcsim")?;
-        let output = child.stdout.take().context("vcsim has no output")?;
-        let mut server = Self { child, address: String::new() };
-        let mut lines = BufReader::new(output).lines();
-        for line in lines.by_ref() {
-            let line = line?;
-            if let Some(authority) = line.split_once("GOVC_URL=").and_then(|(_, url)| url.split(['@', '/']).nth(3)) {
-                server.address = authority.to_owned();
-                // It goes on talking, and would die of a pipe that nobody reads.
-                std::thread::spawn(move || lines.for_each(drop));
-                return Ok(server);
-            }
-        }
-        anyhow::bail!("vcsim ended without saying where it listens")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

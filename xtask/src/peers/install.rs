@@ -67,6 +67,35 @@ fn govmomi(peers: &Path, command: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// The program on govmomi in `peers/go-inventory`; Go itself knows whether it is up to date.
+pub(super) fn go_inventory(root: &Path) -> anyhow::Result<PathBuf> {
+    let go = need("go", "golang-go", "Go")?;
+    at_least(&go, &["version"], OLDEST_GO, "Go")?;
+    let path = root.join(".peers/bin/go-inventory");
+    run(Command::new(go).args(["build", "-o"]).arg(&path).arg(".").current_dir(root.join("peers/go-inventory")))?;
+    Ok(path)
+}
+
+/// The script on pyVmomi in `peers/python-inventory`, and the folder that its modules are installed in.
+pub(super) fn python_inventory(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let source = root.join("peers/python-inventory");
+    let modules = root.join(".peers/python-inventory");
+    let requirements = source.join("requirements.txt");
+    // Copied last, as with the MCP clients.
+    let installed = modules.join("installed.txt");
+    if !fs::read(&installed).is_ok_and(|copy| fs::read(&requirements).is_ok_and(|text| text == copy)) {
+        let python = need("python3", "python3-pip", "Python")?;
+        say("installing pyVmomi");
+        run(Command::new(python)
+            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--upgrade", "--target"])
+            .arg(&modules)
+            .arg("-r")
+            .arg(&requirements))?;
+        fs::copy(&requirements, &installed)?;
+    }
+    Ok((source.join("inventory.py"), modules))
+}
+
 /// The folder with the official MCP clients and the script that drives them.
 fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
     let source = root.join("peers/mcp-client");

@@ -54,6 +54,16 @@ pub(crate) fn vcsim() -> anyhow::Result<PathBuf> {
     }
 }
 
+/// The program on govmomi that reads an inventory, built below `.peers`.
+pub(crate) fn go_inventory() -> anyhow::Result<PathBuf> {
+    install::go_inventory(&crate::workspace(""))
+}
+
+/// The script on pyVmomi that reads an inventory, and the folder below `.peers` with its modules.
+pub(crate) fn python_inventory() -> anyhow::Result<(PathBuf, PathBuf)> {
+    install::python_inventory(&crate::workspace(""))
+}
+
 #[expect(clippy::print_stdout, reason = "a task for people and scripts prints")]
 fn say(line: &str) {
     println!("{line}");

@@ -1,0 +1,5 @@
+module inventory
+
+go 1.22
+
+require github.com/vmware/govmomi v0.46.3
