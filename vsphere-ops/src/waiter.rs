@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::guard;
 
 /// How long the server holds an answer back when nothing changes, in seconds. Well under the time-outs of proxies.
-const HOLD: i32 = 30;
+pub(crate) const HOLD: i32 = 30;
 
 /// A property collector that is destroyed on the server with this value, also where making it was given up.
 pub(crate) struct Waiter {

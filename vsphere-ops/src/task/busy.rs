@@ -43,7 +43,7 @@ impl Client {
         let mut pause = FIRST_PAUSE;
         loop {
             let error = match operation().await {
-                Err(error) if error.is_fault("TaskInProgress") || error.is_fault("ConcurrentAccess") => error,
+                Err(error) if error.is_busy() => error,
                 ended => return ended,
             };
             let other = error.fault::<TaskInProgress>().map(|busy| busy.task.clone());

@@ -16,9 +16,7 @@ use super::feed::{Feed, Raw};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read;
-
-/// How long the server holds an answer back when nothing changes, in seconds. Well under the time-outs of proxies.
-const HOLD: i32 = 30;
+use crate::waiter::HOLD;
 
 /// The wait before a server that is away is asked again; doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
