@@ -43,8 +43,8 @@ pub const VERSIONS: &[&str] = generated::registry::VERSIONS;
 
 /// All types and methods, by their wire names.
 pub fn registry() -> &'static Registry {
-    static REGISTRY: Registry =
-        Registry::new(generated::registry::TYPES, generated::registry::ENUMS, generated::registry::METHODS);
+    use generated::registry::{ENUMS, MANAGED, METHODS, TYPES};
+    static REGISTRY: Registry = Registry::new(TYPES, ENUMS, METHODS, MANAGED);
     &REGISTRY
 }
 
@@ -60,8 +60,8 @@ pub mod types {
 /// What the generated data objects and enumerations are written with.
 mod prelude {
     pub(crate) use vsphere_soap::object::{
-        Any, Binary, DataObject, DataType, DateTime, EnumInfo, EnumType, Extends, FieldInfo, ManagedObjectReference,
-        Poly, Slot, Type, TypeInfo, Value, leaf, optional,
+        Any, Binary, DataObject, DataType, DateTime, EnumInfo, EnumType, Extends, FieldInfo, ManagedInfo,
+        ManagedObjectReference, ManagedType, Poly, Slot, Type, TypeInfo, Value, leaf, optional,
     };
     pub(crate) use vsphere_soap::request::Method;
 }

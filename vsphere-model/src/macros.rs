@@ -141,19 +141,27 @@ macro_rules! enum_type {
 
 /// A managed object: a handle, and by `Deref` the methods of what it extends.
 macro_rules! managed_object {
-    ($name:ident, Handle, $wire:literal) => {
-        managed_object!(@common $name, Handle, $wire, |handle| $name { base: handle }, |object| &object.base);
-    };
-    ($name:ident, $base:ident, $wire:literal) => {
+    ($name:ident, Handle, $wire:literal, [$($property:expr),*]) => {
         managed_object!(
-            @common $name, $base, $wire,
+            @common $name, Handle, $wire, None, [$($property),*],
+            |handle| $name { base: handle },
+            |object| &object.base
+        );
+    };
+    ($name:ident, $base:ident, $wire:literal, [$($property:expr),*]) => {
+        managed_object!(
+            @common $name, $base, $wire, Some(<$base as vsphere_soap::object::ManagedType>::INFO), [$($property),*],
             |handle| $name { base: vsphere_soap::request::ManagedObject::from_handle(handle) },
             |object| vsphere_soap::request::ManagedObject::handle(&object.base)
         );
     };
-    (@common $name:ident, $base:ident, $wire:literal, |$handle:ident| $make:expr, |$object:ident| $get:expr) => {
+    (@common $name:ident, $base:ident, $wire:literal, $parent:expr, [$($property:expr),*], |$handle:ident| $make:expr, |$object:ident| $get:expr) => {
         impl vsphere_soap::object::ManagedType for $name {
-            const NAME: &'static str = $wire;
+            const INFO: &'static ManagedInfo = {
+                static INFO: ManagedInfo =
+                    ManagedInfo { name: $wire, base: $parent, own_properties: &[$($property),*] };
+                &INFO
+            };
         }
 
         impl vsphere_soap::request::ManagedObject for $name {

@@ -104,21 +104,9 @@ fn returned(decoder: &mut Decoder<'_>, result: Option<FieldInfo>) -> Result<Any,
     }
     let array = result.is_some_and(|field| field.array);
     if array || values.len() > 1 {
-        return Ok(Any::Array(Array { item: item_name(ty), items: values }));
+        return Ok(Any::Array(Array { item: ty.item_name(), items: values }));
     }
     Ok(values.pop().unwrap_or_default())
-}
-
-/// The `X` of `ArrayOfX`.
-fn item_name(ty: Type) -> String {
-    let name = ty.name();
-    match ty {
-        Type::Enum(_) | Type::Data(_) => name.to_owned(),
-        _ => {
-            let (first, rest) = name.split_at_checked(1).unwrap_or_default();
-            first.to_ascii_uppercase() + rest
-        }
-    }
 }
 
 fn fault(decoder: &mut Decoder<'_>, registry: &'static Registry) -> Result<SoapFault, DecodeError> {

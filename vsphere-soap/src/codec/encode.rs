@@ -115,6 +115,41 @@ impl Encoder {
         self.close(name);
     }
 
+    /// Writes the value of `field` as an `xsd:anyType` that says its type, as a server writes property values: `name` is the
+    /// element's. Nothing is written where it is not set, but for a list, which may be empty.
+    pub fn typed(&mut self, name: &str, field: &FieldInfo, value: Value<'_>) {
+        // What is inside of an `xsd:anyType` brings its own type.
+        let declared = if let Type::Any = field.ty { type_of(value) } else { field.ty.name() };
+        let prefix = prefix_of(declared);
+        match value {
+            Value::List(list) => {
+                self.open(name, Some(("", &format!("ArrayOf{}", field.ty.item_name()))), None);
+                for index in 0..list.count() {
+                    self.one(declared, declared, list.at(index));
+                }
+                self.close(name);
+            }
+            value if value.is_unset() => {}
+            Value::Any(any) => self.any(name, any),
+            Value::Poly(object) => self.object(name, Some(object.type_name()), object),
+            Value::Data(data) => {
+                self.open(name, Some(("", data.info().name())), None);
+                self.fields(data);
+                self.close(name);
+            }
+            Value::Ref(reference) => {
+                self.open(name, Some((prefix, declared)), Some(&reference.type_));
+                self.text(name, &reference.value);
+                self.close(name);
+            }
+            scalar => {
+                self.open(name, Some((prefix, declared)), None);
+                self.scalar(name, scalar);
+                self.close(name);
+            }
+        }
+    }
+
     /// Writes the items of an `ArrayOf{item}`. Those of a built-in type are named by it (`<string>`), others by the item
     /// type (`<VirtualDevice>`).
     fn items(&mut self, item: &str, items: &[Any]) {
@@ -253,6 +288,26 @@ impl Encoder {
         if let Some(character) = text.chars().find(|c| matches!(c, '\u{FFFE}' | '\u{FFFF}')) {
             self.bad.get_or_insert(EncodeError { field: field.to_owned(), character });
         }
+    }
+}
+
+/// The type of a value that stands for itself.
+fn type_of(value: Value<'_>) -> &str {
+    match value {
+        Value::Boolean(_) => "boolean",
+        Value::Byte(_) => "byte",
+        Value::Short(_) => "short",
+        Value::Int(_) => "int",
+        Value::Long(_) => "long",
+        Value::Float(_) => "float",
+        Value::Double(_) => "double",
+        Value::String(_) => "string",
+        Value::DateTime(_) => "dateTime",
+        Value::Binary(_) => "base64Binary",
+        Value::Ref(_) => "ManagedObjectReference",
+        Value::Enum(name, _) => name,
+        Value::Data(data) => data.info().name(),
+        Value::Unset | Value::Poly(_) | Value::Any(_) | Value::List(_) => "anyType",
     }
 }
 

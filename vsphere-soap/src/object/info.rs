@@ -179,6 +179,18 @@ impl Type {
         }
     }
 
+    /// The `X` of the `ArrayOfX` that holds values of this type.
+    pub fn item_name(self) -> String {
+        let name = self.name();
+        match self {
+            Self::Enum(_) | Self::Data(_) => name.to_owned(),
+            _ => {
+                let (first, rest) = name.split_at_checked(1).unwrap_or_default();
+                first.to_ascii_uppercase() + rest
+            }
+        }
+    }
+
     /// The built-in type of this local name.
     pub(crate) fn built_in(name: &str) -> Option<Self> {
         Some(match name {
@@ -216,22 +228,57 @@ pub struct EnumInfo {
     pub values: &'static [&'static str],
 }
 
+/// What is known of a managed object type.
+#[derive(Debug)]
+pub struct ManagedInfo {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// The type that it extends.
+    pub base: Option<&'static ManagedInfo>,
+    /// The properties that the type itself declares.
+    pub own_properties: &'static [FieldInfo],
+}
+
+impl ManagedInfo {
+    /// Whether the type has this name, or extends one that does, directly or not.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.lineage().any(|info| info.name == name)
+    }
+
+    /// The type itself and what it extends, nearest first.
+    pub fn lineage(&self) -> impl Iterator<Item = &ManagedInfo> {
+        std::iter::successors(Some(self), |info| info.base)
+    }
+
+    /// All properties, those of the type itself first.
+    pub fn properties(&self) -> impl Iterator<Item = &FieldInfo> {
+        self.lineage().flat_map(|info| info.own_properties)
+    }
+
+    /// The property of this name, its own or an inherited one.
+    pub fn property(&self, name: &str) -> Option<&FieldInfo> {
+        self.properties().find(|property| property.name == name)
+    }
+}
+
 /// Finds the types of an API by their wire names.
 pub struct Registry {
     types: &'static [&'static TypeInfo],
     enums: &'static [&'static EnumInfo],
     methods: &'static [&'static Method],
+    managed: &'static [&'static ManagedInfo],
     by_name: OnceLock<HashMap<&'static str, Type>>,
 }
 
 impl Registry {
-    /// A registry of these types, enumerations and methods; the methods are sorted by name.
+    /// A registry of these types, enumerations, methods and managed objects; the last two are sorted by name.
     pub const fn new(
         types: &'static [&'static TypeInfo],
         enums: &'static [&'static EnumInfo],
         methods: &'static [&'static Method],
+        managed: &'static [&'static ManagedInfo],
     ) -> Self {
-        Self { types, enums, methods, by_name: OnceLock::new() }
+        Self { types, enums, methods, managed, by_name: OnceLock::new() }
     }
 
     /// The type of this wire name, built-in ones included.
@@ -256,6 +303,12 @@ impl Registry {
     pub fn method(&self, name: &str) -> Option<&'static Method> {
         let index = self.methods.binary_search_by_key(&name, |method| method.name).ok()?;
         self.methods.get(index).copied()
+    }
+
+    /// The managed object type of this wire name.
+    pub fn managed(&self, name: &str) -> Option<&'static ManagedInfo> {
+        let index = self.managed.binary_search_by_key(&name, |info| info.name).ok()?;
+        self.managed.get(index).copied()
     }
 
     /// All methods, sorted by name.

@@ -23,7 +23,7 @@ use std::any::Any as StdAny;
 pub use any::{Any, Array, EnumValue, FromAny, Mismatch, any_from_enum, enum_text};
 pub use copy::{copy, equal};
 pub use debug::debug;
-pub use info::{EnumInfo, FieldInfo, Registry, Type, TypeInfo};
+pub use info::{EnumInfo, FieldInfo, ManagedInfo, Registry, Type, TypeInfo};
 pub use leaf::{BadText, Binary, DateTime, Leaf, ManagedObjectReference, Text, format_date_time};
 pub use poly::{Element, Extends, Object, Poly, Unknown};
 pub use property::{Fields, Property};
@@ -66,8 +66,10 @@ pub trait EnumType: Leaf {
 
 /// A kind of managed object: a marker that types references, properties and requests.
 pub trait ManagedType {
+    /// The static description of the type.
+    const INFO: &'static ManagedInfo;
     /// The name of the type on the wire (`VirtualMachine`).
-    const NAME: &'static str;
+    const NAME: &'static str = Self::INFO.name;
 }
 
 /// The part of `object` that is a `T`: itself, or what it inherits.

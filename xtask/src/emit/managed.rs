@@ -1,4 +1,4 @@
-//! Managed objects: a handle with its methods, typed property constants, and the method tables.
+//! Managed objects: a handle with its methods, typed property constants, and the tables of properties and methods.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -33,7 +33,8 @@ fn managed_object(shape: &Shape<'_>, object: &ManagedObject) -> Result<String> {
     let base = object.base.as_deref().map_or("Handle".to_owned(), names::type_name);
     writeln!(out, "/// The managed object `{}`{}.", object.name, since(object.since.as_deref()))?;
     writeln!(out, "#[derive(Debug, Clone)]\npub struct {name} {{\n    base: {base},\n}}\n")?;
-    writeln!(out, "managed_object!({name}, {base}, {:?});\n", object.name)?;
+    let own: Vec<String> = object.properties.iter().map(|property| shape.field_info(property)).collect();
+    writeln!(out, "managed_object!({name}, {base}, {:?}, [{}]);\n", object.name, own.join(", "))?;
     if !object.methods.is_empty() {
         writeln!(out, "impl {name} {{")?;
         for method in &object.methods {

@@ -268,6 +268,14 @@ impl House {
         for (_, path) in methods {
             text.push_str(&format!("    &{path},\n"));
         }
+        text.push_str(
+            "];\n\n/// By wire name, to be searched in halves.\npub(crate) static MANAGED: &[&ManagedInfo] = &[\n",
+        );
+        let mut managed: Vec<&str> = api.managed.iter().map(|object| object.name.as_str()).collect();
+        managed.sort_unstable();
+        for name in managed {
+            text.push_str(&format!("    managed::{}::INFO,\n", names::type_name(name)));
+        }
         let version = api.version.as_deref().unwrap_or("unknown");
         text.push_str(&format!(
             "];\n\npub(crate) const VERSION: &str = {version:?};\n\npub(crate) static VERSIONS: &[&str] = &[\n"

@@ -13,7 +13,7 @@ pub struct Alarm {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(Alarm, ExtensibleManagedObject, "Alarm");
+managed_object!(Alarm, ExtensibleManagedObject, "Alarm", [FieldInfo::req("info", Type::Data(AlarmInfo::INFO))]);
 
 impl Alarm {
     /// `RemoveAlarm`, since 2.0; needs `Alarm.Delete`.

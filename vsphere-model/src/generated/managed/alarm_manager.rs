@@ -12,7 +12,15 @@ pub struct AlarmManager {
     base: Handle,
 }
 
-managed_object!(AlarmManager, Handle, "AlarmManager");
+managed_object!(
+    AlarmManager,
+    Handle,
+    "AlarmManager",
+    [
+        FieldInfo::list("defaultExpression", Type::Data(AlarmExpression::INFO)),
+        FieldInfo::req("description", Type::Data(AlarmDescription::INFO))
+    ]
+);
 
 impl AlarmManager {
     /// `CreateAlarm`, since 2.0.

@@ -15,7 +15,16 @@ pub struct AuthorizationManager {
     base: Handle,
 }
 
-managed_object!(AuthorizationManager, Handle, "AuthorizationManager");
+managed_object!(
+    AuthorizationManager,
+    Handle,
+    "AuthorizationManager",
+    [
+        FieldInfo::list("privilegeList", Type::Data(AuthorizationPrivilege::INFO)),
+        FieldInfo::list("roleList", Type::Data(AuthorizationRole::INFO)),
+        FieldInfo::req("description", Type::Data(AuthorizationDescription::INFO))
+    ]
+);
 
 impl AuthorizationManager {
     /// `AddAuthorizationRole`, since 2.0; needs `Authorization.ModifyRoles`.

@@ -11,7 +11,7 @@ pub struct CertificateManager {
     base: Handle,
 }
 
-managed_object!(CertificateManager, Handle, "CertificateManager");
+managed_object!(CertificateManager, Handle, "CertificateManager", []);
 
 impl CertificateManager {
     /// `CertMgrRefreshCACertificatesAndCRLs_Task`, since 6.0; needs `Certificate.Manage`.

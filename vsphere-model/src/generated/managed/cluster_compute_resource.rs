@@ -22,7 +22,21 @@ pub struct ClusterComputeResource {
     base: ComputeResource,
 }
 
-managed_object!(ClusterComputeResource, ComputeResource, "ClusterComputeResource");
+managed_object!(
+    ClusterComputeResource,
+    ComputeResource,
+    "ClusterComputeResource",
+    [
+        FieldInfo::req("configuration", Type::Data(ClusterConfigInfo::INFO)),
+        FieldInfo::list("recommendation", Type::Data(ClusterRecommendation::INFO)),
+        FieldInfo::list("drsRecommendation", Type::Data(ClusterDrsRecommendation::INFO)),
+        FieldInfo::opt("summaryEx", Type::Data(ClusterComputeResourceSummary::INFO)),
+        FieldInfo::opt("hciConfig", Type::Data(ClusterComputeResourceHCIConfigInfo::INFO)),
+        FieldInfo::list("migrationHistory", Type::Data(ClusterDrsMigration::INFO)),
+        FieldInfo::list("actionHistory", Type::Data(ClusterActionHistory::INFO)),
+        FieldInfo::list("drsFault", Type::Data(ClusterDrsFaults::INFO))
+    ]
+);
 
 impl ClusterComputeResource {
     /// `ConfigureHCI_Task`, since 6.7.1.

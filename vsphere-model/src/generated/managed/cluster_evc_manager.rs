@@ -13,7 +13,15 @@ pub struct ClusterEVCManager {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(ClusterEVCManager, ExtensibleManagedObject, "ClusterEVCManager");
+managed_object!(
+    ClusterEVCManager,
+    ExtensibleManagedObject,
+    "ClusterEVCManager",
+    [
+        FieldInfo::req("managedCluster", Type::Ref),
+        FieldInfo::req("evcState", Type::Data(ClusterEVCManagerEVCState::INFO))
+    ]
+);
 
 impl ClusterEVCManager {
     /// `ConfigureEvcMode_Task`, since 6.0; needs `Host.Inventory.EditCluster`.

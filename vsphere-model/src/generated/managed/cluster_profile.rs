@@ -13,7 +13,7 @@ pub struct ClusterProfile {
     base: Profile,
 }
 
-managed_object!(ClusterProfile, Profile, "ClusterProfile");
+managed_object!(ClusterProfile, Profile, "ClusterProfile", []);
 
 impl ClusterProfile {
     /// `UpdateClusterProfile`, since 4.0; needs `Profile.Edit`.

@@ -12,7 +12,7 @@ pub struct ClusterProfileManager {
     base: ProfileManager,
 }
 
-managed_object!(ClusterProfileManager, ProfileManager, "ClusterProfileManager");
+managed_object!(ClusterProfileManager, ProfileManager, "ClusterProfileManager", []);
 
 /// The property `profile` of `ProfileManager`; needs `Profile.View`.
 pub const PROFILE: Property<ClusterProfileManager, Vec<ManagedObjectReference>> = Property::new("profile");

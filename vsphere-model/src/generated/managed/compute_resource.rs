@@ -16,7 +16,23 @@ pub struct ComputeResource {
     base: ManagedEntity,
 }
 
-managed_object!(ComputeResource, ManagedEntity, "ComputeResource");
+managed_object!(
+    ComputeResource,
+    ManagedEntity,
+    "ComputeResource",
+    [
+        FieldInfo::opt("resourcePool", Type::Ref),
+        FieldInfo::list("host", Type::Ref),
+        FieldInfo::list("datastore", Type::Ref),
+        FieldInfo::list("network", Type::Ref),
+        FieldInfo::req("summary", Type::Data(ComputeResourceSummary::INFO)),
+        FieldInfo::opt("environmentBrowser", Type::Ref),
+        FieldInfo::req("configurationEx", Type::Data(ComputeResourceConfigInfo::INFO)),
+        FieldInfo::opt("lifecycleManaged", Type::Boolean),
+        FieldInfo::opt("configManagerEnabled", Type::Boolean),
+        FieldInfo::opt("networkBootMode", Type::String)
+    ]
+);
 
 impl ComputeResource {
     /// `EnableNetworkBoot_Task`, since 9.0.0.0; needs `Host.Inventory.EditCluster`.

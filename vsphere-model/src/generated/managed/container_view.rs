@@ -12,7 +12,16 @@ pub struct ContainerView {
     base: ManagedObjectView,
 }
 
-managed_object!(ContainerView, ManagedObjectView, "ContainerView");
+managed_object!(
+    ContainerView,
+    ManagedObjectView,
+    "ContainerView",
+    [
+        FieldInfo::req("container", Type::Ref),
+        FieldInfo::list("type", Type::String),
+        FieldInfo::req("recursive", Type::Boolean)
+    ]
+);
 
 /// The property `container`.
 pub const CONTAINER: Property<ContainerView, ManagedObjectReference> = Property::new("container");

@@ -12,7 +12,7 @@ pub struct CryptoManager {
     base: Handle,
 }
 
-managed_object!(CryptoManager, Handle, "CryptoManager");
+managed_object!(CryptoManager, Handle, "CryptoManager", [FieldInfo::req("enabled", Type::Boolean)]);
 
 impl CryptoManager {
     /// `AddKey`, since 6.5; needs `Cryptographer.ManageKeys`.

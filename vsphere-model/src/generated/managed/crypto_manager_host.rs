@@ -13,7 +13,7 @@ pub struct CryptoManagerHost {
     base: CryptoManager,
 }
 
-managed_object!(CryptoManagerHost, CryptoManager, "CryptoManagerHost");
+managed_object!(CryptoManagerHost, CryptoManager, "CryptoManagerHost", []);
 
 impl CryptoManagerHost {
     /// `CryptoManagerHostPrepare`, since 6.7; needs `Cryptographer.RegisterHost`.

@@ -12,7 +12,7 @@ pub struct CryptoManagerHostKMS {
     base: CryptoManagerHost,
 }
 
-managed_object!(CryptoManagerHostKMS, CryptoManagerHost, "CryptoManagerHostKMS");
+managed_object!(CryptoManagerHostKMS, CryptoManagerHost, "CryptoManagerHostKMS", []);
 
 /// The property `enabled` of `CryptoManager`.
 pub const ENABLED: Property<CryptoManagerHostKMS, bool> = Property::new("enabled");

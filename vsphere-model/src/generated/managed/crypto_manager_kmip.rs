@@ -17,7 +17,12 @@ pub struct CryptoManagerKmip {
     base: CryptoManager,
 }
 
-managed_object!(CryptoManagerKmip, CryptoManager, "CryptoManagerKmip");
+managed_object!(
+    CryptoManagerKmip,
+    CryptoManager,
+    "CryptoManagerKmip",
+    [FieldInfo::list("kmipServers", Type::Data(KmipClusterInfo::INFO))]
+);
 
 impl CryptoManagerKmip {
     /// `RegisterKmipServer`, since 6.5; needs `Cryptographer.ManageKeyServers`.

@@ -12,7 +12,12 @@ pub struct CustomFieldsManager {
     base: Handle,
 }
 
-managed_object!(CustomFieldsManager, Handle, "CustomFieldsManager");
+managed_object!(
+    CustomFieldsManager,
+    Handle,
+    "CustomFieldsManager",
+    [FieldInfo::list("field", Type::Data(CustomFieldDef::INFO))]
+);
 
 impl CustomFieldsManager {
     /// `AddCustomFieldDef`, since 2.0; needs `Global.ManageCustomFields`.

@@ -12,7 +12,12 @@ pub struct CustomizationSpecManager {
     base: Handle,
 }
 
-managed_object!(CustomizationSpecManager, Handle, "CustomizationSpecManager");
+managed_object!(
+    CustomizationSpecManager,
+    Handle,
+    "CustomizationSpecManager",
+    [FieldInfo::list("info", Type::Data(CustomizationSpecInfo::INFO)), FieldInfo::list("encryptionKey", Type::Byte)]
+);
 
 impl CustomizationSpecManager {
     /// `DoesCustomizationSpecExist`, since 2.0; needs `VirtualMachine.Provisioning.ReadCustSpecs`.

@@ -17,7 +17,20 @@ pub struct Datacenter {
     base: ManagedEntity,
 }
 
-managed_object!(Datacenter, ManagedEntity, "Datacenter");
+managed_object!(
+    Datacenter,
+    ManagedEntity,
+    "Datacenter",
+    [
+        FieldInfo::req("vmFolder", Type::Ref),
+        FieldInfo::req("hostFolder", Type::Ref),
+        FieldInfo::opt("datastoreFolder", Type::Ref),
+        FieldInfo::opt("networkFolder", Type::Ref),
+        FieldInfo::list("datastore", Type::Ref),
+        FieldInfo::list("network", Type::Ref),
+        FieldInfo::opt("configuration", Type::Data(DatacenterConfigInfo::INFO))
+    ]
+);
 
 impl Datacenter {
     /// `BatchQueryConnectInfo`, since 6.7.1; needs `System.View`.

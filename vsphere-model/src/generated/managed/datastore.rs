@@ -17,7 +17,20 @@ pub struct Datastore {
     base: ManagedEntity,
 }
 
-managed_object!(Datastore, ManagedEntity, "Datastore");
+managed_object!(
+    Datastore,
+    ManagedEntity,
+    "Datastore",
+    [
+        FieldInfo::req("info", Type::Data(DatastoreInfo::INFO)),
+        FieldInfo::req("summary", Type::Data(DatastoreSummary::INFO)),
+        FieldInfo::list("host", Type::Data(DatastoreHostMount::INFO)),
+        FieldInfo::list("vm", Type::Ref),
+        FieldInfo::req("browser", Type::Ref),
+        FieldInfo::req("capability", Type::Data(DatastoreCapability::INFO)),
+        FieldInfo::opt("iormConfiguration", Type::Data(StorageIORMInfo::INFO))
+    ]
+);
 
 impl Datastore {
     /// `RefreshDatastore`, since 2.0; needs `System.Read`.

@@ -12,7 +12,7 @@ pub struct DatastoreNamespaceManager {
     base: Handle,
 }
 
-managed_object!(DatastoreNamespaceManager, Handle, "DatastoreNamespaceManager");
+managed_object!(DatastoreNamespaceManager, Handle, "DatastoreNamespaceManager", []);
 
 impl DatastoreNamespaceManager {
     /// `CreateDirectory`, since 5.5.

@@ -12,7 +12,7 @@ pub struct DiagnosticManager {
     base: Handle,
 }
 
-managed_object!(DiagnosticManager, Handle, "DiagnosticManager");
+managed_object!(DiagnosticManager, Handle, "DiagnosticManager", []);
 
 impl DiagnosticManager {
     /// `QueryDescriptions`, since 2.0; needs `Global.Diagnostics`.

@@ -16,7 +16,7 @@ pub struct DirectPathProfileManager {
     base: Handle,
 }
 
-managed_object!(DirectPathProfileManager, Handle, "DirectPathProfileManager");
+managed_object!(DirectPathProfileManager, Handle, "DirectPathProfileManager", []);
 
 impl DirectPathProfileManager {
     /// `DirectPathProfileManagerCreate`, since 9.0.0.0; needs `DirectPathProfileManager.Manage`.

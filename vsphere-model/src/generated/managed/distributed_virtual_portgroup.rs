@@ -16,7 +16,16 @@ pub struct DistributedVirtualPortgroup {
     base: Network,
 }
 
-managed_object!(DistributedVirtualPortgroup, Network, "DistributedVirtualPortgroup");
+managed_object!(
+    DistributedVirtualPortgroup,
+    Network,
+    "DistributedVirtualPortgroup",
+    [
+        FieldInfo::req("key", Type::String),
+        FieldInfo::req("config", Type::Data(DVPortgroupConfigInfo::INFO)),
+        FieldInfo::list("portKeys", Type::String)
+    ]
+);
 
 impl DistributedVirtualPortgroup {
     /// `ReconfigureDVPortgroup_Task`, since 4.0.

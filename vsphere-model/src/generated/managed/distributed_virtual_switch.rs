@@ -19,7 +19,20 @@ pub struct DistributedVirtualSwitch {
     base: ManagedEntity,
 }
 
-managed_object!(DistributedVirtualSwitch, ManagedEntity, "DistributedVirtualSwitch");
+managed_object!(
+    DistributedVirtualSwitch,
+    ManagedEntity,
+    "DistributedVirtualSwitch",
+    [
+        FieldInfo::req("uuid", Type::String),
+        FieldInfo::req("capability", Type::Data(DVSCapability::INFO)),
+        FieldInfo::req("summary", Type::Data(DVSSummary::INFO)),
+        FieldInfo::req("config", Type::Data(DVSConfigInfo::INFO)),
+        FieldInfo::list("networkResourcePool", Type::Data(DVSNetworkResourcePool::INFO)),
+        FieldInfo::list("portgroup", Type::Ref),
+        FieldInfo::opt("runtime", Type::Data(DVSRuntimeInfo::INFO))
+    ]
+);
 
 impl DistributedVirtualSwitch {
     /// `FetchDVPortKeys`, since 4.0; needs `System.Read`.

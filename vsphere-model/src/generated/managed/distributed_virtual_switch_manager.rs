@@ -18,7 +18,7 @@ pub struct DistributedVirtualSwitchManager {
     base: Handle,
 }
 
-managed_object!(DistributedVirtualSwitchManager, Handle, "DistributedVirtualSwitchManager");
+managed_object!(DistributedVirtualSwitchManager, Handle, "DistributedVirtualSwitchManager", []);
 
 impl DistributedVirtualSwitchManager {
     /// `QueryAvailableDvsSpec`, since 4.0; needs `System.View`.

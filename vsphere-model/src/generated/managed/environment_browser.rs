@@ -15,7 +15,7 @@ pub struct EnvironmentBrowser {
     base: Handle,
 }
 
-managed_object!(EnvironmentBrowser, Handle, "EnvironmentBrowser");
+managed_object!(EnvironmentBrowser, Handle, "EnvironmentBrowser", [FieldInfo::opt("datastoreBrowser", Type::Ref)]);
 
 impl EnvironmentBrowser {
     /// `QueryConfigOptionDescriptor`, since 2.0; needs `System.View`.

@@ -13,7 +13,12 @@ pub struct EventHistoryCollector {
     base: HistoryCollector,
 }
 
-managed_object!(EventHistoryCollector, HistoryCollector, "EventHistoryCollector");
+managed_object!(
+    EventHistoryCollector,
+    HistoryCollector,
+    "EventHistoryCollector",
+    [FieldInfo::list("latestPage", Type::Data(Event::INFO)), FieldInfo::opt("initialized", Type::Boolean)]
+);
 
 impl EventHistoryCollector {
     /// `ReadNextEvents`, since 2.0.

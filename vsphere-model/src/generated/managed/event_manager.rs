@@ -12,7 +12,16 @@ pub struct EventManager {
     base: Handle,
 }
 
-managed_object!(EventManager, Handle, "EventManager");
+managed_object!(
+    EventManager,
+    Handle,
+    "EventManager",
+    [
+        FieldInfo::req("description", Type::Data(EventDescription::INFO)),
+        FieldInfo::opt("latestEvent", Type::Data(Event::INFO)),
+        FieldInfo::req("maxCollector", Type::Int)
+    ]
+);
 
 impl EventManager {
     /// `RetrieveArgumentDescription`, since 4.0; needs `System.View`.

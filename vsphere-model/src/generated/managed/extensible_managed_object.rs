@@ -12,7 +12,15 @@ pub struct ExtensibleManagedObject {
     base: Handle,
 }
 
-managed_object!(ExtensibleManagedObject, Handle, "ExtensibleManagedObject");
+managed_object!(
+    ExtensibleManagedObject,
+    Handle,
+    "ExtensibleManagedObject",
+    [
+        FieldInfo::list("value", Type::Data(CustomFieldValue::INFO)),
+        FieldInfo::list("availableField", Type::Data(CustomFieldDef::INFO))
+    ]
+);
 
 impl ExtensibleManagedObject {
     /// `setCustomValue`, since 2.5.

@@ -12,7 +12,12 @@ pub struct ExtensionManager {
     base: Handle,
 }
 
-managed_object!(ExtensionManager, Handle, "ExtensionManager");
+managed_object!(
+    ExtensionManager,
+    Handle,
+    "ExtensionManager",
+    [FieldInfo::list("extensionList", Type::Data(Extension::INFO))]
+);
 
 impl ExtensionManager {
     /// `UnregisterExtension`, since 2.5; needs `Extension.Unregister`.

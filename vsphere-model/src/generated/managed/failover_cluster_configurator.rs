@@ -15,7 +15,12 @@ pub struct FailoverClusterConfigurator {
     base: Handle,
 }
 
-managed_object!(FailoverClusterConfigurator, Handle, "FailoverClusterConfigurator");
+managed_object!(
+    FailoverClusterConfigurator,
+    Handle,
+    "FailoverClusterConfigurator",
+    [FieldInfo::list("disabledConfigureMethod", Type::String)]
+);
 
 impl FailoverClusterConfigurator {
     /// `prepareVcha_Task`, since 6.5; needs `Global.VCServer`.

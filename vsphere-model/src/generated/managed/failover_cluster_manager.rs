@@ -12,7 +12,12 @@ pub struct FailoverClusterManager {
     base: Handle,
 }
 
-managed_object!(FailoverClusterManager, Handle, "FailoverClusterManager");
+managed_object!(
+    FailoverClusterManager,
+    Handle,
+    "FailoverClusterManager",
+    [FieldInfo::list("disabledClusterMethod", Type::String)]
+);
 
 impl FailoverClusterManager {
     /// `setClusterMode_Task`, since 6.5; needs `Global.VCServer`.

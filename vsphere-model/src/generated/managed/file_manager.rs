@@ -12,7 +12,7 @@ pub struct FileManager {
     base: Handle,
 }
 
-managed_object!(FileManager, Handle, "FileManager");
+managed_object!(FileManager, Handle, "FileManager", []);
 
 impl FileManager {
     /// `MoveDatastoreFile_Task`, since 2.5.

@@ -17,7 +17,17 @@ pub struct Folder {
     base: ManagedEntity,
 }
 
-managed_object!(Folder, ManagedEntity, "Folder");
+managed_object!(
+    Folder,
+    ManagedEntity,
+    "Folder",
+    [
+        FieldInfo::list("childType", Type::String),
+        FieldInfo::list("childEntity", Type::Ref),
+        FieldInfo::opt("namespace", Type::String),
+        FieldInfo::opt("externallyManagedFolderInfo", Type::Data(FolderExternallyManagedFolderInfo::INFO))
+    ]
+);
 
 impl Folder {
     /// `CreateFolder`, since 2.0; needs `Folder.Create`.

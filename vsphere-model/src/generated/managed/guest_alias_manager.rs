@@ -12,7 +12,7 @@ pub struct GuestAliasManager {
     base: Handle,
 }
 
-managed_object!(GuestAliasManager, Handle, "GuestAliasManager");
+managed_object!(GuestAliasManager, Handle, "GuestAliasManager", []);
 
 impl GuestAliasManager {
     /// `AddGuestAlias`, since 6.0.

@@ -12,7 +12,7 @@ pub struct GuestAuthManager {
     base: Handle,
 }
 
-managed_object!(GuestAuthManager, Handle, "GuestAuthManager");
+managed_object!(GuestAuthManager, Handle, "GuestAuthManager", []);
 
 impl GuestAuthManager {
     /// `ValidateCredentialsInGuest`, since 5.0.

@@ -12,7 +12,7 @@ pub struct GuestFileManager {
     base: Handle,
 }
 
-managed_object!(GuestFileManager, Handle, "GuestFileManager");
+managed_object!(GuestFileManager, Handle, "GuestFileManager", []);
 
 impl GuestFileManager {
     /// `MakeDirectoryInGuest`, since 5.0.

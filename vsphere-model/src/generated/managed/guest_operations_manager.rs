@@ -11,7 +11,18 @@ pub struct GuestOperationsManager {
     base: Handle,
 }
 
-managed_object!(GuestOperationsManager, Handle, "GuestOperationsManager");
+managed_object!(
+    GuestOperationsManager,
+    Handle,
+    "GuestOperationsManager",
+    [
+        FieldInfo::opt("authManager", Type::Ref),
+        FieldInfo::opt("fileManager", Type::Ref),
+        FieldInfo::opt("processManager", Type::Ref),
+        FieldInfo::opt("guestWindowsRegistryManager", Type::Ref),
+        FieldInfo::opt("aliasManager", Type::Ref)
+    ]
+);
 
 /// The property `authManager`; needs `System.Anonymous`.
 pub const AUTH_MANAGER: Property<GuestOperationsManager, Option<ManagedObjectReference>> = Property::new("authManager");

@@ -12,7 +12,7 @@ pub struct GuestProcessManager {
     base: Handle,
 }
 
-managed_object!(GuestProcessManager, Handle, "GuestProcessManager");
+managed_object!(GuestProcessManager, Handle, "GuestProcessManager", []);
 
 impl GuestProcessManager {
     /// `StartProgramInGuest`, since 5.0.

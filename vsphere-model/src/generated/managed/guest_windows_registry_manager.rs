@@ -14,7 +14,7 @@ pub struct GuestWindowsRegistryManager {
     base: Handle,
 }
 
-managed_object!(GuestWindowsRegistryManager, Handle, "GuestWindowsRegistryManager");
+managed_object!(GuestWindowsRegistryManager, Handle, "GuestWindowsRegistryManager", []);
 
 impl GuestWindowsRegistryManager {
     /// `CreateRegistryKeyInGuest`, since 6.0.

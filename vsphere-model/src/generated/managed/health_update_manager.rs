@@ -12,7 +12,7 @@ pub struct HealthUpdateManager {
     base: Handle,
 }
 
-managed_object!(HealthUpdateManager, Handle, "HealthUpdateManager");
+managed_object!(HealthUpdateManager, Handle, "HealthUpdateManager", []);
 
 impl HealthUpdateManager {
     /// `RegisterHealthUpdateProvider`, since 6.5; needs `HealthUpdateProvider.Register`.

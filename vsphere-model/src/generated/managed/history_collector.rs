@@ -11,7 +11,7 @@ pub struct HistoryCollector {
     base: Handle,
 }
 
-managed_object!(HistoryCollector, Handle, "HistoryCollector");
+managed_object!(HistoryCollector, Handle, "HistoryCollector", [FieldInfo::req("filter", Type::Any)]);
 
 impl HistoryCollector {
     /// `SetCollectorPageSize`, since 2.0.

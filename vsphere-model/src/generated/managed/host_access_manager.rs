@@ -12,7 +12,12 @@ pub struct HostAccessManager {
     base: Handle,
 }
 
-managed_object!(HostAccessManager, Handle, "HostAccessManager");
+managed_object!(
+    HostAccessManager,
+    Handle,
+    "HostAccessManager",
+    [FieldInfo::req("lockdownMode", Type::Enum(HostLockdownMode::INFO))]
+);
 
 impl HostAccessManager {
     /// `RetrieveHostAccessControlEntries`, since 6.0; needs `Global.Settings`.

@@ -13,7 +13,7 @@ pub struct HostActiveDirectoryAuthentication {
     base: HostDirectoryStore,
 }
 
-managed_object!(HostActiveDirectoryAuthentication, HostDirectoryStore, "HostActiveDirectoryAuthentication");
+managed_object!(HostActiveDirectoryAuthentication, HostDirectoryStore, "HostActiveDirectoryAuthentication", []);
 
 impl HostActiveDirectoryAuthentication {
     /// `JoinDomain_Task`, since 4.1; needs `Host.Config.AuthenticationStore`.

@@ -15,7 +15,15 @@ pub struct HostAssignableHardwareManager {
     base: Handle,
 }
 
-managed_object!(HostAssignableHardwareManager, Handle, "HostAssignableHardwareManager");
+managed_object!(
+    HostAssignableHardwareManager,
+    Handle,
+    "HostAssignableHardwareManager",
+    [
+        FieldInfo::list("binding", Type::Data(HostAssignableHardwareBinding::INFO)),
+        FieldInfo::req("config", Type::Data(HostAssignableHardwareConfig::INFO))
+    ]
+);
 
 impl HostAssignableHardwareManager {
     /// `DownloadDescriptionTree`, since 7.0.0.0; needs `System.Read`.

@@ -12,7 +12,15 @@ pub struct HostAuthenticationManager {
     base: Handle,
 }
 
-managed_object!(HostAuthenticationManager, Handle, "HostAuthenticationManager");
+managed_object!(
+    HostAuthenticationManager,
+    Handle,
+    "HostAuthenticationManager",
+    [
+        FieldInfo::req("info", Type::Data(HostAuthenticationManagerInfo::INFO)),
+        FieldInfo::list_req("supportedStore", Type::Ref)
+    ]
+);
 
 /// The property `info`.
 pub const INFO: Property<HostAuthenticationManager, HostAuthenticationManagerInfo> = Property::new("info");

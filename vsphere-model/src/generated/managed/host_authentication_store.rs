@@ -12,7 +12,12 @@ pub struct HostAuthenticationStore {
     base: Handle,
 }
 
-managed_object!(HostAuthenticationStore, Handle, "HostAuthenticationStore");
+managed_object!(
+    HostAuthenticationStore,
+    Handle,
+    "HostAuthenticationStore",
+    [FieldInfo::req("info", Type::Data(HostAuthenticationStoreInfo::INFO))]
+);
 
 /// The property `info`.
 pub const INFO: Property<HostAuthenticationStore, Poly<HostAuthenticationStoreInfo>> = Property::new("info");

@@ -12,7 +12,12 @@ pub struct HostAutoStartManager {
     base: Handle,
 }
 
-managed_object!(HostAutoStartManager, Handle, "HostAutoStartManager");
+managed_object!(
+    HostAutoStartManager,
+    Handle,
+    "HostAutoStartManager",
+    [FieldInfo::req("config", Type::Data(HostAutoStartManagerConfig::INFO))]
+);
 
 impl HostAutoStartManager {
     /// `ReconfigureAutostart`, since 2.0; needs `Host.Config.AutoStart`.

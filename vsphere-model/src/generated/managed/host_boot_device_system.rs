@@ -12,7 +12,7 @@ pub struct HostBootDeviceSystem {
     base: Handle,
 }
 
-managed_object!(HostBootDeviceSystem, Handle, "HostBootDeviceSystem");
+managed_object!(HostBootDeviceSystem, Handle, "HostBootDeviceSystem", []);
 
 impl HostBootDeviceSystem {
     /// `QueryBootDevices`, since 2.5; needs `System.Read`.

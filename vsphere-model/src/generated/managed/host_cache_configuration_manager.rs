@@ -12,7 +12,12 @@ pub struct HostCacheConfigurationManager {
     base: Handle,
 }
 
-managed_object!(HostCacheConfigurationManager, Handle, "HostCacheConfigurationManager");
+managed_object!(
+    HostCacheConfigurationManager,
+    Handle,
+    "HostCacheConfigurationManager",
+    [FieldInfo::list("cacheConfigurationInfo", Type::Data(HostCacheConfigurationInfo::INFO))]
+);
 
 impl HostCacheConfigurationManager {
     /// `ConfigureHostCache_Task`, since 5.0; needs `Host.Config.AdvancedConfig`.

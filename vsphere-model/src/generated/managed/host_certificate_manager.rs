@@ -12,7 +12,12 @@ pub struct HostCertificateManager {
     base: Handle,
 }
 
-managed_object!(HostCertificateManager, Handle, "HostCertificateManager");
+managed_object!(
+    HostCertificateManager,
+    Handle,
+    "HostCertificateManager",
+    [FieldInfo::req("certificateInfo", Type::Data(HostCertificateManagerCertificateInfo::INFO))]
+);
 
 impl HostCertificateManager {
     /// `RetrieveCertificateInfoList`, since 8.0.1.0; needs `Certificate.Manage`.

@@ -13,7 +13,15 @@ pub struct HostCpuSchedulerSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(HostCpuSchedulerSystem, ExtensibleManagedObject, "HostCpuSchedulerSystem");
+managed_object!(
+    HostCpuSchedulerSystem,
+    ExtensibleManagedObject,
+    "HostCpuSchedulerSystem",
+    [
+        FieldInfo::opt("cpuSchedulerInfo", Type::Data(HostCpuSchedulerInfo::INFO)),
+        FieldInfo::opt("hyperthreadInfo", Type::Data(HostHyperThreadScheduleInfo::INFO))
+    ]
+);
 
 impl HostCpuSchedulerSystem {
     /// `EnableHyperThreading`, since 2.0; needs `Host.Config.HyperThreading`.

@@ -12,7 +12,12 @@ pub struct HostDatastoreBrowser {
     base: Handle,
 }
 
-managed_object!(HostDatastoreBrowser, Handle, "HostDatastoreBrowser");
+managed_object!(
+    HostDatastoreBrowser,
+    Handle,
+    "HostDatastoreBrowser",
+    [FieldInfo::list("datastore", Type::Ref), FieldInfo::list("supportedType", Type::Data(FileQuery::INFO))]
+);
 
 impl HostDatastoreBrowser {
     /// `SearchDatastore_Task`, since 2.0.

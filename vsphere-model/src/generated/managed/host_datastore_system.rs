@@ -16,7 +16,15 @@ pub struct HostDatastoreSystem {
     base: Handle,
 }
 
-managed_object!(HostDatastoreSystem, Handle, "HostDatastoreSystem");
+managed_object!(
+    HostDatastoreSystem,
+    Handle,
+    "HostDatastoreSystem",
+    [
+        FieldInfo::list("datastore", Type::Ref),
+        FieldInfo::req("capabilities", Type::Data(HostDatastoreSystemCapabilities::INFO))
+    ]
+);
 
 impl HostDatastoreSystem {
     /// `UpdateLocalSwapDatastore`, since 2.5; needs `Host.Config.Storage`.

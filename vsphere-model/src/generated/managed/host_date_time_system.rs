@@ -14,7 +14,12 @@ pub struct HostDateTimeSystem {
     base: Handle,
 }
 
-managed_object!(HostDateTimeSystem, Handle, "HostDateTimeSystem");
+managed_object!(
+    HostDateTimeSystem,
+    Handle,
+    "HostDateTimeSystem",
+    [FieldInfo::req("dateTimeInfo", Type::Data(HostDateTimeInfo::INFO))]
+);
 
 impl HostDateTimeSystem {
     /// `UpdateDateTimeConfig`, since 2.5; needs `Host.Config.DateTime`.

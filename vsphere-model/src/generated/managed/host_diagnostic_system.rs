@@ -15,7 +15,12 @@ pub struct HostDiagnosticSystem {
     base: Handle,
 }
 
-managed_object!(HostDiagnosticSystem, Handle, "HostDiagnosticSystem");
+managed_object!(
+    HostDiagnosticSystem,
+    Handle,
+    "HostDiagnosticSystem",
+    [FieldInfo::opt("activePartition", Type::Data(HostDiagnosticPartition::INFO))]
+);
 
 impl HostDiagnosticSystem {
     /// `QueryAvailablePartition`, since 2.0; needs `Host.Config.Storage`.

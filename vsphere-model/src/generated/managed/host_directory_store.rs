@@ -13,7 +13,7 @@ pub struct HostDirectoryStore {
     base: HostAuthenticationStore,
 }
 
-managed_object!(HostDirectoryStore, HostAuthenticationStore, "HostDirectoryStore");
+managed_object!(HostDirectoryStore, HostAuthenticationStore, "HostDirectoryStore", []);
 
 /// The property `info` of `HostAuthenticationStore`.
 pub const INFO: Property<HostDirectoryStore, Poly<HostAuthenticationStoreInfo>> = Property::new("info");

@@ -12,7 +12,12 @@ pub struct HostEsxAgentHostManager {
     base: Handle,
 }
 
-managed_object!(HostEsxAgentHostManager, Handle, "HostEsxAgentHostManager");
+managed_object!(
+    HostEsxAgentHostManager,
+    Handle,
+    "HostEsxAgentHostManager",
+    [FieldInfo::req("configInfo", Type::Data(HostEsxAgentHostManagerConfigInfo::INFO))]
+);
 
 impl HostEsxAgentHostManager {
     /// `EsxAgentHostManagerUpdateConfig`, since 5.0; needs `Host.Config.Settings`.

@@ -15,7 +15,12 @@ pub struct HostFirewallSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(HostFirewallSystem, ExtensibleManagedObject, "HostFirewallSystem");
+managed_object!(
+    HostFirewallSystem,
+    ExtensibleManagedObject,
+    "HostFirewallSystem",
+    [FieldInfo::opt("firewallInfo", Type::Data(HostFirewallInfo::INFO))]
+);
 
 impl HostFirewallSystem {
     /// `UpdateDefaultPolicy`, since 2.0; needs `Host.Config.NetService`.

@@ -11,7 +11,7 @@ pub struct HostFirmwareSystem {
     base: Handle,
 }
 
-managed_object!(HostFirmwareSystem, Handle, "HostFirmwareSystem");
+managed_object!(HostFirmwareSystem, Handle, "HostFirmwareSystem", []);
 
 impl HostFirmwareSystem {
     /// `ResetFirmwareToFactoryDefaults`, since 2.5; needs `Host.Config.Firmware`.

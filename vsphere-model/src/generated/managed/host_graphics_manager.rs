@@ -16,7 +16,17 @@ pub struct HostGraphicsManager {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(HostGraphicsManager, ExtensibleManagedObject, "HostGraphicsManager");
+managed_object!(
+    HostGraphicsManager,
+    ExtensibleManagedObject,
+    "HostGraphicsManager",
+    [
+        FieldInfo::list("graphicsInfo", Type::Data(HostGraphicsInfo::INFO)),
+        FieldInfo::opt("graphicsConfig", Type::Data(HostGraphicsConfig::INFO)),
+        FieldInfo::list("sharedPassthruGpuTypes", Type::String),
+        FieldInfo::list("sharedGpuCapabilities", Type::Data(HostSharedGpuCapabilities::INFO))
+    ]
+);
 
 impl HostGraphicsManager {
     /// `RetrieveVgpuDeviceInfo`, since 7.0.3.0; needs `System.Read`.

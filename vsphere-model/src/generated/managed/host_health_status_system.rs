@@ -12,7 +12,12 @@ pub struct HostHealthStatusSystem {
     base: Handle,
 }
 
-managed_object!(HostHealthStatusSystem, Handle, "HostHealthStatusSystem");
+managed_object!(
+    HostHealthStatusSystem,
+    Handle,
+    "HostHealthStatusSystem",
+    [FieldInfo::req("runtime", Type::Data(HealthSystemRuntime::INFO))]
+);
 
 impl HostHealthStatusSystem {
     /// `RefreshHealthStatusSystem`, since 2.5; needs `System.Read`.

@@ -12,7 +12,7 @@ pub struct HostImageConfigManager {
     base: Handle,
 }
 
-managed_object!(HostImageConfigManager, Handle, "HostImageConfigManager");
+managed_object!(HostImageConfigManager, Handle, "HostImageConfigManager", []);
 
 impl HostImageConfigManager {
     /// `HostImageConfigGetAcceptance`, since 5.0; needs `System.Read`.

@@ -12,7 +12,7 @@ pub struct HostKernelModuleSystem {
     base: Handle,
 }
 
-managed_object!(HostKernelModuleSystem, Handle, "HostKernelModuleSystem");
+managed_object!(HostKernelModuleSystem, Handle, "HostKernelModuleSystem", []);
 
 impl HostKernelModuleSystem {
     /// `QueryModules`, since 4.0; needs `Host.Config.Settings`.

@@ -12,7 +12,7 @@ pub struct HostLocalAccountManager {
     base: Handle,
 }
 
-managed_object!(HostLocalAccountManager, Handle, "HostLocalAccountManager");
+managed_object!(HostLocalAccountManager, Handle, "HostLocalAccountManager", []);
 
 impl HostLocalAccountManager {
     /// `CreateUser`, since 2.0; needs `Host.Local.ManageUserGroups`.

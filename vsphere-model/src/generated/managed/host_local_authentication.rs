@@ -13,7 +13,7 @@ pub struct HostLocalAuthentication {
     base: HostAuthenticationStore,
 }
 
-managed_object!(HostLocalAuthentication, HostAuthenticationStore, "HostLocalAuthentication");
+managed_object!(HostLocalAuthentication, HostAuthenticationStore, "HostLocalAuthentication", []);
 
 /// The property `info` of `HostAuthenticationStore`.
 pub const INFO: Property<HostLocalAuthentication, Poly<HostAuthenticationStoreInfo>> = Property::new("info");

@@ -16,7 +16,15 @@ pub struct HostMemorySystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(HostMemorySystem, ExtensibleManagedObject, "HostMemorySystem");
+managed_object!(
+    HostMemorySystem,
+    ExtensibleManagedObject,
+    "HostMemorySystem",
+    [
+        FieldInfo::opt("consoleReservationInfo", Type::Data(ServiceConsoleReservationInfo::INFO)),
+        FieldInfo::opt("virtualMachineReservationInfo", Type::Data(VirtualMachineMemoryReservationInfo::INFO))
+    ]
+);
 
 impl HostMemorySystem {
     /// `ReconfigureServiceConsoleReservation`, since 2.0; needs `Host.Config.Memory`.

@@ -17,7 +17,20 @@ pub struct HostNetworkSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(HostNetworkSystem, ExtensibleManagedObject, "HostNetworkSystem");
+managed_object!(
+    HostNetworkSystem,
+    ExtensibleManagedObject,
+    "HostNetworkSystem",
+    [
+        FieldInfo::opt("capabilities", Type::Data(HostNetCapabilities::INFO)),
+        FieldInfo::opt("networkInfo", Type::Data(HostNetworkInfo::INFO)),
+        FieldInfo::opt("offloadCapabilities", Type::Data(HostNetOffloadCapabilities::INFO)),
+        FieldInfo::opt("networkConfig", Type::Data(HostNetworkConfig::INFO)),
+        FieldInfo::opt("dnsConfig", Type::Data(HostDnsConfig::INFO)),
+        FieldInfo::opt("ipRouteConfig", Type::Data(HostIpRouteConfig::INFO)),
+        FieldInfo::opt("consoleIpRouteConfig", Type::Data(HostIpRouteConfig::INFO))
+    ]
+);
 
 impl HostNetworkSystem {
     /// `UpdateNetworkConfig`, since 2.0.

@@ -14,7 +14,12 @@ pub struct HostNvdimmSystem {
     base: Handle,
 }
 
-managed_object!(HostNvdimmSystem, Handle, "HostNvdimmSystem");
+managed_object!(
+    HostNvdimmSystem,
+    Handle,
+    "HostNvdimmSystem",
+    [FieldInfo::req("nvdimmSystemInfo", Type::Data(NvdimmSystemInfo::INFO))]
+);
 
 impl HostNvdimmSystem {
     /// `CreateNvdimmNamespace_Task`, since 6.7; needs `Host.Config.Nvdimm`.

@@ -12,7 +12,7 @@ pub struct HostPatchManager {
     base: Handle,
 }
 
-managed_object!(HostPatchManager, Handle, "HostPatchManager");
+managed_object!(HostPatchManager, Handle, "HostPatchManager", []);
 
 impl HostPatchManager {
     /// `CheckHostPatch_Task`, since 4.0; needs `System.Read`.

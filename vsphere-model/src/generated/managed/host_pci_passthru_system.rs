@@ -15,7 +15,15 @@ pub struct HostPciPassthruSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(HostPciPassthruSystem, ExtensibleManagedObject, "HostPciPassthruSystem");
+managed_object!(
+    HostPciPassthruSystem,
+    ExtensibleManagedObject,
+    "HostPciPassthruSystem",
+    [
+        FieldInfo::list_req("pciPassthruInfo", Type::Data(HostPciPassthruInfo::INFO)),
+        FieldInfo::list("sriovDevicePoolInfo", Type::Data(HostSriovDevicePoolInfo::INFO))
+    ]
+);
 
 impl HostPciPassthruSystem {
     /// `Refresh`, since 4.0; needs `Host.Config.Settings`.

@@ -12,7 +12,15 @@ pub struct HostPowerSystem {
     base: Handle,
 }
 
-managed_object!(HostPowerSystem, Handle, "HostPowerSystem");
+managed_object!(
+    HostPowerSystem,
+    Handle,
+    "HostPowerSystem",
+    [
+        FieldInfo::req("capability", Type::Data(PowerSystemCapability::INFO)),
+        FieldInfo::req("info", Type::Data(PowerSystemInfo::INFO))
+    ]
+);
 
 impl HostPowerSystem {
     /// `ConfigurePowerPolicy`, since 4.1; needs `Host.Config.Power`.

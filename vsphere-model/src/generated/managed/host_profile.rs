@@ -16,7 +16,18 @@ pub struct HostProfile {
     base: Profile,
 }
 
-managed_object!(HostProfile, Profile, "HostProfile");
+managed_object!(
+    HostProfile,
+    Profile,
+    "HostProfile",
+    [
+        FieldInfo::opt("validationState", Type::String),
+        FieldInfo::opt("validationStateUpdateTime", Type::DateTime),
+        FieldInfo::opt("validationFailureInfo", Type::Data(HostProfileValidationFailureInfo::INFO)),
+        FieldInfo::opt("complianceCheckTime", Type::DateTime),
+        FieldInfo::opt("referenceHost", Type::Ref)
+    ]
+);
 
 impl HostProfile {
     /// `HostProfileResetValidationState`, since 6.7; needs `Profile.Edit`.

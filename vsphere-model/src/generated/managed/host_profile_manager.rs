@@ -17,7 +17,7 @@ pub struct HostProfileManager {
     base: ProfileManager,
 }
 
-managed_object!(HostProfileManager, ProfileManager, "HostProfileManager");
+managed_object!(HostProfileManager, ProfileManager, "HostProfileManager", []);
 
 impl HostProfileManager {
     /// `ApplyHostConfig_Task`, since 4.0.

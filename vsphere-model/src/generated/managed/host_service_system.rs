@@ -13,7 +13,12 @@ pub struct HostServiceSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(HostServiceSystem, ExtensibleManagedObject, "HostServiceSystem");
+managed_object!(
+    HostServiceSystem,
+    ExtensibleManagedObject,
+    "HostServiceSystem",
+    [FieldInfo::req("serviceInfo", Type::Data(HostServiceInfo::INFO))]
+);
 
 impl HostServiceSystem {
     /// `UpdateServicePolicy`, since 2.0; needs `Host.Config.NetService`.

@@ -12,7 +12,15 @@ pub struct HostSnmpSystem {
     base: Handle,
 }
 
-managed_object!(HostSnmpSystem, Handle, "HostSnmpSystem");
+managed_object!(
+    HostSnmpSystem,
+    Handle,
+    "HostSnmpSystem",
+    [
+        FieldInfo::req("configuration", Type::Data(HostSnmpConfigSpec::INFO)),
+        FieldInfo::req("limits", Type::Data(HostSnmpSystemAgentLimits::INFO))
+    ]
+);
 
 impl HostSnmpSystem {
     /// `ReconfigureSnmpAgent`, since 2.5; needs `Global.Settings`.

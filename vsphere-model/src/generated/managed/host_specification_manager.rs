@@ -12,7 +12,7 @@ pub struct HostSpecificationManager {
     base: Handle,
 }
 
-managed_object!(HostSpecificationManager, Handle, "HostSpecificationManager");
+managed_object!(HostSpecificationManager, Handle, "HostSpecificationManager", []);
 
 impl HostSpecificationManager {
     /// `UpdateHostSpecification`, since 6.5; needs `Profile.Edit`.

@@ -25,7 +25,17 @@ pub struct HostStorageSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(HostStorageSystem, ExtensibleManagedObject, "HostStorageSystem");
+managed_object!(
+    HostStorageSystem,
+    ExtensibleManagedObject,
+    "HostStorageSystem",
+    [
+        FieldInfo::opt("storageDeviceInfo", Type::Data(HostStorageDeviceInfo::INFO)),
+        FieldInfo::req("fileSystemVolumeInfo", Type::Data(HostFileSystemVolumeInfo::INFO)),
+        FieldInfo::list("systemFile", Type::String),
+        FieldInfo::opt("multipathStateInfo", Type::Data(HostMultipathStateInfo::INFO))
+    ]
+);
 
 impl HostStorageSystem {
     /// `RetrieveDiskPartitionInfo`, since 2.0; needs `System.Read`.

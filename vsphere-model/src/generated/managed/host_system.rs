@@ -22,7 +22,32 @@ pub struct HostSystem {
     base: ManagedEntity,
 }
 
-managed_object!(HostSystem, ManagedEntity, "HostSystem");
+managed_object!(
+    HostSystem,
+    ManagedEntity,
+    "HostSystem",
+    [
+        FieldInfo::req("runtime", Type::Data(HostRuntimeInfo::INFO)),
+        FieldInfo::req("summary", Type::Data(HostListSummary::INFO)),
+        FieldInfo::opt("hardware", Type::Data(HostHardwareInfo::INFO)),
+        FieldInfo::opt("capability", Type::Data(HostCapability::INFO)),
+        FieldInfo::opt("licensableResource", Type::Data(HostLicensableResourceInfo::INFO)),
+        FieldInfo::opt("remediationState", Type::Data(HostSystemRemediationState::INFO)),
+        FieldInfo::opt("precheckRemediationResult", Type::Data(ApplyHostProfileConfigurationSpec::INFO)),
+        FieldInfo::opt("remediationResult", Type::Data(ApplyHostProfileConfigurationResult::INFO)),
+        FieldInfo::opt("complianceCheckState", Type::Data(HostSystemComplianceCheckState::INFO)),
+        FieldInfo::opt("complianceCheckResult", Type::Data(ComplianceResult::INFO)),
+        FieldInfo::req("configManager", Type::Data(HostConfigManager::INFO)),
+        FieldInfo::opt("config", Type::Data(HostConfigInfo::INFO)),
+        FieldInfo::list("vm", Type::Ref),
+        FieldInfo::list("datastore", Type::Ref),
+        FieldInfo::list("network", Type::Ref),
+        FieldInfo::req("datastoreBrowser", Type::Ref),
+        FieldInfo::opt("systemResources", Type::Data(HostSystemResourceInfo::INFO)),
+        FieldInfo::opt("answerFileValidationState", Type::Data(AnswerFileStatusResult::INFO)),
+        FieldInfo::opt("answerFileValidationResult", Type::Data(AnswerFileStatusResult::INFO))
+    ]
+);
 
 impl HostSystem {
     /// `QueryTpmAttestationReport`, since 5.1; needs `System.Read`.

@@ -15,7 +15,12 @@ pub struct HostVFlashManager {
     base: Handle,
 }
 
-managed_object!(HostVFlashManager, Handle, "HostVFlashManager");
+managed_object!(
+    HostVFlashManager,
+    Handle,
+    "HostVFlashManager",
+    [FieldInfo::opt("vFlashConfigInfo", Type::Data(HostVFlashManagerVFlashConfigInfo::INFO))]
+);
 
 impl HostVFlashManager {
     /// `ConfigureVFlashResourceEx_Task`, since 5.5; needs `Host.Config.Storage`.

@@ -13,7 +13,15 @@ pub struct HostVMotionSystem {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(HostVMotionSystem, ExtensibleManagedObject, "HostVMotionSystem");
+managed_object!(
+    HostVMotionSystem,
+    ExtensibleManagedObject,
+    "HostVMotionSystem",
+    [
+        FieldInfo::opt("netConfig", Type::Data(HostVMotionNetConfig::INFO)),
+        FieldInfo::opt("ipConfig", Type::Data(HostIpConfig::INFO))
+    ]
+);
 
 impl HostVMotionSystem {
     /// `UpdateIpConfig`, since 2.0; needs `Host.Config.Network`.

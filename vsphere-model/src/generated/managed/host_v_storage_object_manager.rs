@@ -16,7 +16,7 @@ pub struct HostVStorageObjectManager {
     base: VStorageObjectManagerBase,
 }
 
-managed_object!(HostVStorageObjectManager, VStorageObjectManagerBase, "HostVStorageObjectManager");
+managed_object!(HostVStorageObjectManager, VStorageObjectManagerBase, "HostVStorageObjectManager", []);
 
 impl HostVStorageObjectManager {
     /// `HostCreateDisk_Task`, since 6.5; needs `System.View`.

@@ -13,7 +13,12 @@ pub struct HostVirtualNicManager {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(HostVirtualNicManager, ExtensibleManagedObject, "HostVirtualNicManager");
+managed_object!(
+    HostVirtualNicManager,
+    ExtensibleManagedObject,
+    "HostVirtualNicManager",
+    [FieldInfo::req("info", Type::Data(HostVirtualNicManagerInfo::INFO))]
+);
 
 impl HostVirtualNicManager {
     /// `QueryNetConfig`, since 4.0; needs `System.Read`.

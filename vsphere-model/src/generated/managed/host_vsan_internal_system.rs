@@ -16,7 +16,7 @@ pub struct HostVsanInternalSystem {
     base: Handle,
 }
 
-managed_object!(HostVsanInternalSystem, Handle, "HostVsanInternalSystem");
+managed_object!(HostVsanInternalSystem, Handle, "HostVsanInternalSystem", []);
 
 impl HostVsanInternalSystem {
     /// `QueryCmmds`, since 5.5; needs `System.Read`.

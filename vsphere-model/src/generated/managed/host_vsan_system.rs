@@ -15,7 +15,12 @@ pub struct HostVsanSystem {
     base: Handle,
 }
 
-managed_object!(HostVsanSystem, Handle, "HostVsanSystem");
+managed_object!(
+    HostVsanSystem,
+    Handle,
+    "HostVsanSystem",
+    [FieldInfo::req("config", Type::Data(VsanHostConfigInfo::INFO))]
+);
 
 impl HostVsanSystem {
     /// `QueryDisksForVsan`, since 5.5; needs `System.Read`.

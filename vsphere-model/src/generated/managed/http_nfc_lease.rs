@@ -15,7 +15,20 @@ pub struct HttpNfcLease {
     base: Handle,
 }
 
-managed_object!(HttpNfcLease, Handle, "HttpNfcLease");
+managed_object!(
+    HttpNfcLease,
+    Handle,
+    "HttpNfcLease",
+    [
+        FieldInfo::req("initializeProgress", Type::Int),
+        FieldInfo::opt("transferProgress", Type::Int),
+        FieldInfo::opt("mode", Type::String),
+        FieldInfo::opt("capabilities", Type::Data(HttpNfcLeaseCapabilities::INFO)),
+        FieldInfo::opt("info", Type::Data(HttpNfcLeaseInfo::INFO)),
+        FieldInfo::req("state", Type::Enum(HttpNfcLeaseState::INFO)),
+        FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO))
+    ]
+);
 
 impl HttpNfcLease {
     /// `HttpNfcLeaseGetManifest`, since 4.1.

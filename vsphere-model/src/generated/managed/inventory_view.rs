@@ -12,7 +12,7 @@ pub struct InventoryView {
     base: ManagedObjectView,
 }
 
-managed_object!(InventoryView, ManagedObjectView, "InventoryView");
+managed_object!(InventoryView, ManagedObjectView, "InventoryView", []);
 
 impl InventoryView {
     /// `OpenInventoryViewFolder`, since 2.5.

@@ -12,7 +12,7 @@ pub struct IoFilterManager {
     base: Handle,
 }
 
-managed_object!(IoFilterManager, Handle, "IoFilterManager");
+managed_object!(IoFilterManager, Handle, "IoFilterManager", []);
 
 impl IoFilterManager {
     /// `InstallIoFilter_Task`, since 6.0.

@@ -12,7 +12,7 @@ pub struct IpPoolManager {
     base: Handle,
 }
 
-managed_object!(IpPoolManager, Handle, "IpPoolManager");
+managed_object!(IpPoolManager, Handle, "IpPoolManager", []);
 
 impl IpPoolManager {
     /// `QueryIpPools`, since 4.0.

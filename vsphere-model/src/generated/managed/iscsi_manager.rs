@@ -12,7 +12,7 @@ pub struct IscsiManager {
     base: Handle,
 }
 
-managed_object!(IscsiManager, Handle, "IscsiManager");
+managed_object!(IscsiManager, Handle, "IscsiManager", []);
 
 impl IscsiManager {
     /// `QueryVnicStatus`, since 5.0; needs `Host.Config.Storage`.

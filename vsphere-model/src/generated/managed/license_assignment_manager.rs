@@ -12,7 +12,7 @@ pub struct LicenseAssignmentManager {
     base: Handle,
 }
 
-managed_object!(LicenseAssignmentManager, Handle, "LicenseAssignmentManager");
+managed_object!(LicenseAssignmentManager, Handle, "LicenseAssignmentManager", []);
 
 impl LicenseAssignmentManager {
     /// `UpdateAssignedLicense`, since 4.0; needs `Global.Licenses`.

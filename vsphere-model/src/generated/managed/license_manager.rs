@@ -15,7 +15,21 @@ pub struct LicenseManager {
     base: Handle,
 }
 
-managed_object!(LicenseManager, Handle, "LicenseManager");
+managed_object!(
+    LicenseManager,
+    Handle,
+    "LicenseManager",
+    [
+        FieldInfo::req("source", Type::Data(LicenseSource::INFO)),
+        FieldInfo::req("sourceAvailable", Type::Boolean),
+        FieldInfo::opt("diagnostics", Type::Data(LicenseDiagnostics::INFO)),
+        FieldInfo::list("featureInfo", Type::Data(LicenseFeatureInfo::INFO)),
+        FieldInfo::req("licensedEdition", Type::String),
+        FieldInfo::list("licenses", Type::Data(LicenseManagerLicenseInfo::INFO)),
+        FieldInfo::opt("licenseAssignmentManager", Type::Ref),
+        FieldInfo::opt("evaluation", Type::Data(LicenseManagerEvaluationInfo::INFO))
+    ]
+);
 
 impl LicenseManager {
     /// `QuerySupportedFeatures`, since 2.5; needs `Global.Licenses`.

@@ -12,7 +12,7 @@ pub struct ListView {
     base: ManagedObjectView,
 }
 
-managed_object!(ListView, ManagedObjectView, "ListView");
+managed_object!(ListView, ManagedObjectView, "ListView", []);
 
 impl ListView {
     /// `ModifyListView`, since 2.5.

@@ -12,7 +12,12 @@ pub struct LocalizationManager {
     base: Handle,
 }
 
-managed_object!(LocalizationManager, Handle, "LocalizationManager");
+managed_object!(
+    LocalizationManager,
+    Handle,
+    "LocalizationManager",
+    [FieldInfo::list("catalog", Type::Data(LocalizationManagerMessageCatalog::INFO))]
+);
 
 /// The property `catalog`; needs `System.View`.
 pub const CATALOG: Property<LocalizationManager, Vec<LocalizationManagerMessageCatalog>> = Property::new("catalog");

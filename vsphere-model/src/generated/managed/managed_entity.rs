@@ -13,7 +13,27 @@ pub struct ManagedEntity {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(ManagedEntity, ExtensibleManagedObject, "ManagedEntity");
+managed_object!(
+    ManagedEntity,
+    ExtensibleManagedObject,
+    "ManagedEntity",
+    [
+        FieldInfo::opt("parent", Type::Ref),
+        FieldInfo::list("customValue", Type::Data(CustomFieldValue::INFO)),
+        FieldInfo::req("overallStatus", Type::Enum(ManagedEntityStatus::INFO)),
+        FieldInfo::req("configStatus", Type::Enum(ManagedEntityStatus::INFO)),
+        FieldInfo::list("configIssue", Type::Data(Event::INFO)),
+        FieldInfo::list("effectiveRole", Type::Int),
+        FieldInfo::list("permission", Type::Data(Permission::INFO)),
+        FieldInfo::req("name", Type::String),
+        FieldInfo::list("disabledMethod", Type::String),
+        FieldInfo::list("recentTask", Type::Ref),
+        FieldInfo::list("declaredAlarmState", Type::Data(AlarmState::INFO)),
+        FieldInfo::list("triggeredAlarmState", Type::Data(AlarmState::INFO)),
+        FieldInfo::opt("alarmActionsEnabled", Type::Boolean),
+        FieldInfo::list("tag", Type::Data(Tag::INFO))
+    ]
+);
 
 impl ManagedEntity {
     /// `Reload`, since 2.0; needs `System.Read`.

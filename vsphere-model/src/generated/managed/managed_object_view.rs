@@ -12,7 +12,7 @@ pub struct ManagedObjectView {
     base: View,
 }
 
-managed_object!(ManagedObjectView, View, "ManagedObjectView");
+managed_object!(ManagedObjectView, View, "ManagedObjectView", [FieldInfo::list("view", Type::Ref)]);
 
 /// The property `view`.
 pub const VIEW: Property<ManagedObjectView, Vec<ManagedObjectReference>> = Property::new("view");

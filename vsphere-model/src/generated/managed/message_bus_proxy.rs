@@ -11,4 +11,4 @@ pub struct MessageBusProxy {
     base: Handle,
 }
 
-managed_object!(MessageBusProxy, Handle, "MessageBusProxy");
+managed_object!(MessageBusProxy, Handle, "MessageBusProxy", []);

@@ -15,7 +15,16 @@ pub struct Network {
     base: ManagedEntity,
 }
 
-managed_object!(Network, ManagedEntity, "Network");
+managed_object!(
+    Network,
+    ManagedEntity,
+    "Network",
+    [
+        FieldInfo::req("summary", Type::Data(NetworkSummary::INFO)),
+        FieldInfo::list("host", Type::Ref),
+        FieldInfo::list("vm", Type::Ref)
+    ]
+);
 
 impl Network {
     /// `DestroyNetwork`, since 2.0; needs `Network.Delete`.

@@ -16,7 +16,15 @@ pub struct OpaqueNetwork {
     base: Network,
 }
 
-managed_object!(OpaqueNetwork, Network, "OpaqueNetwork");
+managed_object!(
+    OpaqueNetwork,
+    Network,
+    "OpaqueNetwork",
+    [
+        FieldInfo::opt("capability", Type::Data(OpaqueNetworkCapability::INFO)),
+        FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO))
+    ]
+);
 
 /// The property `capability`, since 6.5.
 pub const CAPABILITY: Property<OpaqueNetwork, Option<OpaqueNetworkCapability>> = Property::new("capability");

@@ -12,7 +12,15 @@ pub struct OptionManager {
     base: Handle,
 }
 
-managed_object!(OptionManager, Handle, "OptionManager");
+managed_object!(
+    OptionManager,
+    Handle,
+    "OptionManager",
+    [
+        FieldInfo::list("supportedOption", Type::Data(OptionDef::INFO)),
+        FieldInfo::list("setting", Type::Data(OptionValue::INFO))
+    ]
+);
 
 impl OptionManager {
     /// `QueryOptions`, since 2.0; needs `System.View`.

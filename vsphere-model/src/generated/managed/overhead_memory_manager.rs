@@ -11,7 +11,7 @@ pub struct OverheadMemoryManager {
     base: Handle,
 }
 
-managed_object!(OverheadMemoryManager, Handle, "OverheadMemoryManager");
+managed_object!(OverheadMemoryManager, Handle, "OverheadMemoryManager", []);
 
 impl OverheadMemoryManager {
     /// `LookupVmOverheadMemory`, since 6.0; needs `Global.VCServer`.

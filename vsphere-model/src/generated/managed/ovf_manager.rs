@@ -15,7 +15,15 @@ pub struct OvfManager {
     base: Handle,
 }
 
-managed_object!(OvfManager, Handle, "OvfManager");
+managed_object!(
+    OvfManager,
+    Handle,
+    "OvfManager",
+    [
+        FieldInfo::list("ovfImportOption", Type::Data(OvfOptionInfo::INFO)),
+        FieldInfo::list("ovfExportOption", Type::Data(OvfOptionInfo::INFO))
+    ]
+);
 
 impl OvfManager {
     /// `ValidateHost`, since 4.0; needs `System.View`.

@@ -15,7 +15,16 @@ pub struct PerformanceManager {
     base: Handle,
 }
 
-managed_object!(PerformanceManager, Handle, "PerformanceManager");
+managed_object!(
+    PerformanceManager,
+    Handle,
+    "PerformanceManager",
+    [
+        FieldInfo::req("description", Type::Data(PerformanceDescription::INFO)),
+        FieldInfo::list("historicalInterval", Type::Data(PerfInterval::INFO)),
+        FieldInfo::list("perfCounter", Type::Data(PerfCounterInfo::INFO))
+    ]
+);
 
 impl PerformanceManager {
     /// `QueryPerfProviderSummary`, since 2.0; needs `System.View`.

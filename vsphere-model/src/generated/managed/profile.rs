@@ -12,7 +12,20 @@ pub struct Profile {
     base: Handle,
 }
 
-managed_object!(Profile, Handle, "Profile");
+managed_object!(
+    Profile,
+    Handle,
+    "Profile",
+    [
+        FieldInfo::req("config", Type::Data(ProfileConfigInfo::INFO)),
+        FieldInfo::opt("description", Type::Data(ProfileDescription::INFO)),
+        FieldInfo::req("name", Type::String),
+        FieldInfo::req("createdTime", Type::DateTime),
+        FieldInfo::req("modifiedTime", Type::DateTime),
+        FieldInfo::list("entity", Type::Ref),
+        FieldInfo::req("complianceStatus", Type::String)
+    ]
+);
 
 impl Profile {
     /// `RetrieveDescription`, since 5.0; needs `System.View`.

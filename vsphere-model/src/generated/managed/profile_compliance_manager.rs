@@ -12,7 +12,7 @@ pub struct ProfileComplianceManager {
     base: Handle,
 }
 
-managed_object!(ProfileComplianceManager, Handle, "ProfileComplianceManager");
+managed_object!(ProfileComplianceManager, Handle, "ProfileComplianceManager", []);
 
 impl ProfileComplianceManager {
     /// `CheckCompliance_Task`, since 4.0; needs `System.View`.

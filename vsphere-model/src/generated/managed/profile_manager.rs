@@ -12,7 +12,7 @@ pub struct ProfileManager {
     base: Handle,
 }
 
-managed_object!(ProfileManager, Handle, "ProfileManager");
+managed_object!(ProfileManager, Handle, "ProfileManager", [FieldInfo::list("profile", Type::Ref)]);
 
 impl ProfileManager {
     /// `CreateProfile`, since 4.0; needs `Profile.Create`.

@@ -12,7 +12,7 @@ pub struct PropertyCollector {
     base: Handle,
 }
 
-managed_object!(PropertyCollector, Handle, "PropertyCollector");
+managed_object!(PropertyCollector, Handle, "PropertyCollector", [FieldInfo::list("filter", Type::Ref)]);
 
 impl PropertyCollector {
     /// `CreateFilter`, since 2.0; needs `System.View`.

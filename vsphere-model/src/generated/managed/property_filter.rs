@@ -12,7 +12,12 @@ pub struct PropertyFilter {
     base: Handle,
 }
 
-managed_object!(PropertyFilter, Handle, "PropertyFilter");
+managed_object!(
+    PropertyFilter,
+    Handle,
+    "PropertyFilter",
+    [FieldInfo::req("spec", Type::Data(PropertyFilterSpec::INFO)), FieldInfo::req("partialUpdates", Type::Boolean)]
+);
 
 impl PropertyFilter {
     /// `DestroyPropertyFilter`, since 2.0.

@@ -12,7 +12,7 @@ pub struct ResourcePlanningManager {
     base: Handle,
 }
 
-managed_object!(ResourcePlanningManager, Handle, "ResourcePlanningManager");
+managed_object!(ResourcePlanningManager, Handle, "ResourcePlanningManager", []);
 
 impl ResourcePlanningManager {
     /// `EstimateDatabaseSize`, since 4.0; needs `System.Read`.

@@ -17,7 +17,21 @@ pub struct ResourcePool {
     base: ManagedEntity,
 }
 
-managed_object!(ResourcePool, ManagedEntity, "ResourcePool");
+managed_object!(
+    ResourcePool,
+    ManagedEntity,
+    "ResourcePool",
+    [
+        FieldInfo::req("summary", Type::Data(ResourcePoolSummary::INFO)),
+        FieldInfo::req("runtime", Type::Data(ResourcePoolRuntimeInfo::INFO)),
+        FieldInfo::req("owner", Type::Ref),
+        FieldInfo::list("resourcePool", Type::Ref),
+        FieldInfo::list("vm", Type::Ref),
+        FieldInfo::req("config", Type::Data(ResourceConfigSpec::INFO)),
+        FieldInfo::opt("namespace", Type::String),
+        FieldInfo::list("childConfiguration", Type::Data(ResourceConfigSpec::INFO))
+    ]
+);
 
 impl ResourcePool {
     /// `UpdateConfig`, since 2.0.

@@ -13,7 +13,12 @@ pub struct ScheduledTask {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(ScheduledTask, ExtensibleManagedObject, "ScheduledTask");
+managed_object!(
+    ScheduledTask,
+    ExtensibleManagedObject,
+    "ScheduledTask",
+    [FieldInfo::req("info", Type::Data(ScheduledTaskInfo::INFO))]
+);
 
 impl ScheduledTask {
     /// `RemoveScheduledTask`, since 2.0; needs `ScheduledTask.Delete`.

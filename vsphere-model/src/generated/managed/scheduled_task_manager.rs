@@ -12,7 +12,15 @@ pub struct ScheduledTaskManager {
     base: Handle,
 }
 
-managed_object!(ScheduledTaskManager, Handle, "ScheduledTaskManager");
+managed_object!(
+    ScheduledTaskManager,
+    Handle,
+    "ScheduledTaskManager",
+    [
+        FieldInfo::list("scheduledTask", Type::Ref),
+        FieldInfo::req("description", Type::Data(ScheduledTaskDescription::INFO))
+    ]
+);
 
 impl ScheduledTaskManager {
     /// `CreateScheduledTask`, since 2.0.

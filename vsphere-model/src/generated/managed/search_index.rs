@@ -12,7 +12,7 @@ pub struct SearchIndex {
     base: Handle,
 }
 
-managed_object!(SearchIndex, Handle, "SearchIndex");
+managed_object!(SearchIndex, Handle, "SearchIndex", []);
 
 impl SearchIndex {
     /// `FindByUuid`, since 2.0; needs `System.View`.

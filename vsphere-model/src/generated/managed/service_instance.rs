@@ -14,7 +14,16 @@ pub struct ServiceInstance {
     base: Handle,
 }
 
-managed_object!(ServiceInstance, Handle, "ServiceInstance");
+managed_object!(
+    ServiceInstance,
+    Handle,
+    "ServiceInstance",
+    [
+        FieldInfo::req("serverClock", Type::DateTime),
+        FieldInfo::req("capability", Type::Data(Capability::INFO)),
+        FieldInfo::req("content", Type::Data(ServiceContent::INFO))
+    ]
+);
 
 impl ServiceInstance {
     /// `CurrentTime`, since 2.0; needs `System.View`.

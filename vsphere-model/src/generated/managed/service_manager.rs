@@ -12,7 +12,12 @@ pub struct ServiceManager {
     base: Handle,
 }
 
-managed_object!(ServiceManager, Handle, "ServiceManager");
+managed_object!(
+    ServiceManager,
+    Handle,
+    "ServiceManager",
+    [FieldInfo::list("service", Type::Data(ServiceManagerServiceInfo::INFO))]
+);
 
 impl ServiceManager {
     /// `QueryServiceList`, since 2.5; needs `Global.ServiceManagers`.

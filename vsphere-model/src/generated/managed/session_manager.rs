@@ -14,7 +14,19 @@ pub struct SessionManager {
     base: Handle,
 }
 
-managed_object!(SessionManager, Handle, "SessionManager");
+managed_object!(
+    SessionManager,
+    Handle,
+    "SessionManager",
+    [
+        FieldInfo::list("sessionList", Type::Data(UserSession::INFO)),
+        FieldInfo::opt("currentSession", Type::Data(UserSession::INFO)),
+        FieldInfo::opt("message", Type::String),
+        FieldInfo::list("messageLocaleList", Type::String),
+        FieldInfo::list("supportedLocaleList", Type::String),
+        FieldInfo::req("defaultLocale", Type::String)
+    ]
+);
 
 impl SessionManager {
     /// `UpdateServiceMessage`, since 2.0; needs `Sessions.GlobalMessage`.

@@ -12,7 +12,15 @@ pub struct SimpleCommand {
     base: Handle,
 }
 
-managed_object!(SimpleCommand, Handle, "SimpleCommand");
+managed_object!(
+    SimpleCommand,
+    Handle,
+    "SimpleCommand",
+    [
+        FieldInfo::req("encodingType", Type::Enum(SimpleCommandEncoding::INFO)),
+        FieldInfo::req("entity", Type::Data(ServiceManagerServiceInfo::INFO))
+    ]
+);
 
 impl SimpleCommand {
     /// `ExecuteSimpleCommand`, since 2.5; needs `Global.ServiceManagers`.

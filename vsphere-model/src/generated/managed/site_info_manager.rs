@@ -12,7 +12,7 @@ pub struct SiteInfoManager {
     base: Handle,
 }
 
-managed_object!(SiteInfoManager, Handle, "SiteInfoManager");
+managed_object!(SiteInfoManager, Handle, "SiteInfoManager", []);
 
 impl SiteInfoManager {
     /// `GetSiteInfo`, since 7.0.0.0; needs `System.View`.

@@ -16,7 +16,15 @@ pub struct StoragePod {
     base: Folder,
 }
 
-managed_object!(StoragePod, Folder, "StoragePod");
+managed_object!(
+    StoragePod,
+    Folder,
+    "StoragePod",
+    [
+        FieldInfo::opt("summary", Type::Data(StoragePodSummary::INFO)),
+        FieldInfo::opt("podStorageDrsEntry", Type::Data(PodStorageDrsEntry::INFO))
+    ]
+);
 
 /// The property `summary`; needs `System.View`.
 pub const SUMMARY: Property<StoragePod, Option<StoragePodSummary>> = Property::new("summary");

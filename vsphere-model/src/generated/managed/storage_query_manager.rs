@@ -11,7 +11,7 @@ pub struct StorageQueryManager {
     base: Handle,
 }
 
-managed_object!(StorageQueryManager, Handle, "StorageQueryManager");
+managed_object!(StorageQueryManager, Handle, "StorageQueryManager", []);
 
 impl StorageQueryManager {
     /// `QueryHostsWithAttachedLun`, since 6.7.2; needs `System.Read`.

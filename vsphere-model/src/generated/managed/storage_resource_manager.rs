@@ -15,7 +15,7 @@ pub struct StorageResourceManager {
     base: Handle,
 }
 
-managed_object!(StorageResourceManager, Handle, "StorageResourceManager");
+managed_object!(StorageResourceManager, Handle, "StorageResourceManager", []);
 
 impl StorageResourceManager {
     /// `ConfigureDatastoreIORM_Task`, since 4.1.

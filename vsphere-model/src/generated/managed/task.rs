@@ -15,7 +15,7 @@ pub struct Task {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(Task, ExtensibleManagedObject, "Task");
+managed_object!(Task, ExtensibleManagedObject, "Task", [FieldInfo::req("info", Type::Data(TaskInfo::INFO))]);
 
 impl Task {
     /// `CancelTask`, since 2.0.

@@ -13,7 +13,12 @@ pub struct TaskHistoryCollector {
     base: HistoryCollector,
 }
 
-managed_object!(TaskHistoryCollector, HistoryCollector, "TaskHistoryCollector");
+managed_object!(
+    TaskHistoryCollector,
+    HistoryCollector,
+    "TaskHistoryCollector",
+    [FieldInfo::list("latestPage", Type::Data(TaskInfo::INFO))]
+);
 
 impl TaskHistoryCollector {
     /// `ReadNextTasks`, since 2.0.

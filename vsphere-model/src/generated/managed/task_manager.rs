@@ -12,7 +12,16 @@ pub struct TaskManager {
     base: Handle,
 }
 
-managed_object!(TaskManager, Handle, "TaskManager");
+managed_object!(
+    TaskManager,
+    Handle,
+    "TaskManager",
+    [
+        FieldInfo::list("recentTask", Type::Ref),
+        FieldInfo::req("description", Type::Data(TaskDescription::INFO)),
+        FieldInfo::req("maxCollector", Type::Int)
+    ]
+);
 
 impl TaskManager {
     /// `CreateCollectorForTasks`, since 2.0; needs `System.View`.

@@ -11,7 +11,7 @@ pub struct TenantTenantManager {
     base: Handle,
 }
 
-managed_object!(TenantTenantManager, Handle, "TenantTenantManager");
+managed_object!(TenantTenantManager, Handle, "TenantTenantManager", []);
 
 impl TenantTenantManager {
     /// `MarkServiceProviderEntities`, since 6.9.1; needs `TenantManager.Update`.

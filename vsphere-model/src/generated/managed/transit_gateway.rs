@@ -15,7 +15,12 @@ pub struct TransitGateway {
     base: ManagedEntity,
 }
 
-managed_object!(TransitGateway, ManagedEntity, "TransitGateway");
+managed_object!(
+    TransitGateway,
+    ManagedEntity,
+    "TransitGateway",
+    [FieldInfo::req("config", Type::Data(TransitGatewayConfigInfo::INFO))]
+);
 
 /// The property `config`.
 pub const CONFIG: Property<TransitGateway, TransitGatewayConfigInfo> = Property::new("config");

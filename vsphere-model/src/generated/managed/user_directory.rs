@@ -12,7 +12,7 @@ pub struct UserDirectory {
     base: Handle,
 }
 
-managed_object!(UserDirectory, Handle, "UserDirectory");
+managed_object!(UserDirectory, Handle, "UserDirectory", [FieldInfo::list("domainList", Type::String)]);
 
 impl UserDirectory {
     /// `RetrieveUserGroups`, since 2.0.

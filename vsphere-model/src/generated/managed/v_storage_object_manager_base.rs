@@ -12,7 +12,7 @@ pub struct VStorageObjectManagerBase {
     base: Handle,
 }
 
-managed_object!(VStorageObjectManagerBase, Handle, "VStorageObjectManagerBase");
+managed_object!(VStorageObjectManagerBase, Handle, "VStorageObjectManagerBase", []);
 
 impl VStorageObjectManagerBase {
     /// `VStorageObjectExtendDiskEx_Task`, since 8.0.2.0; needs `System.View`.

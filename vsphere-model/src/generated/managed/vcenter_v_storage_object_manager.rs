@@ -18,7 +18,7 @@ pub struct VcenterVStorageObjectManager {
     base: VStorageObjectManagerBase,
 }
 
-managed_object!(VcenterVStorageObjectManager, VStorageObjectManagerBase, "VcenterVStorageObjectManager");
+managed_object!(VcenterVStorageObjectManager, VStorageObjectManagerBase, "VcenterVStorageObjectManager", []);
 
 impl VcenterVStorageObjectManager {
     /// `CreateDisk_Task`, since 6.5; needs `System.View`.

@@ -11,7 +11,7 @@ pub struct View {
     base: Handle,
 }
 
-managed_object!(View, Handle, "View");
+managed_object!(View, Handle, "View", []);
 
 impl View {
     /// `DestroyView`, since 2.5; needs `System.View`.

@@ -11,7 +11,7 @@ pub struct ViewManager {
     base: Handle,
 }
 
-managed_object!(ViewManager, Handle, "ViewManager");
+managed_object!(ViewManager, Handle, "ViewManager", [FieldInfo::list("viewList", Type::Ref)]);
 
 impl ViewManager {
     /// `CreateInventoryView`, since 2.5; needs `System.View`.

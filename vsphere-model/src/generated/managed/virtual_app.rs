@@ -17,7 +17,19 @@ pub struct VirtualApp {
     base: ResourcePool,
 }
 
-managed_object!(VirtualApp, ResourcePool, "VirtualApp");
+managed_object!(
+    VirtualApp,
+    ResourcePool,
+    "VirtualApp",
+    [
+        FieldInfo::opt("parentFolder", Type::Ref),
+        FieldInfo::list("datastore", Type::Ref),
+        FieldInfo::list("network", Type::Ref),
+        FieldInfo::opt("vAppConfig", Type::Data(VAppConfigInfo::INFO)),
+        FieldInfo::opt("parentVApp", Type::Ref),
+        FieldInfo::list("childLink", Type::Data(VirtualAppLinkInfo::INFO))
+    ]
+);
 
 impl VirtualApp {
     /// `UpdateVAppConfig`, since 4.0.

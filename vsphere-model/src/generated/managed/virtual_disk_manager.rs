@@ -12,7 +12,7 @@ pub struct VirtualDiskManager {
     base: Handle,
 }
 
-managed_object!(VirtualDiskManager, Handle, "VirtualDiskManager");
+managed_object!(VirtualDiskManager, Handle, "VirtualDiskManager", []);
 
 impl VirtualDiskManager {
     /// `CreateVirtualDisk_Task`, since 2.5; needs `System.View`.

@@ -23,7 +23,30 @@ pub struct VirtualMachine {
     base: ManagedEntity,
 }
 
-managed_object!(VirtualMachine, ManagedEntity, "VirtualMachine");
+managed_object!(
+    VirtualMachine,
+    ManagedEntity,
+    "VirtualMachine",
+    [
+        FieldInfo::req("capability", Type::Data(VirtualMachineCapability::INFO)),
+        FieldInfo::opt("config", Type::Data(VirtualMachineConfigInfo::INFO)),
+        FieldInfo::opt("layout", Type::Data(VirtualMachineFileLayout::INFO)),
+        FieldInfo::opt("layoutEx", Type::Data(VirtualMachineFileLayoutEx::INFO)),
+        FieldInfo::opt("storage", Type::Data(VirtualMachineStorageInfo::INFO)),
+        FieldInfo::req("environmentBrowser", Type::Ref),
+        FieldInfo::opt("resourcePool", Type::Ref),
+        FieldInfo::opt("parentVApp", Type::Ref),
+        FieldInfo::opt("resourceConfig", Type::Data(ResourceConfigSpec::INFO)),
+        FieldInfo::req("runtime", Type::Data(VirtualMachineRuntimeInfo::INFO)),
+        FieldInfo::opt("guest", Type::Data(GuestInfo::INFO)),
+        FieldInfo::req("summary", Type::Data(VirtualMachineSummary::INFO)),
+        FieldInfo::list("datastore", Type::Ref),
+        FieldInfo::list("network", Type::Ref),
+        FieldInfo::opt("snapshot", Type::Data(VirtualMachineSnapshotInfo::INFO)),
+        FieldInfo::list("rootSnapshot", Type::Ref),
+        FieldInfo::req("guestHeartbeatStatus", Type::Enum(ManagedEntityStatus::INFO))
+    ]
+);
 
 impl VirtualMachine {
     /// `RefreshStorageInfo`, since 4.0; needs `System.Read`.

@@ -12,7 +12,7 @@ pub struct VirtualMachineCompatibilityChecker {
     base: Handle,
 }
 
-managed_object!(VirtualMachineCompatibilityChecker, Handle, "VirtualMachineCompatibilityChecker");
+managed_object!(VirtualMachineCompatibilityChecker, Handle, "VirtualMachineCompatibilityChecker", []);
 
 impl VirtualMachineCompatibilityChecker {
     /// `CheckCompatibility_Task`, since 4.0; needs `System.View`.

@@ -12,7 +12,7 @@ pub struct VirtualMachineGuestCustomizationManager {
     base: Handle,
 }
 
-managed_object!(VirtualMachineGuestCustomizationManager, Handle, "VirtualMachineGuestCustomizationManager");
+managed_object!(VirtualMachineGuestCustomizationManager, Handle, "VirtualMachineGuestCustomizationManager", []);
 
 impl VirtualMachineGuestCustomizationManager {
     /// `CustomizeGuest_Task`, since 6.8.7; needs `VirtualMachine.Provisioning.Customize`.

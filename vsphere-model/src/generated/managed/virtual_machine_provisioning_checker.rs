@@ -14,7 +14,7 @@ pub struct VirtualMachineProvisioningChecker {
     base: Handle,
 }
 
-managed_object!(VirtualMachineProvisioningChecker, Handle, "VirtualMachineProvisioningChecker");
+managed_object!(VirtualMachineProvisioningChecker, Handle, "VirtualMachineProvisioningChecker", []);
 
 impl VirtualMachineProvisioningChecker {
     /// `QueryVMotionCompatibilityEx_Task`, since 4.0; needs `System.View`.

@@ -13,7 +13,16 @@ pub struct VirtualMachineSnapshot {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(VirtualMachineSnapshot, ExtensibleManagedObject, "VirtualMachineSnapshot");
+managed_object!(
+    VirtualMachineSnapshot,
+    ExtensibleManagedObject,
+    "VirtualMachineSnapshot",
+    [
+        FieldInfo::req("config", Type::Data(VirtualMachineConfigInfo::INFO)),
+        FieldInfo::list("childSnapshot", Type::Ref),
+        FieldInfo::opt("vm", Type::Ref)
+    ]
+);
 
 impl VirtualMachineSnapshot {
     /// `RevertToSnapshot_Task`, since 2.0; needs `VirtualMachine.State.RevertToSnapshot`.

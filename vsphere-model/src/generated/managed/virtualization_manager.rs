@@ -11,4 +11,4 @@ pub struct VirtualizationManager {
     base: Handle,
 }
 
-managed_object!(VirtualizationManager, Handle, "VirtualizationManager");
+managed_object!(VirtualizationManager, Handle, "VirtualizationManager", []);

@@ -16,7 +16,7 @@ pub struct VmwareDistributedVirtualSwitch {
     base: DistributedVirtualSwitch,
 }
 
-managed_object!(VmwareDistributedVirtualSwitch, DistributedVirtualSwitch, "VmwareDistributedVirtualSwitch");
+managed_object!(VmwareDistributedVirtualSwitch, DistributedVirtualSwitch, "VmwareDistributedVirtualSwitch", []);
 
 impl VmwareDistributedVirtualSwitch {
     /// `UpdateDVSLacpGroupConfig_Task`, since 5.5; needs `DVSwitch.Modify`.

@@ -12,7 +12,7 @@ pub struct VsanUpgradeSystem {
     base: Handle,
 }
 
-managed_object!(VsanUpgradeSystem, Handle, "VsanUpgradeSystem");
+managed_object!(VsanUpgradeSystem, Handle, "VsanUpgradeSystem", []);
 
 impl VsanUpgradeSystem {
     /// `PerformVsanUpgradePreflightCheck`, since 6.0; needs `System.Read`.
