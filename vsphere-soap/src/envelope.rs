@@ -31,6 +31,108 @@ pub fn write_request(
     out.finish()
 }
 
+/// A request as a server reads it.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// The method.
+    pub method: &'static Method,
+    /// The object that it is called on.
+    pub target: ManagedObjectReference,
+    /// A value per parameter of the method; [`Any::Unset`] where none was given.
+    pub arguments: Vec<Any>,
+}
+
+/// Reads a request, as a server does. `method` finds the operation by its name: that of the registry, or one of those that
+/// servers have beside their WSDL.
+///
+/// # Errors
+/// The document is not SOAP or not well-formed, there is no such operation, or an argument is not a value of its type.
+pub fn read_request(
+    document: &[u8],
+    registry: &'static Registry,
+    method: impl Fn(&str) -> Option<&'static Method>,
+) -> Result<Received, DecodeError> {
+    let mut decoder = Decoder::new(document, registry);
+    let not_soap = |what: &str| DecodeError::new(format!("not a SOAP request: {what}"), 0);
+    match decoder.enter()? {
+        Some(root) if root.name() == "Envelope" => {}
+        Some(root) => return Err(not_soap(&format!("its root is <{}>", root.name()))),
+        None => return Err(not_soap("it has no element")),
+    }
+    while let Some(part) = decoder.enter()? {
+        if part.name() != "Body" {
+            decoder.skip()?;
+            continue;
+        }
+        let Some(operation) = decoder.enter()? else { break };
+        let method = method(operation.name())
+            .ok_or_else(|| DecodeError::new(format!("there is no operation {}", operation.name()), 0))?;
+        return arguments(&mut decoder, method);
+    }
+    Err(not_soap("its body is empty"))
+}
+
+fn arguments(decoder: &mut Decoder<'_>, method: &'static Method) -> Result<Received, DecodeError> {
+    let mut target = ManagedObjectReference::default();
+    let mut arguments = vec![Any::Unset; method.params.len()];
+    while let Some(element) = decoder.enter()? {
+        if element.name() == "_this" {
+            if let Any::Ref(reference) = decoder.value(&element, Type::Ref)? {
+                target = reference;
+            }
+            continue;
+        }
+        let known = method.params.iter().zip(&mut arguments).find(|(param, _)| param.name == element.name());
+        let Some((param, argument)) = known else {
+            decoder.skip()?;
+            continue;
+        };
+        let value = decoder.value(&element, param.ty)?;
+        match (param.array, &mut *argument) {
+            (true, Any::Array(array)) => array.items.push(value),
+            (true, argument) => *argument = Any::Array(Array { item: param.ty.item_name(), items: vec![value] }),
+            (false, argument) => *argument = value,
+        }
+    }
+    Ok(Received { method, target, arguments })
+}
+
+/// Writes the answer to a request, as a server does. `body` writes the elements `returnval`.
+///
+/// # Errors
+/// A text has a character that XML can't carry.
+pub fn write_answer(method: &Method, body: impl FnOnce(&mut Encoder)) -> Result<String, EncodeError> {
+    let mut out = Encoder::new();
+    out.raw(HEAD);
+    out.raw(&format!("<{}Response xmlns=\"urn:vim25\">", method.name));
+    body(&mut out);
+    out.raw(&format!("</{}Response>", method.name));
+    out.raw(TAIL);
+    out.finish()
+}
+
+/// Writes a fault, as a server does.
+///
+/// # Errors
+/// A text has a character that XML can't carry.
+pub fn write_fault(fault: &SoapFault) -> Result<String, EncodeError> {
+    let mut out = Encoder::new();
+    out.raw(HEAD);
+    out.raw("<soapenv:Fault>");
+    out.field(&FieldInfo::req("faultcode", Type::String), Value::String(&fault.code));
+    out.field(&FieldInfo::req("faultstring", Type::String), Value::String(&fault.reason));
+    if let Some(detail) = &fault.detail {
+        // The element is named by the type, and bound to the namespace that its fields are in.
+        let name = format!("{}Fault", detail.type_name());
+        out.raw(&format!("<detail><{name} xmlns=\"urn:vim25\" xsi:type=\"{}\">", detail.type_name()));
+        out.fields(detail.data());
+        out.raw(&format!("</{name}></detail>"));
+    }
+    out.raw("</soapenv:Fault>");
+    out.raw(TAIL);
+    out.finish()
+}
+
 /// What a SOAP document holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {

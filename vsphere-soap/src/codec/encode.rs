@@ -48,6 +48,27 @@ impl Encoder {
         self.out.push_str(markup);
     }
 
+    /// Appends what another encoder wrote.
+    pub fn append(&mut self, other: Self) {
+        self.out.push_str(&other.out);
+        self.bad = self.bad.take().or(other.bad);
+    }
+
+    /// How much was written so far.
+    pub fn mark(&self) -> usize {
+        self.out.len()
+    }
+
+    /// What was written since a mark.
+    pub fn since(&self, mark: usize) -> &str {
+        self.out.get(mark..).unwrap_or_default()
+    }
+
+    /// Takes back what was written since a mark.
+    pub fn rewind(&mut self, mark: usize) {
+        self.out.truncate(mark);
+    }
+
     /// Writes a value as the element or elements that `field` declares; nothing where it is not set.
     pub fn field(&mut self, field: &FieldInfo, value: Value<'_>) {
         match value {

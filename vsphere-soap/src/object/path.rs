@@ -32,17 +32,29 @@ use super::{Any, DataObject, FieldInfo, TypeInfo, Value};
 /// # Errors
 /// The path is malformed, a type has no such field, or a step goes through something that has no fields.
 pub fn get_path<'a>(object: &'a dyn DataObject, path: &str) -> Result<Value<'a>, PathError> {
+    Ok(get_field(object, path)?.map_or(Value::Unset, |(_, value)| value))
+}
+
+/// The same, with the declaration of the field that the path ends in; `None` where it or something on the way
+/// is not set.
+///
+/// # Errors
+/// As [`get_path`].
+pub fn get_field<'a>(object: &'a dyn DataObject, path: &str) -> Result<Option<(FieldInfo, Value<'a>)>, PathError> {
     let mut at = Value::Data(object);
+    let mut declared = None;
     for step in parse(path)? {
         let data = match data_of(at) {
             Some(data) => data,
-            None if at.is_unset() => return Ok(Value::Unset),
+            None if at.is_unset() => return Ok(None),
             None => return Err(PathError::new(format!("{} is inside of a value that has no fields", step.field))),
         };
         let info = data.info();
         let index = info.index_of(step.field).ok_or_else(|| no_field(info, step.field))?;
+        let mut field = info.fields().get(index).copied().ok_or_else(|| no_field(info, step.field))?;
         at = resolved(data.get(index));
         if let Some(key) = &step.key {
+            field.array = false;
             at = match at {
                 Value::List(list) => (0..list.count())
                     .map(|index| (index, resolved(list.at(index))))
@@ -52,8 +64,10 @@ pub fn get_path<'a>(object: &'a dyn DataObject, path: &str) -> Result<Value<'a>,
                 _ => return Err(PathError::new(format!("{} is not a list and has no elements", step.field))),
             };
         }
+        declared = Some(field);
     }
-    Ok(at)
+    // An empty list is a value of its own.
+    Ok(declared.map(|field| (field, at)).filter(|(_, value)| matches!(value, Value::List(_)) || !value.is_unset()))
 }
 
 /// Follows `path` through the declared types, from `info` to the field that it ends in; the field is not an array where

@@ -1,0 +1,74 @@
+//! What all connections share: the world, and the news of its changes.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+
+use crate::model::{Model, Settings};
+use crate::world::World;
+
+/// What all connections share.
+pub(crate) struct Core {
+    world: RwLock<World>,
+    changes: watch::Sender<u64>,
+}
+
+impl Core {
+    /// A server with the inventory of this model.
+    pub(crate) fn new(model: &Model, settings: Settings) -> Arc<Self> {
+        let core = Arc::new_cyclic(|core| Self {
+            world: RwLock::new(World::new(settings, core.clone())),
+            changes: watch::channel(0).0,
+        });
+        model.build(&mut core.write());
+        core
+    }
+
+    /// The world, to look at.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, World> {
+        // A handler that panicked has left its object half changed at worst; the others go on.
+        self.world.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The world, to change it. Whoever waits for changes is told when the guard goes.
+    pub(crate) fn write(&self) -> WorldGuard<'_> {
+        let world = self.world.write().unwrap_or_else(PoisonError::into_inner);
+        WorldGuard { before: world.version(), world, changes: &self.changes }
+    }
+
+    /// News of changes: the world's version.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
+/// The world while it is changed.
+pub(crate) struct WorldGuard<'a> {
+    world: RwLockWriteGuard<'a, World>,
+    before: u64,
+    changes: &'a watch::Sender<u64>,
+}
+
+impl Deref for WorldGuard<'_> {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl DerefMut for WorldGuard<'_> {
+    fn deref_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+}
+
+impl Drop for WorldGuard<'_> {
+    fn drop(&mut self) {
+        let now = self.world.version();
+        if now != self.before {
+            self.changes.send_replace(now);
+        }
+    }
+}

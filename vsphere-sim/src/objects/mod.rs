@@ -1,0 +1,20 @@
+//! The managed objects of the simulated server, each kind in a file of its own.
+
+pub(crate) mod datacenter;
+pub(crate) mod folder;
+pub(crate) mod service_instance;
+pub(crate) mod session_manager;
+
+use crate::call::Methods;
+use crate::world::World;
+
+/// The methods of all kinds.
+pub(crate) const METHODS: &[Methods] =
+    &[datacenter::METHODS, folder::METHODS, service_instance::METHODS, session_manager::METHODS];
+
+/// Adds the objects that every server has: the service instance and the managers that its content names.
+pub(crate) fn install(world: &mut World) {
+    service_instance::install(world);
+    session_manager::install(world);
+    folder::install(world);
+}

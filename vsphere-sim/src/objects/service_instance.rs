@@ -1,0 +1,86 @@
+//! The service instance: where every client starts.
+
+use vsphere_model::managed;
+use vsphere_model::types::{AboutInfo, Capability, ServiceContent};
+use vsphere_soap::object::{ManagedInfo, ManagedType as _};
+
+use crate::call::{Call, Handler, Methods, Reply};
+use crate::collector::{self, PropertyCollector};
+use crate::fault::Outcome;
+use crate::model::ServerKind;
+use crate::view::ViewManager;
+use crate::world::{Look, Managed, Prop, World};
+
+pub(crate) const METHODS: Methods = &[
+    ("ServiceInstance", "RetrieveServiceContent", Handler::Read(content)),
+    ("ServiceInstance", "CurrentTime", Handler::Read(current_time)),
+];
+
+/// The managed object `ServiceInstance`.
+struct ServiceInstance;
+
+impl Managed for ServiceInstance {
+    fn info(&self) -> &'static ManagedInfo {
+        managed::ServiceInstance::INFO
+    }
+
+    fn read<'a>(&'a self, look: &Look<'a>, property: &str) -> Prop<'a> {
+        match property {
+            "content" => Prop::kept(&look.world.content),
+            "serverClock" => Prop::made(look.world.now()),
+            "capability" => Prop::made(Capability {
+                provisioning_supported: true,
+                multi_host_supported: look.world.settings.kind == ServerKind::VCenter,
+                ..Default::default()
+            }),
+            _ => Prop::UNSET,
+        }
+    }
+}
+
+pub(super) fn install(world: &mut World) {
+    world.add_as("ServiceInstance", ServiceInstance);
+    world.content = ServiceContent {
+        about: about(world),
+        property_collector: world.add_as(collector::DEFAULT, PropertyCollector),
+        view_manager: Some(world.add_as("ViewManager", ViewManager)),
+        ..Default::default()
+    };
+}
+
+/// What the server says it is. The names and the forms are VMware's; the build is one that was never released.
+fn about(world: &World) -> AboutInfo {
+    let version = &world.settings.version;
+    let short: String = version.split('.').take(3).collect::<Vec<_>>().join(".");
+    let build = "99990000";
+    let (name, os, line, api) = match world.settings.kind {
+        ServerKind::VCenter => ("VMware vCenter Server", "linux-x64", "vpx", "VirtualCenter"),
+        ServerKind::Esxi => ("VMware ESXi", "vmnix-x86", "embeddedEsx", "HostAgent"),
+    };
+    AboutInfo {
+        name: name.to_owned(),
+        full_name: format!("{name} {short} build-{build} (simulated)"),
+        vendor: "VMware, Inc.".to_owned(),
+        version: short,
+        build: build.to_owned(),
+        locale_version: Some("INTL".to_owned()),
+        locale_build: Some("000".to_owned()),
+        os_type: os.to_owned(),
+        product_line_id: line.to_owned(),
+        api_type: api.to_owned(),
+        api_version: version.clone(),
+        instance_uuid: (world.settings.kind == ServerKind::VCenter)
+            .then(|| "5ca1ab1e-0000-4000-8000-000000000001".to_owned()),
+        license_product_name: Some(name.replace("vCenter", "VirtualCenter")),
+        license_product_version: Some(version.split('.').next().map(|major| format!("{major}.0")).unwrap_or_default()),
+        patch_level: None,
+    }
+}
+
+fn content(world: &World, _: &Call) -> Outcome<Reply> {
+    Ok(Reply::of(world.content.clone()))
+}
+
+fn current_time(world: &World, _: &Call) -> Outcome<Reply> {
+    Ok(Reply::of(world.now()))
+}

@@ -1,0 +1,153 @@
+//! `/sdk`: reads a request, finds who carries it out, writes the answer.
+
+use std::sync::Arc;
+
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
+use hyper::{Request, Response, StatusCode};
+use vsphere_model::registry;
+use vsphere_soap::codec::{EncodeError, Encoder};
+use vsphere_soap::envelope::{self, Received};
+use vsphere_soap::fault::SoapFault;
+use vsphere_soap::object::{Any, Item as _};
+use vsphere_soap::request::Method;
+
+use super::{Body, text};
+use crate::call::{Call, Handler, Peer, Reply};
+use crate::collector::FETCH;
+use crate::core::Core;
+use crate::fault::{Fault, Outcome};
+use crate::methods;
+use crate::world::World;
+
+/// The largest request that is read, in bytes.
+const MAX_REQUEST: usize = 64 << 20;
+
+/// The name of the session's cookie.
+pub(crate) const SESSION_COOKIE: &str = "vmware_soap_session";
+
+pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    let session = session_of(&request);
+    let body = match Limited::new(request.into_body(), MAX_REQUEST).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return text(StatusCode::BAD_REQUEST, "text/plain", format!("{error}\n")),
+    };
+    let method = |name: &str| if name == FETCH.name { Some(&FETCH) } else { registry().method(name) };
+    let received = match envelope::read_request(&body, registry(), method) {
+        Ok(received) => received,
+        Err(error) => return fault(Fault::invalid_request(format!("Unable to read the request: {error}."))),
+    };
+    let Received { method, target, arguments } = received;
+    let session = session.filter(|key| is_alive(&core, key));
+    let call = Call { core, session, peer, method, target, arguments };
+    match carry_out(call).await {
+        Ok(Reply::Unavailable(why)) => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{why}\n")),
+        Ok(reply) => success(method, reply),
+        Err(error) => fault(error),
+    }
+}
+
+async fn carry_out(call: Call) -> Outcome<Reply> {
+    let handler = {
+        let world = call.core.read();
+        allowed(&world, &call)?;
+        let Some(found) = world.find(&call.target).filter(|_| world.visible(&call.target, call.session.as_deref()))
+        else {
+            return Err(Fault::not_found(&call.target));
+        };
+        let unknown = || Fault::not_supported(&format!("{} of {}", call.method.name, found.info().name));
+        methods::find(found.info(), call.method.name).ok_or_else(unknown)?
+    };
+    match handler {
+        Handler::Read(read) => read(&call.core.read(), &call),
+        Handler::Write(write) => write(&mut call.core.write(), &call),
+        Handler::Wait(wait) => wait(Arc::new(call)).await,
+    }
+}
+
+/// Whether the caller may make this call at all.
+fn allowed(world: &World, call: &Call) -> Outcome<()> {
+    let privilege = call.method.privilege.unwrap_or("System.View");
+    if privilege == "System.Anonymous" {
+        return Ok(());
+    }
+    let Some(session) = call.session.as_deref().and_then(|key| world.sessions.get(key)) else {
+        return Err(Fault::not_authenticated(&call.target, privilege));
+    };
+    session.used(world.now());
+    if world.may(&call.target, call.session.as_deref(), privilege) {
+        Ok(())
+    } else {
+        Err(Fault::no_permission(&call.target, privilege))
+    }
+}
+
+/// Whether there is such a session, and it has not been idle for too long. One that was ends now.
+fn is_alive(core: &Core, key: &str) -> bool {
+    let idle = {
+        let world = core.read();
+        let Some(session) = world.sessions.get(key) else { return false };
+        session.idle_seconds(world.now())
+    };
+    let alive = u64::try_from(idle).unwrap_or_default() <= core.read().settings.idle_limit.as_secs();
+    if !alive {
+        core.write().end_session(key);
+    }
+    alive
+}
+
+/// The key in the session's cookie.
+fn session_of(request: &Request<Incoming>) -> Option<String> {
+    let cookies = request.headers().get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(name, _)| *name == SESSION_COOKIE)?;
+    Some(value.trim_matches('"').to_owned())
+}
+
+fn success(method: &'static Method, reply: Reply) -> Response<Body> {
+    let cookie = if let Reply::Session(session) = &reply { Some(session.key.clone()) } else { None };
+    let document = envelope::write_answer(method, |out| write(method, reply, out));
+    let mut response = match document {
+        Ok(document) => text(StatusCode::OK, "text/xml; charset=utf-8", document),
+        Err(error) => return unwritable(&error),
+    };
+    // The quotation marks are as vCenter writes them.
+    let cookie = cookie
+        .and_then(|key| HeaderValue::from_str(&format!("{SESSION_COOKIE}=\"{key}\"; Path=/; HttpOnly; Secure")).ok());
+    if let Some(cookie) = cookie {
+        response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    response
+}
+
+fn write(method: &Method, reply: Reply, out: &mut Encoder) {
+    let Some(result) = &method.result else { return };
+    match reply {
+        Reply::Unavailable(_) => {}
+        Reply::Xml(content) => out.append(content),
+        Reply::Session(session) => out.field(result, session.value()),
+        Reply::Value(Any::Array(array)) => array.items.iter().for_each(|item| out.field(result, item.as_value())),
+        Reply::Value(value @ (Any::Unset | Any::Object(_) | Any::Ref(_))) => out.field(result, value.as_value()),
+        Reply::Value(value) => match result.ty {
+            vsphere_soap::object::Type::Any => out.any(result.name, &value),
+            _ => out.field(result, value.as_value()),
+        },
+    }
+}
+
+fn fault(fault: Fault) -> Response<Body> {
+    soap_fault(&fault.into_soap())
+}
+
+fn soap_fault(fault: &SoapFault) -> Response<Body> {
+    match envelope::write_fault(fault) {
+        Ok(document) => text(StatusCode::INTERNAL_SERVER_ERROR, "text/xml; charset=utf-8", document),
+        Err(error) => unwritable(&error),
+    }
+}
+
+/// What a client put into the inventory can't be written as XML.
+fn unwritable(error: &EncodeError) -> Response<Body> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", format!("The answer can't be written: {error}.\n"))
+}

@@ -1,0 +1,139 @@
+//! Sessions: who is logged in, since when, and what each holds.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use vsphere_model::types::{DateTime, UserSession};
+
+use crate::call::{Call, Peer};
+use crate::collector::SessionCollectors;
+use crate::world::{World, uuid};
+
+/// The sessions of the server.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    by_key: HashMap<String, Session>,
+    /// The users of the sessions of the REST API, which live apart.
+    rest: HashMap<String, String>,
+}
+
+/// A session.
+pub(crate) struct Session {
+    pub(crate) user: String,
+    pub(crate) full_name: String,
+    pub(crate) peer: Peer,
+    pub(crate) locale: String,
+    pub(crate) login_time: DateTime,
+    /// Seconds of Unix time of the last call. Atomic, because reads are calls too.
+    last_active: AtomicI64,
+    calls: AtomicI64,
+    /// Its property collectors, with their filters and what they have told.
+    pub(crate) collectors: SessionCollectors,
+}
+
+impl Session {
+    pub(crate) fn new(user: &str, full_name: &str, peer: &Peer, locale: &str, now: DateTime) -> Self {
+        Self {
+            user: user.to_owned(),
+            full_name: full_name.to_owned(),
+            peer: peer.clone(),
+            locale: locale.to_owned(),
+            login_time: now,
+            last_active: AtomicI64::new(now.timestamp()),
+            calls: AtomicI64::new(1),
+            collectors: SessionCollectors::default(),
+        }
+    }
+
+    /// The session as clients see it.
+    pub(crate) fn describe(&self, key: &str) -> UserSession {
+        let last_active = chrono::DateTime::from_timestamp(self.last_active.load(Ordering::Relaxed), 0);
+        UserSession {
+            key: key.to_owned(),
+            user_name: self.user.clone(),
+            full_name: self.full_name.clone(),
+            login_time: self.login_time,
+            last_active_time: last_active.map_or(self.login_time, |time| time.fixed_offset()),
+            locale: self.locale.clone(),
+            message_locale: self.locale.clone(),
+            extension_session: Some(false),
+            ip_address: Some(self.peer.address.clone()),
+            user_agent: Some(self.peer.user_agent.clone()),
+            call_count: Some(self.calls.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Seconds since the last call.
+    pub(crate) fn idle_seconds(&self, now: DateTime) -> i64 {
+        now.timestamp() - self.last_active.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn used(&self, now: DateTime) {
+        self.last_active.store(now.timestamp(), Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl World {
+    /// Opens a session for a user; `None` where the server has as many as it can.
+    pub(crate) fn open_session(&mut self, user: &str, call: &Call, locale: &str) -> Option<UserSession> {
+        if self.sessions.by_key.len() >= self.settings.max_sessions {
+            return None;
+        }
+        let key = new_key();
+        let session = Session::new(user, user, &call.peer, locale, self.now());
+        let described = session.describe(&key);
+        self.sessions.by_key.insert(key, session);
+        Some(described)
+    }
+
+    /// Ends a session, with all that it keeps on the server.
+    pub(crate) fn end_session(&mut self, key: &str) {
+        if self.sessions.by_key.remove(key).is_some() {
+            self.remove_owned_by(key);
+            // Who waits in this session finds it gone.
+            self.announce();
+        }
+    }
+
+    /// Opens a session of the REST API; its key.
+    pub(crate) fn open_rest_session(&mut self, user: &str) -> String {
+        let key = new_key().replace('-', "");
+        self.sessions.rest.insert(key.clone(), user.to_owned());
+        key
+    }
+
+    /// Ends a session of the REST API; says whether there was one.
+    pub(crate) fn close_rest_session(&mut self, key: &str) -> bool {
+        self.sessions.rest.remove(key).is_some()
+    }
+
+    /// The user of a session of the REST API.
+    pub(crate) fn rest_user(&self, key: &str) -> Option<&str> {
+        self.sessions.rest.get(key).map(String::as_str)
+    }
+}
+
+/// A key as vCenter gives it: a UUID.
+fn new_key() -> String {
+    uuid(fastrand::u128(..))
+}
+
+impl Sessions {
+    pub(crate) fn get(&self, key: &str) -> Option<&Session> {
+        self.by_key.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Session> {
+        self.by_key.get_mut(key)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Session)> {
+        self.by_key.iter().map(|(key, session)| (&**key, session))
+    }
+
+    /// The user of a session; empty without one.
+    pub(crate) fn user_name(&self, key: Option<&str>) -> String {
+        key.and_then(|key| self.get(key)).map(|session| session.user.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,226 @@
+//! Tasks: work that takes its time, reports progress, can be cancelled, and has what it changes to itself.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use vsphere_model::managed;
+use vsphere_model::types::{
+    Any, LocalizedMethodFault, Poly, RequestCanceled, TaskInProgress, TaskInfo, TaskInfoState, TaskReasonUser,
+};
+use vsphere_soap::object::{ManagedInfo, ManagedType as _};
+
+use super::{Look, Managed, Moref, Prop, World};
+use crate::call::{Call, Reply};
+use crate::fault::{Fault, Outcome};
+
+/// How many finished tasks the server remembers.
+const HISTORY: usize = 1000;
+
+/// How many of an entity's, and of the server's last tasks are shown as recent.
+const RECENT: usize = 10;
+
+/// How many steps of progress a task reports.
+const STEPS: u8 = 10;
+
+/// The managed object `Task`.
+pub(crate) struct Task {
+    pub(crate) info: TaskInfo,
+}
+
+impl Managed for Task {
+    fn info(&self) -> &'static ManagedInfo {
+        managed::Task::INFO
+    }
+
+    fn read<'a>(&'a self, _: &Look<'a>, property: &str) -> Prop<'a> {
+        match property {
+            "info" => Prop::kept(&self.info),
+            _ => Prop::UNSET,
+        }
+    }
+}
+
+/// What a task does when its time has come.
+pub(crate) type Work = Box<dyn FnOnce(&mut World) -> Outcome<Any> + Send>;
+
+/// A task before it starts.
+pub(crate) struct TaskPlan<'a> {
+    call: &'a Call,
+    entity: Moref,
+    locked: Vec<Moref>,
+    takes: Duration,
+    cancelable: bool,
+}
+
+impl<'a> TaskPlan<'a> {
+    /// A task of this call, about the object that it was called on.
+    pub(crate) fn new(call: &'a Call) -> Self {
+        Self { call, entity: call.target.clone(), locked: Vec::new(), takes: Duration::ZERO, cancelable: false }
+    }
+
+    /// It is about this entity instead.
+    pub(crate) fn about(mut self, entity: &Moref) -> Self {
+        self.entity = entity.clone();
+        self
+    }
+
+    /// While it runs, no other task may have this object: they end in `TaskInProgress`.
+    pub(crate) fn alone_with(mut self, object: &Moref) -> Self {
+        self.locked.push(object.clone());
+        self
+    }
+
+    /// How long it takes on a real server; the model's pace stretches or shrinks it.
+    pub(crate) fn takes(mut self, time: Duration) -> Self {
+        self.takes = time;
+        self
+    }
+
+    /// It may be cancelled while it runs.
+    pub(crate) fn cancelable(mut self) -> Self {
+        self.cancelable = true;
+        self
+    }
+
+    /// Starts it. `work` runs at its end, and finds the world as it is then: it must check again what may have changed.
+    ///
+    /// # Errors
+    /// `TaskInProgress` where another task has one of the objects.
+    pub(crate) fn start(
+        self,
+        world: &mut World,
+        work: impl FnOnce(&mut World) -> Outcome<Any> + Send + 'static,
+    ) -> Outcome<Reply> {
+        for object in &self.locked {
+            if let Some(task) = world.busy_with(object) {
+                let message = format!("Another task is already in progress: {}.", task.value);
+                return Err(Fault::new(TaskInProgress { task, ..Default::default() }, message));
+            }
+        }
+        let task = self.register(world);
+        world.busy.extend(self.locked.iter().map(|object| object.value.clone()));
+        let takes = self.takes.mul_f64(world.settings.pace.max(0.0));
+        let work: Work = Box::new(work);
+        let core = world.core.clone();
+        if takes.is_zero() {
+            world.finish(&task, work);
+        } else {
+            let reference = task.clone();
+            tokio::spawn(async move {
+                for step in 1..=STEPS {
+                    sleep(takes / u32::from(STEPS)).await;
+                    let Some(core) = core.upgrade() else { return };
+                    let mut world = core.write();
+                    let Ok(task) = world.edit::<Task>(&reference) else { return };
+                    if step == STEPS || task.info.cancelled {
+                        world.finish(&reference, work);
+                        return;
+                    }
+                    task.info.progress = Some(i32::from(step) * 100 / i32::from(STEPS));
+                }
+            });
+        }
+        Ok(Reply::of(task))
+    }
+
+    fn register(&self, world: &mut World) -> Moref {
+        let id = world.new_id("task-");
+        let now = world.now();
+        let user = world.sessions.user_name(self.call.session.as_deref());
+        let info = TaskInfo {
+            key: id.clone(),
+            task: Moref::new("Task", &id),
+            name: Some(self.call.method.name.to_owned()),
+            description_id: description_id(self.call),
+            entity_name: world.entity(&self.entity).ok().map(|entity| entity.name.clone()),
+            entity: Some(self.entity.clone()),
+            locked: self.locked.clone(),
+            state: TaskInfoState::Running,
+            cancelable: self.cancelable,
+            progress: Some(0),
+            reason: Poly::new(TaskReasonUser { user_name: user, ..Default::default() }),
+            queue_time: now,
+            start_time: Some(now),
+            event_chain_id: i32::try_from(world.version()).unwrap_or_default(),
+            ..Default::default()
+        };
+        let task = world.add_as(&id, Task { info });
+        if let Ok(entity) = world.edit_entity(&self.entity) {
+            entity.recent_tasks.push(task.clone());
+            let excess = entity.recent_tasks.len().saturating_sub(RECENT);
+            entity.recent_tasks.drain(..excess);
+        }
+        world.forget_old_tasks();
+        task
+    }
+}
+
+impl World {
+    /// The task that has this object to itself.
+    fn busy_with(&self, object: &Moref) -> Option<Moref> {
+        if !self.busy.contains(&object.value) {
+            return None;
+        }
+        let running = |task: &Task| task.info.state == TaskInfoState::Running && task.info.locked.contains(object);
+        self.all::<Task>().into_iter().find(|(_, task)| running(task)).map(|(reference, _)| reference.clone())
+    }
+
+    /// Does the work of a task and records how it ended.
+    fn finish(&mut self, reference: &Moref, work: Work) {
+        let Ok(task) = self.get::<Task>(reference) else { return };
+        for object in task.info.locked.clone() {
+            self.busy.remove(&object.value);
+        }
+        let cancelled = self.get::<Task>(reference).is_ok_and(|task| task.info.cancelled);
+        let outcome = if cancelled {
+            Err(Fault::new(RequestCanceled::default(), "The task was canceled by a user."))
+        } else {
+            work(self)
+        };
+        let now = self.now();
+        let Ok(task) = self.edit::<Task>(reference) else { return };
+        let info = &mut task.info;
+        info.complete_time = Some(now);
+        match outcome {
+            Ok(result) => {
+                info.state = TaskInfoState::Success;
+                info.progress = None;
+                info.result = Some(result).filter(|result| *result != Any::Unset);
+            }
+            Err(fault) => {
+                let error: LocalizedMethodFault = fault.localized();
+                info.state = TaskInfoState::Error;
+                info.error = Some(Box::new(error));
+            }
+        }
+        if let Some(entity) = info.entity.clone()
+            && self.entity(&entity).is_ok()
+        {
+            self.touch(&entity);
+        }
+    }
+
+    /// The last tasks of the server, oldest first.
+    pub(crate) fn recent_tasks(&self) -> Vec<Moref> {
+        let all = self.all::<Task>();
+        all[all.len().saturating_sub(RECENT)..].iter().map(|(reference, _)| (*reference).clone()).collect()
+    }
+
+    fn forget_old_tasks(&mut self) {
+        let all = self.all::<Task>();
+        let finished = all.iter().filter(|(_, task)| task.info.complete_time.is_some());
+        let old: Vec<Moref> =
+            finished.take(all.len().saturating_sub(HISTORY)).map(|(reference, _)| (*reference).clone()).collect();
+        for task in old {
+            self.remove(&task);
+        }
+    }
+}
+
+/// The key of the description (`VirtualMachine.powerOn`), as clients show it: the owner and the method in its short form.
+fn description_id(call: &Call) -> String {
+    let name = call.method.name.trim_end_matches("_Task");
+    let short = name.strip_suffix("VM").unwrap_or(name);
+    let (first, rest) = short.split_at_checked(1).unwrap_or_default();
+    format!("{}.{}{rest}", call.method.owner, first.to_ascii_lowercase())
+}
