@@ -65,6 +65,11 @@ impl Call {
         self.session.as_deref().ok_or_else(|| Fault::not_authenticated(&self.target, "System.View"))
     }
 
+    /// The name of the caller's user.
+    pub(crate) fn user(&self, world: &World) -> String {
+        world.sessions.user_name(self.session.as_deref())
+    }
+
     /// A task of this call.
     pub(crate) fn task(&self) -> TaskPlan<'_> {
         TaskPlan::new(self)

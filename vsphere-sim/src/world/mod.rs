@@ -1,6 +1,7 @@
 //! The state of the simulated server: all managed objects, who is logged in, and what has changed when.
 
 mod entity;
+mod event;
 mod prop;
 mod task;
 
@@ -12,12 +13,14 @@ use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent};
 use vsphere_soap::object::ManagedInfo;
 
 pub(crate) use entity::{Entity, Status, escaped};
+pub(crate) use event::Events;
 pub(crate) use prop::Prop;
 pub(crate) use task::TaskPlan;
 
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::model::Settings;
+use crate::objects::vm::Vm;
 use crate::session::{Session, Sessions};
 
 /// A UUID of these bits, as version 4 writes them.
@@ -78,6 +81,7 @@ pub(crate) struct World {
     pub(crate) content: ServiceContent,
     pub(crate) settings: Settings,
     pub(crate) sessions: Sessions,
+    pub(crate) events: Events,
     /// By id, which is unique among all kinds.
     objects: HashMap<String, Entry>,
     /// The last number given to an id. As on a vCenter, all kinds share one count.
@@ -104,6 +108,7 @@ impl World {
             content: ServiceContent::default(),
             settings,
             sessions: Sessions::default(),
+            events: Events::default(),
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
@@ -267,6 +272,11 @@ impl World {
     /// The nearest `T` that the entity stands in, or is itself.
     pub(crate) fn nearest<T: Managed>(&self, object: &Moref) -> Option<(Moref, &T)> {
         self.ancestors(object).into_iter().find_map(|at| self.get(&at).ok().map(|found| (at.clone(), found)))
+    }
+
+    /// The host that a virtual machine runs on, or is registered with.
+    pub(crate) fn host_of(&self, vm: &Moref) -> Option<Moref> {
+        self.get::<Vm>(vm).ok()?.runtime.host.clone()
     }
 
     /// The reference by which the object is known, with its own type.

@@ -126,7 +126,7 @@ impl<'a> TaskPlan<'a> {
     fn register(&self, world: &mut World) -> Moref {
         let id = world.new_id("task-");
         let now = world.now();
-        let user = world.sessions.user_name(self.call.session.as_deref());
+        let user = self.call.user(world);
         let info = TaskInfo {
             key: id.clone(),
             task: Moref::new("Task", &id),
