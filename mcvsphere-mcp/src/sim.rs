@@ -44,6 +44,9 @@ pub(crate) struct SimArgs {
     /// How many sessions there may be
     #[arg(long, value_name = "N", default_value_t = 550)]
     max_sessions: usize,
+    /// How many objects an answer of the property collector has at most
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    page: usize,
     /// Milliseconds that each answer takes longer
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency: u64,
@@ -191,6 +194,7 @@ impl SimArgs {
         model
             .version(&self.api_version)
             .pace(self.pace)
+            .page(self.page)
             .idle_limit(Duration::from_secs(self.idle_limit))
             .max_sessions(self.max_sessions)
             .trouble(trouble)
