@@ -9,6 +9,18 @@ use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use crate::error::{Error, ErrorKind, Result, invalid};
 
 /// A way to compute a checksum.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::Datastore;
+/// use vsphere_ops::transfer::Algorithm;
+///
+/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let old = store.download("ova/disk.vmdk").algorithm(Algorithm::Sha1); // as older manifests have it
+/// println!("{:?}", old.to_file("disk.vmdk").await?.checksum);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -48,6 +60,14 @@ impl Checksum {
     }
 
     /// Its bytes.
+    ///
+    /// ```
+    /// use vsphere_ops::transfer::Checksum;
+    ///
+    /// let sum: Checksum = "a9993e364706816aba3e25717850c26c9cd0d89d".parse()?;
+    /// assert_eq!(sum.as_bytes()[..2], [0xa9, 0x99]);
+    /// # Ok::<(), vsphere_ops::Error>(())
+    /// ```
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Sum::Sha1(bytes) => bytes,

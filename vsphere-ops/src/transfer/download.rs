@@ -25,6 +25,22 @@ const OPERATION: &str = "download";
 /// [`to_writer`](Self::to_writer) is awaited.
 ///
 /// Memory does not grow with the file. Several transfers may run at once.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::Datastore;
+/// use vsphere_ops::transfer::Algorithm;
+///
+/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".parse()?;
+/// store.download("iso/debian.iso").expect(expected).to_file("debian.iso").await?;
+/// store.download("ova/disk.vmdk").algorithm(Algorithm::Sha1).to_file("disk.vmdk").await?;
+///
+/// let mut log = Vec::new(); // any writer
+/// store.download("web-1/vmware.log").without_checksum().to_writer(&mut log).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a download starts when it is told where to go"]
 pub struct Download {
@@ -132,6 +148,22 @@ impl Download {
 }
 
 /// A file as it arrives. The stream ends after the last byte, or with the one error that ended it.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use futures::TryStreamExt;
+/// use vsphere_ops::managed::Datastore;
+///
+/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let mut file = store.download("iso/debian.iso").stream().await?;
+/// println!("{:?} bytes will come", file.length());
+/// while let Some(piece) = file.try_next().await? {
+///     println!("{} more", piece.len());
+/// }
+/// println!("SHA-256 {:?}", file.checksum()); // known now that all has come
+/// # Ok(())
+/// # }
+/// ```
 pub struct FileStream {
     inner: vsphere_soap::http::Download,
     meter: Meter,

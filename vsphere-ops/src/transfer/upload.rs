@@ -26,6 +26,20 @@ const OPERATION: &str = "upload";
 /// [`from_stream`](Self::from_stream) is awaited.
 ///
 /// Memory does not grow with the file. Several transfers may run at once.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::Datastore;
+/// use vsphere_ops::transfer::Algorithm;
+///
+/// let store = client.get::<Datastore>("nvme-1").await?;
+/// store.upload("ova/disk.vmdk").algorithm(Algorithm::Sha1).from_file("disk.vmdk").await?;
+///
+/// let pieces = futures::stream::iter([Ok(bytes::Bytes::from_static(b"disk.enableUUID = TRUE"))]);
+/// store.upload("web-1/extra.cfg").without_checksum().from_stream(pieces, 22).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "an upload starts when it is told where from"]
 pub struct Upload {
