@@ -36,7 +36,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// let vm = client.get::<VirtualMachine>("web-1").await?;
 /// let Err(error) = vm.power_on().await else { return Ok(()) };
-/// println!("{error}"); // PowerOnVM_Task "web-1": …
+/// println!("{error}"); // power on "web-1": …
 /// println!("could not {} {:?} ({})", error.operation(), error.target(), error.code());
 /// if let Some(fault) = error.fault::<InvalidPowerState>() {
 ///     println!("it is {} already", fault.existing_state);

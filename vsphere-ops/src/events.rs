@@ -19,7 +19,7 @@
 //! happens and survives lost sessions without losing or repeating an event.
 //!
 //! - Times are the server's: use [`last`](EventQuery::last), or add [`clock_offset`](crate::Client::clock_offset).
-//! - Messages are text in the server's language: match on [`name_of`] and never on words.
+//! - Messages are text for people: match on [`name_of`] and never on words.
 //! - Many newer events share one type, `EventEx`, and differ by their id: [`name_of`] and [`EventQuery::types`] know both.
 //! - Events are read through a collector on the server, of which a session may have few. It is destroyed when the stream
 //!   ends or is dropped, so do not keep streams that nobody reads.

@@ -57,25 +57,25 @@ impl Download {
 
     /// Calls `listener` with the progress, ten times a second at most, and at the end.
     pub fn on_progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
-        self.listener = Some(Listener(std::sync::Arc::new(listener)));
+        self.listener = Some(Listener::new(listener));
         self
     }
 
     /// Computes the checksum in this way; SHA-256 by default.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.check = Check { algorithm: Some(algorithm), expected: None };
+        self.check = Check::by(algorithm);
         self
     }
 
     /// Computes no checksum.
     pub fn without_checksum(mut self) -> Self {
-        self.check = Check { algorithm: None, expected: None };
+        self.check = Check::NONE;
         self
     }
 
     /// Compares the checksum with the one that the file must have.
     pub fn expect(mut self, checksum: Checksum) -> Self {
-        self.check = Check { algorithm: Some(checksum.algorithm()), expected: Some(checksum) };
+        self.check = Check::against(checksum);
         self
     }
 
@@ -96,7 +96,7 @@ impl Download {
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<Transferred> {
         let (check, label) = (self.check, self.place.label());
         // The checksum is computed where the file is written, beside the work of the connection.
-        let mut stream = self.open(Check { algorithm: None, expected: None }).await?;
+        let mut stream = self.open(Check::NONE).await?;
         let partial = Partial::new(path.as_ref());
         let (pieces, received) = mpsc::channel(QUEUE);
         let writer = tokio::task::spawn_blocking(move || partial.write(received, check.hasher()));

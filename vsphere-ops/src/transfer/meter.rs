@@ -63,7 +63,13 @@ pub struct Transferred {
 
 /// What is called with the progress of a transfer.
 #[derive(Clone)]
-pub(super) struct Listener(pub(super) Arc<dyn Fn(Progress) + Send + Sync>);
+pub(super) struct Listener(Arc<dyn Fn(Progress) + Send + Sync>);
+
+impl Listener {
+    pub(super) fn new(listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(listener))
+    }
+}
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -56,26 +56,26 @@ impl Upload {
 
     /// Calls `listener` with the progress, ten times a second at most, and at the end.
     pub fn on_progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
-        self.listener = Some(Listener(Arc::new(listener)));
+        self.listener = Some(Listener::new(listener));
         self
     }
 
     /// Computes the checksum in this way; SHA-256 by default.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.check = Check { algorithm: Some(algorithm), expected: None };
+        self.check = Check::by(algorithm);
         self
     }
 
     /// Computes no checksum.
     pub fn without_checksum(mut self) -> Self {
-        self.check = Check { algorithm: None, expected: None };
+        self.check = Check::NONE;
         self
     }
 
     /// Compares the checksum with the one that the file must have. Where it differs, the server does not get the last
     /// piece, and no complete file.
     pub fn expect(mut self, checksum: Checksum) -> Self {
-        self.check = Check { algorithm: Some(checksum.algorithm()), expected: Some(checksum) };
+        self.check = Check::against(checksum);
         self
     }
 
