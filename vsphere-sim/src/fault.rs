@@ -22,6 +22,11 @@ impl Fault {
         Self { detail: Poly::new(detail), message: message.into() }
     }
 
+    /// A fault whose type is known only at run time.
+    pub(crate) fn of(detail: Poly<MethodFault>, message: impl Into<String>) -> Self {
+        Self { detail, message: message.into() }
+    }
+
     /// The object was deleted, or has never been.
     pub(crate) fn not_found(object: &ManagedObjectReference) -> Self {
         let message = format!("The object '{object}' has already been deleted or has not been completely created.");

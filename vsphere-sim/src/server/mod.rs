@@ -5,7 +5,6 @@ mod soap;
 mod tls;
 mod versions;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::{fmt, io};
@@ -98,9 +97,17 @@ where
     let service = service_fn(|request| {
         let core = Arc::clone(&core);
         async move {
+            let fate = core.troubles.fate();
+            tokio::time::sleep(fate.latency).await;
+            if fate.busy {
+                return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "The server is busy.\n"));
+            }
             // A bug in one handler must not take the connection's other requests with it.
             let answer = std::panic::AssertUnwindSafe(route(core, request, peer)).catch_unwind().await;
-            Ok::<_, Infallible>(answer.unwrap_or_else(|_| {
+            if fate.dropped {
+                return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+            }
+            Ok(answer.unwrap_or_else(|_| {
                 text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "The simulator has failed at this request.\n")
             }))
         }

@@ -49,6 +49,7 @@ pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, peer: Pe
 }
 
 async fn carry_out(call: Call) -> Outcome<Reply> {
+    call.core.troubles.call(call.method.name)?;
     let handler = {
         let world = call.core.read();
         allowed(&world, &call)?;
