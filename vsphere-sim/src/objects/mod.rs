@@ -25,7 +25,11 @@ pub(crate) const METHODS: &[Methods] = &[
     resource_pool::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
-    vm::METHODS,
+    vm::console::METHODS,
+    vm::power::METHODS,
+    vm::question::METHODS,
+    vm::snapshot::METHODS,
+    vm::tools::METHODS,
 ];
 
 /// Adds the objects that every server has: the service instance and the managers that its content names.

@@ -1,20 +1,29 @@
 //! Virtual machines.
 
+mod chain;
+pub(crate) mod console;
+pub(crate) mod guest;
+pub(crate) mod power;
+pub(crate) mod question;
+mod room;
+pub(crate) mod snapshot;
+mod stats;
+pub(crate) mod tools;
+
 use vsphere_model::managed;
 use vsphere_model::types::{
-    GuestInfo, ManagedEntityStatus, ResourceConfigSpec, VirtualMachineConfigInfo, VirtualMachineRuntimeInfo,
-    VirtualMachineSnapshotInfo,
+    GuestInfo, ResourceConfigSpec, VirtualMachineConfigInfo, VirtualMachineRuntimeInfo, VirtualMachineSnapshotInfo,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
-use crate::call::Methods;
-use crate::world::{Entity, Look, Managed, Moref, Prop};
+pub(crate) use guest::GuestPlan;
+pub(crate) use power::Life;
 
-pub(crate) const METHODS: Methods = &[];
+use crate::world::{Entity, Look, Managed, Moref, Prop};
 
 /// The managed object `VirtualMachine`.
 pub(crate) struct Vm {
-    entity: Entity,
+    pub(crate) entity: Entity,
     pub(crate) config: VirtualMachineConfigInfo,
     pub(crate) runtime: VirtualMachineRuntimeInfo,
     pub(crate) guest: GuestInfo,
@@ -24,6 +33,9 @@ pub(crate) struct Vm {
     pub(crate) datastores: Vec<Moref>,
     pub(crate) networks: Vec<Moref>,
     pub(crate) snapshot: Option<VirtualMachineSnapshotInfo>,
+    /// The system that is installed in it; none in one that a client has made.
+    pub(crate) guest_plan: Option<Box<GuestPlan>>,
+    pub(crate) life: Life,
 }
 
 impl Managed for Vm {
@@ -41,7 +53,7 @@ impl Managed for Vm {
             "datastore" => Prop::list(&self.datastores),
             "network" => Prop::list(&self.networks),
             "snapshot" => Prop::kept_optional(&self.snapshot),
-            "guestHeartbeatStatus" => Prop::made(ManagedEntityStatus::Gray),
+            "guestHeartbeatStatus" => Prop::made(self.heartbeat()),
             _ => self.entity.read(look, property),
         }
     }
