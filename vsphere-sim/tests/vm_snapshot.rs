@@ -185,11 +185,8 @@ async fn the_way_back_restores_the_hardware_and_not_the_name() {
     let lab = lab().await;
     let machine = lab.machine("web", &[]).await;
     let a = snapshot(&lab, &machine, "a", false).await;
-    let more = VirtualMachineConfigSpec {
-        num_cpus: Some(4),
-        annotation: Some("bigger".to_owned()),
-        ..Default::default()
-    };
+    let more =
+        VirtualMachineConfigSpec { num_cpus: Some(4), annotation: Some("bigger".to_owned()), ..Default::default() };
     success(&lab, machine.reconfig_vm_task(&more)).await;
     success(&lab, machine.rename_task("web-2")).await;
     assert_eq!(lab.get(&machine, vm::CONFIG).await.unwrap().hardware.num_cpu, 4);

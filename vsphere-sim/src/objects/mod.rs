@@ -29,6 +29,7 @@ pub(crate) const METHODS: &[Methods] = &[
     resource_pool::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
+    vm::METHODS,
     vm::console::METHODS,
     vm::power::METHODS,
     vm::question::METHODS,

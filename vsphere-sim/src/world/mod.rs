@@ -283,6 +283,11 @@ impl World {
         self.ancestors(object).into_iter().find_map(|at| self.get(&at).ok().map(|found| (at.clone(), found)))
     }
 
+    /// The name of an entity; empty for anything else.
+    pub(crate) fn name_of(&self, object: &Moref) -> String {
+        self.entity(object).map(|entity| entity.name.clone()).unwrap_or_default()
+    }
+
     /// The host that a virtual machine runs on, or is registered with.
     pub(crate) fn host_of(&self, vm: &Moref) -> Option<Moref> {
         self.get::<Vm>(vm).ok()?.runtime.host.clone()
