@@ -81,6 +81,16 @@ impl Vm {
         Err(Fault::new(fault, message))
     }
 
+    /// Connects the devices that are to be connected at power-on, or disconnects all, as those of a machine that is off.
+    fn plug_devices(&mut self, on: bool) {
+        for device in &mut self.config.hardware.device {
+            if let Some(connectable) = &mut device.connectable {
+                connectable.connected = on && connectable.start_connected;
+                connectable.status = Some(if connectable.connected { "ok" } else { "untried" }.to_owned());
+            }
+        }
+    }
+
     /// # Errors
     /// `NotSupported` for a template, which can't run.
     pub(super) fn must_not_be_template(&self, operation: &str) -> Outcome<()> {
@@ -149,7 +159,7 @@ pub(super) fn place(world: &World, vm: &Moref) -> String {
 }
 
 /// Powers a machine on, or resumes it.
-fn turn_on(world: &mut World, vm: &Moref, host: Option<&Moref>, user: &str) -> Outcome<Any> {
+pub(crate) fn turn_on(world: &mut World, vm: &Moref, host: Option<&Moref>, user: &str) -> Outcome<Any> {
     let host = may_power_on(world, vm, host)?;
     let how = if world.get::<Vm>(vm)?.runtime.power_state == Suspended { Start::Wake } else { Start::Boot };
     run(world, vm, &host, how)?;
@@ -186,6 +196,9 @@ pub(super) fn run(world: &mut World, vm: &Moref, host: &Moref, how: Start) -> Ou
     runtime.max_memory_usage = Some(hardware.memory_mb);
     runtime.das_vm_protection =
         protected.then(|| Box::new(VirtualMachineRuntimeInfoDasProtectionState { das_protected: true }));
+    if let Start::Boot = how {
+        machine.plug_devices(true);
+    }
     machine.life.turn += 1;
     guest::start(world, vm, how);
     touch_around(world, vm);
@@ -205,6 +218,9 @@ fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerState, clean: O
     runtime.tools_installer_mounted = runtime.tools_installer_mounted && state == Suspended;
     runtime.power_state = state;
     runtime.question = None;
+    if machine.runtime.power_state == PoweredOff {
+        machine.plug_devices(false);
+    }
     machine.life.turn += 1;
     machine.guest_stops();
     touch_around(world, vm);
