@@ -8,8 +8,9 @@ use support::Lab;
 use vsphere_model::managed::virtual_machine as vm;
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn};
 use vsphere_model::types::{
-    AlreadyUpgraded, GenericVmConfigFault, InvalidPowerState, ManagedEntityStatus, NotSupported, ToolsUnavailable, UsbScanCodeSpec, UsbScanCodeSpecKeyEvent,
-    VirtualCdrom, VirtualCdromIsoBackingInfo, VirtualDisk, VirtualEthernetCard, VirtualMachineToolsStatus,
+    AlreadyUpgraded, GenericVmConfigFault, InvalidPowerState, ManagedEntityStatus, NotSupported, ToolsUnavailable,
+    UsbScanCodeSpec, UsbScanCodeSpecKeyEvent, VirtualCdrom, VirtualCdromIsoBackingInfo, VirtualDisk,
+    VirtualEthernetCard, VirtualMachineToolsStatus,
 };
 use vsphere_sim::{Model, Size};
 

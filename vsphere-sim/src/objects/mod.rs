@@ -25,6 +25,7 @@ pub(crate) const METHODS: &[Methods] = &[
     resource_pool::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
+    vm::METHODS,
     vm::console::METHODS,
     vm::power::METHODS,
     vm::question::METHODS,

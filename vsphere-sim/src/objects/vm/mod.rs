@@ -1,9 +1,29 @@
-//! Virtual machines.
+//! Virtual machines: what one is, and what the server says of it.
+//!
+//! | file | has |
+//! |---|---|
+//! | `create` | the making of a machine, and where it is placed |
+//! | `hardware/` | its devices: kinds, keys, places, changes |
+//! | `config`, `draft` | its configuration, and how a specification changes it |
+//! | `environment` | what it can be given where it is |
+//! | `files` | where its files are |
+//! | `properties`, `stats` | what is computed when somebody looks |
+//! | `power`, `room`, `question` | its power, the host that it runs on, what it asks before |
+//! | `guest`, `tools`, `console` | what runs in it, and what can be done from outside |
+//! | `snapshot`, `chain` | its snapshots, and the disk files that they freeze |
 
 mod chain;
+mod config;
 pub(crate) mod console;
+mod create;
+mod draft;
+pub(crate) mod environment;
+mod files;
 pub(crate) mod guest;
+mod guest_os;
+pub(crate) mod hardware;
 pub(crate) mod power;
+mod properties;
 pub(crate) mod question;
 mod room;
 pub(crate) mod snapshot;
@@ -16,10 +36,14 @@ use vsphere_model::types::{
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
+pub(crate) use create::{Placement, create};
 pub(crate) use guest::GuestPlan;
 pub(crate) use power::Life;
 
+use crate::call::{Handler, Methods};
 use crate::world::{Entity, Look, Managed, Moref, Prop};
+
+pub(crate) const METHODS: Methods = &[("Folder", "CreateVM_Task", Handler::Write(create::create_task))];
 
 /// The managed object `VirtualMachine`.
 pub(crate) struct Vm {
@@ -53,6 +77,13 @@ impl Managed for Vm {
             "datastore" => Prop::list(&self.datastores),
             "network" => Prop::list(&self.networks),
             "snapshot" => Prop::kept_optional(&self.snapshot),
+            "rootSnapshot" => Prop::made_list(self.root_snapshots()),
+            "summary" => Prop::made(self.summary(look)),
+            "storage" => Prop::made(self.storage(look.world)),
+            "layout" => Prop::made(self.layout(look.world)),
+            "layoutEx" => Prop::made(self.layout_ex(look.world)),
+            "capability" => Prop::made(properties::capability()),
+            "environmentBrowser" => Prop::made(Moref::new("EnvironmentBrowser", environment::id_of(look.me))),
             "guestHeartbeatStatus" => Prop::made(self.heartbeat()),
             _ => self.entity.read(look, property),
         }

@@ -1,9 +1,19 @@
 //! Datastores, and the browsers that look into them.
 
+#![allow(dead_code, reason = "the managers of files come next")]
+
 use vsphere_model::managed;
 use vsphere_model::types::{DatastoreHostMount, DatastoreSummary, HostMountInfo};
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
+pub(crate) mod disk;
+pub(crate) mod files;
+pub(crate) mod path;
+pub(crate) mod upload;
+
+mod contents;
+
+use self::files::Files;
 use super::compute::Compute;
 use super::datacenter::Datacenter;
 use super::host::Host;
@@ -19,8 +29,7 @@ pub(crate) struct Datastore {
     pub(crate) kind: String,
     /// In bytes.
     pub(crate) capacity: i64,
-    /// In bytes.
-    pub(crate) free: i64,
+    files: Files,
     pub(crate) url: String,
     pub(crate) mounts: Vec<DatastoreHostMount>,
     pub(crate) vms: Vec<Moref>,
@@ -70,7 +79,8 @@ impl Datastore {
             name: self.entity.name.clone(),
             url: self.url.clone(),
             capacity: self.capacity,
-            free_space: self.free,
+            free_space: self.free(),
+            uncommitted: Some(self.files.uncommitted()),
             accessible: true,
             multiple_host_access: Some(self.mounts.len() > 1),
             type_: self.kind.clone(),
@@ -127,7 +137,7 @@ pub(crate) fn add(
         entity: Entity::new(name, Some(&folder)),
         kind: kind.to_owned(),
         capacity,
-        free: capacity,
+        files: Files::default(),
         url: format!("ds:///vmfs/volumes/{}/", uuid(fastrand::u128(..))),
         mounts: Vec::new(),
         vms: Vec::new(),
