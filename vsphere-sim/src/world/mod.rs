@@ -86,9 +86,9 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) sessions: Sessions,
     pub(crate) events: Events,
-    pub(crate) subnets: Subnets,
     /// Where the files are kept that clients send.
     pub(crate) uploads: Arc<Uploads>,
+    pub(crate) subnets: Subnets,
     /// By id, which is unique among all kinds.
     objects: HashMap<String, Entry>,
     /// The last number given to an id. As on a vCenter, all kinds share one count.
@@ -116,8 +116,8 @@ impl World {
             settings,
             sessions: Sessions::default(),
             events: Events::default(),
-            subnets: Subnets::default(),
             uploads: Arc::default(),
+            subnets: Subnets::default(),
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
