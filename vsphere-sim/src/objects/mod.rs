@@ -7,8 +7,10 @@ pub(crate) mod folder;
 pub(crate) mod host;
 pub(crate) mod network;
 pub(crate) mod resource_pool;
+pub(crate) mod search_index;
 pub(crate) mod service_instance;
 pub(crate) mod session_manager;
+pub(crate) mod task_manager;
 pub(crate) mod vm;
 
 use crate::call::Methods;
@@ -27,8 +29,10 @@ pub(crate) const METHODS: &[Methods] = &[
     host::METHODS,
     network::METHODS,
     resource_pool::METHODS,
+    search_index::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
+    task_manager::METHODS,
     vm::METHODS,
 ];
 
@@ -38,4 +42,6 @@ pub(crate) fn install(world: &mut World) {
     session_manager::install(world);
     folder::install(world);
     datastore::install(world);
+    search_index::install(world);
+    task_manager::install(world);
 }

@@ -15,7 +15,7 @@ use vsphere_soap::object::ManagedInfo;
 pub(crate) use entity::{Entity, Status, escaped};
 pub(crate) use event::Events;
 pub(crate) use prop::Prop;
-pub(crate) use task::TaskPlan;
+pub(crate) use task::{Task, TaskPlan};
 
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
