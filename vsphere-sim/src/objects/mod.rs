@@ -24,6 +24,7 @@ pub(crate) const METHODS: &[Methods] = &[
     datastore::browser::METHODS,
     datastore::file_manager::METHODS,
     datastore::namespace_manager::METHODS,
+    datastore::v_storage_object_manager::METHODS,
     datastore::virtual_disk_manager::METHODS,
     folder::METHODS,
     host::METHODS,
