@@ -7,8 +7,10 @@ pub(crate) mod folder;
 pub(crate) mod host;
 pub(crate) mod network;
 pub(crate) mod resource_pool;
+pub(crate) mod search_index;
 pub(crate) mod service_instance;
 pub(crate) mod session_manager;
+pub(crate) mod task_manager;
 pub(crate) mod vm;
 
 use crate::call::Methods;
@@ -22,13 +24,16 @@ pub(crate) const METHODS: &[Methods] = &[
     datastore::browser::METHODS,
     datastore::file_manager::METHODS,
     datastore::namespace_manager::METHODS,
+    datastore::v_storage_object_manager::METHODS,
     datastore::virtual_disk_manager::METHODS,
     folder::METHODS,
     host::METHODS,
     network::METHODS,
     resource_pool::METHODS,
+    search_index::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
+    task_manager::METHODS,
     vm::METHODS,
     vm::console::METHODS,
     vm::power::METHODS,
@@ -43,4 +48,6 @@ pub(crate) fn install(world: &mut World) {
     session_manager::install(world);
     folder::install(world);
     datastore::install(world);
+    search_index::install(world);
+    task_manager::install(world);
 }

@@ -18,7 +18,7 @@ pub(crate) use entity::{Entity, Status, escaped};
 pub(crate) use event::Events;
 pub(crate) use prop::Prop;
 pub(crate) use subnet::{PREFIX_LENGTH, Subnets, router_of};
-pub(crate) use task::TaskPlan;
+pub(crate) use task::{Task, TaskPlan};
 
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};

@@ -4,7 +4,7 @@ use vsphere_model::types::{VirtualMachineConfigInfo, VirtualMachinePowerState};
 
 use super::Vm;
 use super::files::Place;
-use super::hardware;
+use super::{guest, hardware};
 use crate::fault::Outcome;
 use crate::objects::datastore::Datastore;
 use crate::objects::datastore::disk::{Disk, Format};
@@ -107,7 +107,9 @@ impl Draft {
         if let Some(shares) = machine.config.memory_allocation.as_deref() {
             machine.resource_config.memory_allocation = shares.clone();
         }
-        world.relate(vm, &self.vmx.datastore)
+        world.relate(vm, &self.vmx.datastore)?;
+        guest::report(world, vm);
+        Ok(())
     }
 }
 

@@ -7,21 +7,23 @@
 //! | `config`, `draft` | its configuration, and how a specification changes it |
 //! | `environment` | what it can be given where it is |
 //! | `files` | where its files are |
-//! | `properties` | what is computed when somebody looks |
+//! | `properties`, `stats` | what is computed when somebody looks |
+//! | `power`, `room`, `question` | its power, the host that it runs on, what it asks before |
+//! | `guest`, `tools`, `console` | what runs in it, and what can be done from outside |
+//! | `snapshot`, `chain` | its snapshots, and the disk files that they freeze |
 
+mod chain;
 mod config;
+pub(crate) mod console;
 mod create;
 mod draft;
 pub(crate) mod environment;
 mod files;
+pub(crate) mod guest;
 mod guest_os;
 pub(crate) mod hardware;
-mod properties;
-
-mod chain;
-pub(crate) mod console;
-pub(crate) mod guest;
 pub(crate) mod power;
+mod properties;
 pub(crate) mod question;
 mod room;
 pub(crate) mod snapshot;
