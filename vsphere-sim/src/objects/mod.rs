@@ -3,6 +3,7 @@
 pub(crate) mod compute;
 pub(crate) mod datacenter;
 pub(crate) mod datastore;
+pub(crate) mod entity;
 pub(crate) mod folder;
 pub(crate) mod host;
 pub(crate) mod network;
@@ -19,6 +20,7 @@ pub(crate) const METHODS: &[Methods] = &[
     compute::METHODS,
     datacenter::METHODS,
     datastore::METHODS,
+    entity::METHODS,
     folder::METHODS,
     host::METHODS,
     network::METHODS,
