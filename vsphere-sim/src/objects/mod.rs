@@ -3,6 +3,7 @@
 pub(crate) mod compute;
 pub(crate) mod datacenter;
 pub(crate) mod datastore;
+pub(crate) mod entity;
 pub(crate) mod folder;
 pub(crate) mod host;
 pub(crate) mod network;
@@ -26,6 +27,7 @@ pub(crate) const METHODS: &[Methods] = &[
     datastore::namespace_manager::METHODS,
     datastore::v_storage_object_manager::METHODS,
     datastore::virtual_disk_manager::METHODS,
+    entity::METHODS,
     folder::METHODS,
     host::METHODS,
     network::METHODS,

@@ -11,7 +11,7 @@ use std::any::Any as StdAny;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
-use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent};
+use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent, VirtualMachineConfigInfo};
 use vsphere_soap::object::ManagedInfo;
 
 pub(crate) use entity::{Entity, Status, escaped};
@@ -24,7 +24,7 @@ use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::model::Settings;
 use crate::objects::datastore::upload::Uploads;
-use crate::objects::vm::Vm;
+use crate::objects::vm::{Place, Vm};
 use crate::session::{Session, Sessions};
 
 /// A UUID of these bits, as version 4 writes them.
@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) sessions: Sessions,
     pub(crate) events: Events,
+    /// What the configuration files of machines say that are in no inventory.
+    pub(crate) shelf: HashMap<Place, Box<VirtualMachineConfigInfo>>,
     /// Where the files are kept that clients send.
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) subnets: Subnets,
@@ -116,6 +118,7 @@ impl World {
             settings,
             sessions: Sessions::default(),
             events: Events::default(),
+            shelf: HashMap::new(),
             uploads: Arc::default(),
             subnets: Subnets::default(),
             objects: HashMap::new(),

@@ -212,9 +212,6 @@ fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerState, clean: O
     runtime.tools_installer_mounted = runtime.tools_installer_mounted && state == Suspended;
     runtime.power_state = state.clone();
     runtime.question = None;
-    if machine.runtime.power_state == PoweredOff {
-        hardware::set_running(&mut machine.config.hardware.device, false);
-    }
     machine.life.turn += 1;
     machine.guest_stops();
     drop_files(world, vm, &["vswp"]);
@@ -339,7 +336,7 @@ fn terminate(world: &mut World, call: &Call) -> Outcome<Reply> {
     Ok(Reply::NONE)
 }
 
-fn must_be_idle(world: &World, vm: &Moref) -> Outcome<()> {
+pub(super) fn must_be_idle(world: &World, vm: &Moref) -> Outcome<()> {
     match world.busy_with(vm) {
         Some(task) => {
             let message = format!("Another task is already in progress: {}.", task.value);
