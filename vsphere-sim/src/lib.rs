@@ -14,6 +14,7 @@
 mod call;
 mod collector;
 mod core;
+mod coverage;
 mod fault;
 mod methods;
 mod model;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use vsphere_soap::http::Thumbprint;
 
+pub use coverage::{Coverage, coverage};
 pub use model::{Model, Size};
 pub use trouble::Trouble;
 

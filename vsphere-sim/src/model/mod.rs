@@ -1,5 +1,6 @@
 //! What a simulated server is like: its inventory, its users, its limits, its pace.
 
+mod machine;
 mod sized;
 
 use std::time::Duration;
@@ -180,10 +181,13 @@ impl Model {
     /// Fills the world.
     pub(crate) fn build(&self, world: &mut World) {
         objects::install(world);
+        // What was before the first client came has happened at once.
+        let pace = std::mem::replace(&mut world.settings.pace, 0.0);
         let built = match &self.inventory {
             Inventory::Empty => Ok(()),
             Inventory::Sized(size) => sized::build(world, size),
         };
+        world.settings.pace = pace;
         if let Err(fault) = built {
             // The inventory is ours and does not clash with itself: a fault is a bug that the tests find.
             tracing::error!(fault = fault.message(), "the model's inventory is incomplete");

@@ -35,6 +35,11 @@ pub(crate) const METHODS: &[Methods] = &[
     session_manager::METHODS,
     task_manager::METHODS,
     vm::METHODS,
+    vm::console::METHODS,
+    vm::power::METHODS,
+    vm::question::METHODS,
+    vm::snapshot::METHODS,
+    vm::tools::METHODS,
 ];
 
 /// Adds the objects that every server has: the service instance and the managers that its content names.
