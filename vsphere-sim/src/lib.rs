@@ -29,7 +29,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use vsphere_soap::http::Thumbprint;
 
-pub use model::Model;
+pub use model::{Model, Role};
 
 use crate::core::Core;
 use crate::server::{Identity, Server};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::objects;
+use vsphere_model::types::Permission;
+
+use crate::objects::{self, roles};
 use crate::world::World;
 
 /// What a simulated server is like.
@@ -11,6 +13,35 @@ use crate::world::World;
 #[derive(Debug, Clone)]
 pub struct Model {
     settings: Settings,
+    permissions: Vec<(String, String, Role)>,
+}
+
+/// What a user may do, by one of the roles that every server has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Role {
+    /// Everything.
+    Administrator,
+    /// Look at everything, and change nothing.
+    ReadOnly,
+    /// Nothing.
+    NoAccess,
+    /// Run virtual machines and change how they are made.
+    VirtualMachinePowerUser,
+    /// Run virtual machines.
+    VirtualMachineUser,
+}
+
+impl Role {
+    fn id(self) -> i32 {
+        match self {
+            Self::Administrator => roles::ADMIN,
+            Self::ReadOnly => roles::READ_ONLY,
+            Self::NoAccess => roles::NO_ACCESS,
+            Self::VirtualMachinePowerUser => roles::POWER_USER,
+            Self::VirtualMachineUser => roles::USER,
+        }
+    }
 }
 
 /// What the server keeps to.
@@ -25,6 +56,7 @@ pub(crate) struct Settings {
     /// How many sessions there may be.
     pub(crate) max_sessions: usize,
     pub(crate) users: Vec<User>,
+    pub(crate) groups: Vec<Group>,
     /// The version of the server and of its API (`9.0.0.0`).
     pub(crate) version: String,
     pub(crate) kind: ServerKind,
@@ -40,21 +72,62 @@ pub(crate) enum ServerKind {
 /// Who may log in.
 #[derive(Clone)]
 pub(crate) struct User {
-    pub(crate) name: String,
+    /// As permissions and sessions have it: `VSPHERE.LOCAL\Administrator`.
+    pub(crate) principal: String,
     pub(crate) password: String,
 }
 
 /// The password is not shown, simulated or not: people use their real ones.
 impl std::fmt::Debug for User {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "User({})", self.name)
+        write!(f, "User({})", self.principal)
     }
 }
 
+/// Users that a permission can name together.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    pub(crate) principal: String,
+    /// The principals of its users.
+    pub(crate) members: Vec<String>,
+}
+
 impl Settings {
-    /// The user with this name and password.
+    /// The user with this name, in any of its forms, and this password.
     pub(crate) fn user(&self, name: &str, password: &str) -> Option<&User> {
-        self.users.iter().find(|user| user.name.eq_ignore_ascii_case(name) && user.password == password)
+        self.user_named(name).filter(|user| user.password == password)
+    }
+
+    /// The user with this name, in any of its forms.
+    pub(crate) fn user_named(&self, name: &str) -> Option<&User> {
+        let principal = principal(name);
+        self.users.iter().find(|user| same(&user.principal, &principal))
+    }
+
+    /// The group with this name, in any of its forms.
+    pub(crate) fn group_named(&self, name: &str) -> Option<&Group> {
+        let principal = principal(name);
+        self.groups.iter().find(|group| same(&group.principal, &principal))
+    }
+
+    /// The groups that a user is in.
+    pub(crate) fn groups_of(&self, user: &str) -> Vec<&str> {
+        let has = |group: &&Group| group.members.iter().any(|member| same(member, user));
+        self.groups.iter().filter(has).map(|group| group.principal.as_str()).collect()
+    }
+}
+
+/// Whether two principals are one: names of users count without regard to case.
+pub(crate) fn same(a: &str, b: &str) -> bool {
+    a.to_lowercase() == b.to_lowercase()
+}
+
+/// The form in which servers keep a user's name: `joe@example.org` is `EXAMPLE.ORG\joe`.
+pub(crate) fn principal(name: &str) -> String {
+    let in_domain = |domain: &str, user: &str| format!("{}\\{user}", domain.to_uppercase());
+    match (name.split_once('\\'), name.rsplit_once('@')) {
+        (Some((domain, user)), _) | (None, Some((user, domain))) => in_domain(domain, user),
+        (None, None) => name.to_owned(),
     }
 }
 
@@ -67,16 +140,22 @@ impl Model {
 
     /// A vCenter with nothing but its root folder.
     pub fn empty() -> Self {
+        let administrator = principal("Administrator@vsphere.local");
         Self {
             settings: Settings {
                 pace: 0.0,
                 page: 100,
                 idle_limit: Duration::from_secs(30 * 60),
                 max_sessions: 550,
-                users: vec![User { name: Self::USER.to_owned(), password: Self::PASSWORD.to_owned() }],
+                users: vec![User { principal: administrator.clone(), password: Self::PASSWORD.to_owned() }],
+                groups: vec![Group {
+                    principal: principal("Administrators@vsphere.local"),
+                    members: vec![administrator],
+                }],
                 version: "9.0.0.0".to_owned(),
                 kind: ServerKind::VCenter,
             },
+            permissions: Vec::new(),
         }
     }
 
@@ -87,6 +166,53 @@ impl Model {
         self
     }
 
+    /// How long a session may be idle before the server ends it: 30 minutes, where nothing else is said.
+    #[must_use]
+    pub fn idle_limit(mut self, time: Duration) -> Self {
+        self.settings.idle_limit = time;
+        self
+    }
+
+    /// How many sessions there may be: 550, where nothing else is said. One more gets HTTP's 503, as on a vCenter.
+    #[must_use]
+    pub fn max_sessions(mut self, count: usize) -> Self {
+        self.settings.max_sessions = count;
+        self
+    }
+
+    /// Adds a user, with a role on the whole inventory.
+    ///
+    /// ```
+    /// use vsphere_sim::{Model, Role};
+    ///
+    /// let model = Model::empty()
+    ///     .user("viewer@vsphere.local", "secret", Role::ReadOnly)
+    ///     .user("web-team@vsphere.local", "secret", Role::NoAccess)
+    ///     .permission("web-team@vsphere.local", "/DC0/vm/web", Role::VirtualMachinePowerUser);
+    /// # let _ = model;
+    /// ```
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str, role: Role) -> Self {
+        self.settings.users.push(User { principal: principal(name), password: password.to_owned() });
+        // Without any permission is what no access comes to, and leaves room for permissions further down.
+        if role == Role::NoAccess { self } else { self.permission(name, "/", role) }
+    }
+
+    /// Adds a group of users.
+    #[must_use]
+    pub fn group(mut self, name: &str, members: &[&str]) -> Self {
+        let members = members.iter().map(|member| principal(member)).collect();
+        self.settings.groups.push(Group { principal: principal(name), members });
+        self
+    }
+
+    /// Gives a user or a group a role on the entity at an inventory path, and on all below.
+    #[must_use]
+    pub fn permission(mut self, principal: &str, path: &str, role: Role) -> Self {
+        self.permissions.push((principal.to_owned(), path.to_owned(), role));
+        self
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -94,5 +220,25 @@ impl Model {
     /// Fills the world.
     pub(crate) fn build(&self, world: &mut World) {
         objects::install(world);
+        self.give_rights(world);
+    }
+
+    fn give_rights(&self, world: &mut World) {
+        for (name, path, role) in &self.permissions {
+            let Some(entity) = world.at_path(path) else {
+                tracing::warn!(%path, %name, "there is nothing to give rights on");
+                continue;
+            };
+            let permission = Permission {
+                entity: Some(entity.clone()),
+                principal: principal(name),
+                group: self.settings.group_named(name).is_some(),
+                role_id: role.id(),
+                propagate: true,
+            };
+            let mut permissions = world.rights.on(&entity).to_vec();
+            permissions.push(permission);
+            world.set_permissions(&entity, permissions);
+        }
     }
 }

@@ -7,6 +7,7 @@ use vsphere_model::types::{DateTime, UserSession};
 
 use crate::call::{Call, Peer};
 use crate::collector::SessionCollectors;
+use crate::rights::Scope;
 use crate::world::{World, uuid};
 
 /// The sessions of the server.
@@ -27,13 +28,16 @@ pub(crate) struct Session {
     /// Seconds of Unix time of the last call. Atomic, because reads are calls too.
     last_active: AtomicI64,
     calls: AtomicI64,
+    /// What its user may do where.
+    pub(crate) scope: Scope,
     /// Its property collectors, with their filters and what they have told.
     pub(crate) collectors: SessionCollectors,
 }
 
 impl Session {
-    pub(crate) fn new(user: &str, full_name: &str, peer: &Peer, locale: &str, now: DateTime) -> Self {
+    fn new(user: &str, full_name: &str, peer: &Peer, locale: &str, now: DateTime) -> Self {
         Self {
+            scope: Scope::default(),
             user: user.to_owned(),
             full_name: full_name.to_owned(),
             peer: peer.clone(),
@@ -81,7 +85,9 @@ impl World {
             return None;
         }
         let key = new_key();
-        let session = Session::new(user, user, &call.peer, locale, self.now());
+        let full_name = user.rsplit('\\').next().unwrap_or(user);
+        let mut session = Session::new(user, full_name, &call.peer, locale, self.now());
+        session.scope = self.scope_of(user);
         let described = session.describe(&key);
         self.sessions.by_key.insert(key, session);
         Some(described)
@@ -130,6 +136,13 @@ impl Sessions {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Session)> {
         self.by_key.iter().map(|(key, session)| (&**key, session))
+    }
+
+    /// Gives each session what its user may do now.
+    pub(crate) fn set_scopes(&mut self, by_user: &HashMap<String, Scope>) {
+        for session in self.by_key.values_mut() {
+            session.scope = by_user.get(&session.user).cloned().unwrap_or_default();
+        }
     }
 
     /// The user of a session; empty without one.

@@ -69,7 +69,7 @@ pub(super) fn property(
     let end = path.find(['.', '[']).unwrap_or(path.len());
     let (first, rest) = path.split_at(end);
     let declared = found.info().property(first).ok_or_else(|| Fault::invalid_property(path))?;
-    if !world.may_read(object, session) {
+    if !world.may_read(object, first, session) {
         return Err(Fault::no_permission(object, "System.Read"));
     }
     let property = found.read(&Look { world, me: object, session }, first);

@@ -1,30 +1,44 @@
 //! The managed objects of the simulated server, each kind in a file of its own.
 
+pub(crate) mod alarm;
+mod alarm_manager;
+mod authorization;
 pub(crate) mod compute;
 pub(crate) mod datacenter;
 pub(crate) mod datastore;
+mod default_alarms;
+mod event_manager;
 pub(crate) mod folder;
 pub(crate) mod host;
 pub(crate) mod network;
+mod performance;
 pub(crate) mod resource_pool;
+pub(crate) mod roles;
 pub(crate) mod service_instance;
 pub(crate) mod session_manager;
+mod user_directory;
 pub(crate) mod vm;
 
 use crate::call::Methods;
+use crate::model::ServerKind;
 use crate::world::World;
 
 /// The methods of all kinds.
 pub(crate) const METHODS: &[Methods] = &[
+    alarm_manager::METHODS,
+    authorization::METHODS,
     compute::METHODS,
     datacenter::METHODS,
     datastore::METHODS,
+    event_manager::METHODS,
     folder::METHODS,
     host::METHODS,
     network::METHODS,
+    performance::METHODS,
     resource_pool::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
+    user_directory::METHODS,
     vm::METHODS,
 ];
 
@@ -33,4 +47,11 @@ pub(crate) fn install(world: &mut World) {
     service_instance::install(world);
     session_manager::install(world);
     folder::install(world);
+    authorization::install(world);
+    user_directory::install(world);
+    event_manager::install(world);
+    performance::install(world);
+    if world.settings.kind == ServerKind::VCenter {
+        alarm_manager::install(world);
+    }
 }

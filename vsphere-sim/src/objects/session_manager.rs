@@ -52,7 +52,7 @@ fn login(world: &mut World, call: &Call) -> Outcome<Reply> {
         let message = "Cannot complete login due to an incorrect user name or password.";
         Fault::new(InvalidLogin::default(), message)
     };
-    let user = world.settings.user(&name, &password).ok_or_else(refused)?.name.clone();
+    let user = world.settings.user(&name, &password).ok_or_else(refused)?.principal.clone();
     let session = world.open_session(&user, call, locale.as_deref().unwrap_or("en"));
     Ok(session.map_or(Reply::Unavailable("The maximum number of sessions has been exceeded."), Reply::Session))
 }

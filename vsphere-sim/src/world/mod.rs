@@ -13,14 +13,16 @@ use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent};
 use vsphere_soap::object::ManagedInfo;
 
 pub(crate) use entity::{Entity, Status, escaped};
-pub(crate) use event::Events;
+pub(crate) use event::{Events, Recorded};
 pub(crate) use prop::Prop;
 pub(crate) use task::TaskPlan;
 
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::model::Settings;
+use crate::objects::alarm::Alarms;
 use crate::objects::vm::Vm;
+use crate::rights::Rights;
 use crate::session::{Session, Sessions};
 
 /// A UUID of these bits, as version 4 writes them.
@@ -49,6 +51,11 @@ pub(crate) trait Managed: StdAny + Send + Sync {
 
     /// The same, to change it.
     fn entity_mut(&mut self) -> Option<&mut Entity> {
+        None
+    }
+
+    /// The object that it is a part of, whose permissions are its own.
+    fn belongs_to(&self) -> Option<&Moref> {
         None
     }
 
@@ -82,6 +89,8 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) sessions: Sessions,
     pub(crate) events: Events,
+    pub(crate) rights: Rights,
+    pub(crate) alarms: Alarms,
     /// By id, which is unique among all kinds.
     objects: HashMap<String, Entry>,
     /// The last number given to an id. As on a vCenter, all kinds share one count.
@@ -109,6 +118,8 @@ impl World {
             settings,
             sessions: Sessions::default(),
             events: Events::default(),
+            rights: Rights::new(),
+            alarms: Alarms::default(),
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
@@ -152,6 +163,7 @@ impl World {
     fn insert(&mut self, id: &str, owner: Option<String>, object: impl Managed) -> Moref {
         self.version += 1;
         let reference = Moref::new(object.info().name, id);
+        self.alarms.note(&reference);
         let entry = Entry { reference: reference.clone(), changed: self.version, owner, object: Box::new(object) };
         self.objects.insert(id.to_owned(), entry);
         reference
@@ -223,6 +235,7 @@ impl World {
         let entry = self.objects.get_mut(&object.value)?;
         self.version += 1;
         entry.changed = self.version;
+        self.alarms.note(&entry.reference);
         Some(&mut *entry.object)
     }
 
@@ -252,6 +265,11 @@ impl World {
         self.objects.get(&object.value).is_some_and(|entry| entry.changed > version)
     }
 
+    /// All objects, in no order.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &Moref> {
+        self.objects.values().map(|entry| &entry.reference)
+    }
+
     /// All objects of a kind, in the order of their ids.
     pub(crate) fn all<T: Managed>(&self) -> Vec<(&Moref, &T)> {
         let of_kind = self.objects.values().filter_map(|entry| {
@@ -277,6 +295,11 @@ impl World {
     /// The host that a virtual machine runs on, or is registered with.
     pub(crate) fn host_of(&self, vm: &Moref) -> Option<Moref> {
         self.get::<Vm>(vm).ok()?.runtime.host.clone()
+    }
+
+    /// The resource pool of a virtual machine.
+    pub(crate) fn pool_of(&self, vm: &Moref) -> Option<Moref> {
+        self.get::<Vm>(vm).ok()?.pool.clone()
     }
 
     /// The reference by which the object is known, with its own type.
