@@ -73,8 +73,10 @@ impl Scope {
         let groups: HashSet<String> = groups.iter().map(|group| fold(group)).collect();
         let mut scope = Self::default();
         for (id, permissions) in &world.rights.granted {
-            let own: Vec<_> = permissions.iter().filter(|given| !given.group && fold(&given.principal) == user).collect();
-            let by_group = || permissions.iter().filter(|given| given.group && groups.contains(&fold(&given.principal)));
+            let own: Vec<_> =
+                permissions.iter().filter(|given| !given.group && fold(&given.principal) == user).collect();
+            let by_group =
+                || permissions.iter().filter(|given| given.group && groups.contains(&fold(&given.principal)));
             let counting = if own.is_empty() { by_group().collect() } else { own };
             let mut grant = Grant::default();
             for given in counting {
@@ -155,9 +157,9 @@ impl World {
         self.may(object, session, VIEW)
     }
 
-    /// Whether the session's user may read the property. Those that lead through the inventory need less.
+    /// Whether the session's user may read the property.
     pub(crate) fn may_read(&self, object: &Moref, property: &str, session: Option<&str>) -> bool {
-        self.may(object, session, if SEEN.contains(&property) { VIEW } else { READ })
+        self.may(object, session, to_read(object, property))
     }
 
     /// Checks that the caller has a privilege on an entity that is not the method's target, or that only the method knows.
@@ -249,6 +251,16 @@ impl World {
             at = children.into_iter().find(|child| self.entity(child).is_ok_and(|entity| entity.name == name))?;
         }
         Some(at)
+    }
+}
+
+/// The privilege that it takes to read a property. Those that lead through the inventory need less than others.
+pub(crate) fn to_read(object: &Moref, property: &str) -> &'static str {
+    match (object.type_.as_str(), property) {
+        ("SessionManager", "sessionList") => "Sessions.TerminateSession",
+        ("LicenseManager", "licenses") => "Global.Licenses",
+        (_, property) if SEEN.contains(&property) => VIEW,
+        _ => READ,
     }
 }
 

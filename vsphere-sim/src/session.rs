@@ -16,7 +16,12 @@ pub(crate) struct Sessions {
     by_key: HashMap<String, Session>,
     /// The users of the sessions of the REST API, which live apart.
     rest: HashMap<String, String>,
+    /// Tickets to open one more session, each with its user.
+    tickets: Vec<(String, String)>,
 }
+
+/// How many tickets may be out.
+const TICKETS: usize = 100;
 
 /// A session.
 pub(crate) struct Session {
@@ -143,6 +148,23 @@ impl Sessions {
         for session in self.by_key.values_mut() {
             session.scope = by_user.get(&session.user).cloned().unwrap_or_default();
         }
+    }
+
+    /// A ticket with which a session for this user can be opened, once.
+    pub(crate) fn new_ticket(&mut self, user: &str) -> String {
+        let ticket = format!("cst-VCT-{}", new_key());
+        // The oldest go when nobody comes for them.
+        if self.tickets.len() >= TICKETS {
+            self.tickets.remove(0);
+        }
+        self.tickets.push((ticket.clone(), user.to_owned()));
+        ticket
+    }
+
+    /// The user that a ticket is for. It is used up.
+    pub(crate) fn take_ticket(&mut self, ticket: &str) -> Option<String> {
+        let position = self.tickets.iter().position(|(known, _)| known == ticket)?;
+        Some(self.tickets.remove(position).1)
     }
 
     /// The user of a session; empty without one.

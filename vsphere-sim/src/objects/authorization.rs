@@ -368,7 +368,8 @@ fn change_and_tell(world: &mut World, call: &Call, entity: &Moref, permissions: 
 fn change(world: &mut World, entity: &Moref, permissions: Vec<Permission>) -> Outcome<()> {
     let rules = |given: &Permission| given.role_id == roles::ADMIN && given.propagate;
     if *entity == world.content.root_folder && !permissions.iter().any(rules) {
-        let message = "Permissions can't be changed so that nobody is left with administrator rights on the root folder.";
+        let message =
+            "Permissions can't be changed so that nobody is left with administrator rights on the root folder.";
         return Err(Fault::new(AuthMinimumAdminPermission::default(), message));
     }
     world.set_permissions(entity, permissions);
@@ -409,10 +410,8 @@ fn privileges_on(world: &World, user: &str, entities: &[Moref], privileges: &[St
 
 fn availability(world: &World, user: &str, entity: &Moref, ids: &[String]) -> Outcome<Vec<PrivilegeAvailability>> {
     world.entity(entity)?;
-    let available = |id: &String| PrivilegeAvailability {
-        priv_id: id.clone(),
-        is_granted: world.user_may(user, entity, id),
-    };
+    let available =
+        |id: &String| PrivilegeAvailability { priv_id: id.clone(), is_granted: world.user_may(user, entity, id) };
     Ok(ids.iter().map(available).collect())
 }
 

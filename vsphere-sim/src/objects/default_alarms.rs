@@ -25,9 +25,27 @@ pub(super) fn all() -> Vec<AlarmSpec> {
         ),
         usage("Host CPU usage", "alarm.HostCPUUsageAlarm", "HostSystem", "cpu.usage.average", [7500, 9000]),
         usage("Host memory usage", "alarm.HostMemoryUsageAlarm", "HostSystem", "mem.usage.average", [9000, 9500]),
-        usage("Virtual machine CPU usage", "alarm.VmCPUUsageAlarm", "VirtualMachine", "cpu.usage.average", [7500, 9000]),
-        usage("Virtual machine memory usage", "alarm.VmMemoryUsageAlarm", "VirtualMachine", "mem.usage.average", [8500, 9500]),
-        usage("Datastore usage on disk", "alarm.DatastoreDiskUsageAlarm", "Datastore", "disk.used.latest", [7500, 8500]),
+        usage(
+            "Virtual machine CPU usage",
+            "alarm.VmCPUUsageAlarm",
+            "VirtualMachine",
+            "cpu.usage.average",
+            [7500, 9000],
+        ),
+        usage(
+            "Virtual machine memory usage",
+            "alarm.VmMemoryUsageAlarm",
+            "VirtualMachine",
+            "mem.usage.average",
+            [8500, 9500],
+        ),
+        usage(
+            "Datastore usage on disk",
+            "alarm.DatastoreDiskUsageAlarm",
+            "Datastore",
+            "disk.used.latest",
+            [7500, 8500],
+        ),
     ];
     let by_event = EVENTS.iter().map(|(name, system, type_, status, events)| {
         let expressions = events.iter().map(|id| event(type_, id, status)).collect();
@@ -63,7 +81,11 @@ fn usage(name: &str, system: &str, type_: &str, counter: &str, [yellow, red]: [i
         red_interval: interval,
         ..Default::default()
     };
-    let description = format!("Default alarm to monitor {}{}", name.get(..1).unwrap_or_default().to_lowercase(), name.get(1..).unwrap_or_default());
+    let description = format!(
+        "Default alarm to monitor {}{}",
+        name.get(..1).unwrap_or_default().to_lowercase(),
+        name.get(1..).unwrap_or_default()
+    );
     spec(name, system, &description, vec![Poly::new(expression)])
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use vsphere_model::managed;
 use vsphere_model::registry;
+use vsphere_model::types::{AlarmEvent, Description, ExtendedEvent, GeneralEvent, ScheduledTaskEvent};
 use vsphere_model::types::{
     DateTime, ElementDescription, Event, EventArgDesc, EventDescription, EventDescriptionEventDetail, EventEx,
     EventFilterSpec, EventFilterSpecRecursionOption, GeneralUserEvent, InvalidEvent, InvalidState, Poly,
 };
-use vsphere_model::types::{AlarmEvent, Description, ExtendedEvent, GeneralEvent, ScheduledTaskEvent};
 use vsphere_soap::object::{DataType as _, ManagedInfo, ManagedType as _, Type, TypeInfo};
 
 use crate::call::{Call, Handler, Methods, Reply};
@@ -133,9 +133,10 @@ fn lets_through(filter: &EventFilterSpec, recorded: &Recorded) -> bool {
                 || by.user_list.iter().any(|user| crate::model::same(user, &event.user_name));
             named || by.system_user && event.user_name.is_empty()
         })
-        && filter.alarm.as_ref().is_none_or(|alarm| {
-            event.downcast_ref::<AlarmEvent>().is_some_and(|event| event.alarm.alarm == *alarm)
-        })
+        && filter
+            .alarm
+            .as_ref()
+            .is_none_or(|alarm| event.downcast_ref::<AlarmEvent>().is_some_and(|event| event.alarm.alarm == *alarm))
         && filter.scheduled_task.as_ref().is_none_or(|task| {
             event.downcast_ref::<ScheduledTaskEvent>().is_some_and(|event| event.scheduled_task.scheduled_task == *task)
         })
@@ -164,7 +165,8 @@ fn category_of(event: &Poly<Event>) -> &str {
 
 fn category_of_type(info: &TypeInfo) -> &'static str {
     const ERRORS: &[&str] = &["Failed", "Error", "CannotAdd", "NoLicense", "NotEnough", "Unable", "Incompatible"];
-    const WARNINGS: &[&str] = &["Warning", "Lost", "Disconnected", "Conflict", "Mismatch", "Duplicate", "Expired", "Bad"];
+    const WARNINGS: &[&str] =
+        &["Warning", "Lost", "Disconnected", "Conflict", "Mismatch", "Duplicate", "Expired", "Bad"];
     let name = info.name();
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
     match () {
@@ -266,13 +268,11 @@ fn create_collector(world: &mut World, call: &Call) -> Outcome<Reply> {
     let filter: EventFilterSpec = call.arg("filter")?;
     let session = call.session()?.to_owned();
     check(world, &filter, &session)?;
-    let gone: Vec<bool> =
-        world.events.collectors.iter().map(|collector| world.find(collector).is_none()).collect();
+    let gone: Vec<bool> = world.events.collectors.iter().map(|collector| world.find(collector).is_none()).collect();
     let mut gone = gone.into_iter();
     world.events.collectors.retain(|_| !gone.next().unwrap_or_default());
-    let own = |collector: &&Moref| {
-        world.get::<EventCollector>(collector).is_ok_and(|collector| collector.session == session)
-    };
+    let own =
+        |collector: &&Moref| world.get::<EventCollector>(collector).is_ok_and(|collector| collector.session == session);
     if world.events.collectors.iter().filter(own).count() >= MAX_COLLECTORS {
         let message = format!("The session has {MAX_COLLECTORS} event collectors, which is the most that it may have.");
         return Err(Fault::new(InvalidState::default(), message));

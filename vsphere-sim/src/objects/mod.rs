@@ -4,16 +4,22 @@ pub(crate) mod alarm;
 mod alarm_manager;
 mod authorization;
 pub(crate) mod compute;
+mod custom_fields;
+mod customization_spec_manager;
 pub(crate) mod datacenter;
 pub(crate) mod datastore;
 mod default_alarms;
+mod diagnostic_manager;
 mod event_manager;
+mod extension_manager;
 pub(crate) mod folder;
 pub(crate) mod host;
+mod license_manager;
 pub(crate) mod network;
 mod performance;
 pub(crate) mod resource_pool;
 pub(crate) mod roles;
+mod scheduled_task_manager;
 pub(crate) mod service_instance;
 pub(crate) mod session_manager;
 mod user_directory;
@@ -28,14 +34,20 @@ pub(crate) const METHODS: &[Methods] = &[
     alarm_manager::METHODS,
     authorization::METHODS,
     compute::METHODS,
+    custom_fields::METHODS,
+    customization_spec_manager::METHODS,
     datacenter::METHODS,
     datastore::METHODS,
+    diagnostic_manager::METHODS,
     event_manager::METHODS,
+    extension_manager::METHODS,
     folder::METHODS,
     host::METHODS,
+    license_manager::METHODS,
     network::METHODS,
     performance::METHODS,
     resource_pool::METHODS,
+    scheduled_task_manager::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
     user_directory::METHODS,
@@ -51,7 +63,13 @@ pub(crate) fn install(world: &mut World) {
     user_directory::install(world);
     event_manager::install(world);
     performance::install(world);
+    license_manager::install(world);
+    diagnostic_manager::install(world);
     if world.settings.kind == ServerKind::VCenter {
         alarm_manager::install(world);
+        custom_fields::install(world);
+        extension_manager::install(world);
+        scheduled_task_manager::install(world);
+        customization_spec_manager::install(world);
     }
 }

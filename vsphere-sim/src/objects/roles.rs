@@ -96,11 +96,47 @@ pub(crate) fn standard() -> BTreeMap<i32, Role> {
     let mut roles = BTreeMap::from([
         (ADMIN, role("Admin", "Administrator", "Full access rights", true, Holds::AllBut(&[]))),
         (READ_ONLY, role("ReadOnly", "Read-only", "See details of objects, but not make changes", true, these(&BASIC))),
-        (VIEW, role("View", "View", "Visibility access (cannot be granted)", true, these(&["System.Anonymous", "System.View"]))),
-        (ANONYMOUS, role("Anonymous", "Anonymous", "Not logged-in user (cannot be granted)", true, these(&["System.Anonymous"]))),
+        (
+            VIEW,
+            role(
+                "View",
+                "View",
+                "Visibility access (cannot be granted)",
+                true,
+                these(&["System.Anonymous", "System.View"]),
+            ),
+        ),
+        (
+            ANONYMOUS,
+            role(
+                "Anonymous",
+                "Anonymous",
+                "Not logged-in user (cannot be granted)",
+                true,
+                these(&["System.Anonymous"]),
+            ),
+        ),
         (NO_ACCESS, role("NoAccess", "No access", "Used for restricting granted access", true, these(&[]))),
-        (NO_CRYPTO, role("NoCryptoAdmin", "No cryptography administrator", "Full access without Cryptographic operations privileges", true, Holds::AllBut(&["Cryptographer."]))),
-        (NO_TRUSTED, role("NoTrustedAdmin", "No Trusted Infrastructure administrator", "Full access without Trusted Infrastructure privileges", true, Holds::AllBut(&["TrustedAdmin."]))),
+        (
+            NO_CRYPTO,
+            role(
+                "NoCryptoAdmin",
+                "No cryptography administrator",
+                "Full access without Cryptographic operations privileges",
+                true,
+                Holds::AllBut(&["Cryptographer."]),
+            ),
+        ),
+        (
+            NO_TRUSTED,
+            role(
+                "NoTrustedAdmin",
+                "No Trusted Infrastructure administrator",
+                "Full access without Trusted Infrastructure privileges",
+                true,
+                Holds::AllBut(&["TrustedAdmin."]),
+            ),
+        ),
     ]);
     let mut id = 0;
     for (name, label, prefixes) in SAMPLES {

@@ -1,8 +1,6 @@
 //! What all managed entities have: a name, a place in the inventory, a status.
 
-use vsphere_model::types::{
-    AlarmState, CustomFieldValue, ManagedEntityStatus, ManagedObjectReference, Poly, Tag,
-};
+use vsphere_model::types::{AlarmState, CustomFieldValue, ManagedEntityStatus, ManagedObjectReference, Poly, Tag};
 
 use super::{Look, Prop};
 
@@ -89,6 +87,7 @@ impl Entity {
             "permission" => Prop::made_list(look.world.rights.on(look.me).to_vec()),
             "triggeredAlarmState" => Prop::made_list(look.world.triggered_alarms(look.me)),
             "declaredAlarmState" => Prop::made_list(look.world.declared_alarms(look.me)),
+            "availableField" => Prop::made_list(look.world.available_fields(look.me)),
             "tag" => Prop::list(&self.tags),
             "alarmActionsEnabled" => Prop::made(!self.alarms_silent),
             "effectiveRole" => Prop::made_list(look.world.effective_roles(look.me, look.session)),

@@ -2,9 +2,7 @@
 
 use std::sync::OnceLock;
 
-use vsphere_model::types::{
-    Description, ElementDescription, PerfCounterInfo, PerfStatsType, PerfSummaryType, Poly,
-};
+use vsphere_model::types::{Description, ElementDescription, PerfCounterInfo, PerfStatsType, PerfSummaryType, Poly};
 
 /// A counter of a group with one of its rollups.
 pub(super) struct Counter {

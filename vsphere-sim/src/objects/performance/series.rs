@@ -83,7 +83,8 @@ impl Profile {
             }
             Kind::Datacenter => {}
         }
-        let load = |used: Option<f64>, capacity: f64| used.filter(|used| *used > 0.0).map(|used| used / capacity.max(1.0));
+        let load =
+            |used: Option<f64>, capacity: f64| used.filter(|used| *used > 0.0).map(|used| used / capacity.max(1.0));
         profile.cpu_load = load(quick[0], profile.cpu_capacity).unwrap_or(profile.cpu_load).clamp(0.005, 0.97);
         profile.mem_load = load(quick[1], profile.mem_capacity).unwrap_or(profile.mem_load).clamp(0.01, 0.98);
         Some(profile)
@@ -114,7 +115,8 @@ impl Profile {
         }
         self.space_used = self.space * (0.25 + 0.5 * unit(hash(self.seed ^ 3)));
         self.datastores = vm.datastores.iter().map(|datastore| volume(world, datastore)).collect();
-        *quick = [number("summary.quickStats.overallCpuUsage"), used_kb(&number, "summary.quickStats.guestMemoryUsage")];
+        *quick =
+            [number("summary.quickStats.overallCpuUsage"), used_kb(&number, "summary.quickStats.guestMemoryUsage")];
     }
 
     fn add_host(
@@ -134,7 +136,8 @@ impl Profile {
         self.nics = (0..host.hardware.num_nics).map(|number| format!("vmnic{number}")).collect();
         self.disks = (0..host.hardware.num_hbas).map(|number| format!("vmhba{number}")).collect();
         self.datastores = host.datastores.iter().map(|datastore| volume(world, datastore)).collect();
-        *quick = [number("summary.quickStats.overallCpuUsage"), used_kb(&number, "summary.quickStats.overallMemoryUsage")];
+        *quick =
+            [number("summary.quickStats.overallCpuUsage"), used_kb(&number, "summary.quickStats.overallMemoryUsage")];
     }
 
     /// The instances that a counter has on the entity; the whole is the empty one.
@@ -173,9 +176,12 @@ impl Profile {
             Rollup::Maximum => 1.3,
             _ => 1.0,
         };
-        let cpu = (self.cpu_load * wave * spread * (1.0 + calm * (0.25 * noise(7) + 0.02 * noise(own)))).clamp(0.0, 1.0);
-        let mem = (self.mem_load * (0.9 + 0.1 * wave) * (1.0 + 0.01 * noise(8)) * (0.95 + 0.05 * spread)).clamp(0.0, 1.0);
-        let io = (self.cpu_load * wave * wave * spread * (1.0 + calm * (0.8 * noise(9) + 0.2 * noise(own)))).clamp(0.0, 1.0);
+        let cpu =
+            (self.cpu_load * wave * spread * (1.0 + calm * (0.25 * noise(7) + 0.02 * noise(own)))).clamp(0.0, 1.0);
+        let mem =
+            (self.mem_load * (0.9 + 0.1 * wave) * (1.0 + 0.01 * noise(8)) * (0.95 + 0.05 * spread)).clamp(0.0, 1.0);
+        let io =
+            (self.cpu_load * wave * wave * spread * (1.0 + calm * (0.8 * noise(9) + 0.2 * noise(own)))).clamp(0.0, 1.0);
         let seconds = interval as f64;
         let parts = |of: usize| if instance.is_empty() { 1.0 } else { of.max(1) as f64 };
         let share = match counter.row.instances {
