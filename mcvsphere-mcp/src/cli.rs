@@ -20,7 +20,12 @@ use serde_json::{Value, json};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Server, SettingArgs, Settings, arguments::nearest, audit, render};
+use crate::{
+    Server, SettingArgs, Settings,
+    arguments::nearest,
+    audit, demo, render,
+    sim::{self, SimArgs, Simulated},
+};
 
 /// Gives AI assistants control of VMware vSphere by the Model Context Protocol.
 ///
@@ -30,6 +35,9 @@ use crate::{Server, SettingArgs, Settings, arguments::nearest, audit, render};
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Use an embedded simulated vCenter: demo, empty, esxi, or counts such as vms=5000,hosts=64
+    #[arg(long, global = true, value_name = "MODEL", num_args = 0..=1, require_equals = true, default_missing_value = "demo")]
+    sim: Option<Simulated>,
     #[command(flatten)]
     settings: SettingArgs,
 }
@@ -39,6 +47,9 @@ enum Command {
     /// Use the tools from the command line
     #[command(subcommand)]
     Tools(Tools),
+    Sim(SimArgs),
+    /// Show an MCP client at work with a simulated vCenter
+    Demo,
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,12 +98,26 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = Settings::new(&cli.settings, |name| std::env::var(name).ok())?;
     start_log(&settings, cli.command.is_none())?;
-    let server = Server::new(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(async {
-        match cli.command {
-            None => serve(server).await,
+        let command = match cli.command {
+            Some(Command::Sim(args)) => return sim::run(args, stop_signal(), print).await,
+            Some(Command::Demo) => return demo::run(print).await.map(|()| ExitCode::SUCCESS),
+            other => other,
+        };
+        // It lives as long as the command.
+        let embedded = match &cli.sim {
+            Some(simulated) => Some(sim::embedded(simulated).await?),
+            None => None,
+        };
+        let settings = match &embedded {
+            Some(sim) => settings.simulated(sim),
+            None => settings,
+        };
+        let server = Server::new(&settings)?;
+        match command {
             Some(Command::Tools(command)) => tools(server, command).await,
+            _ => serve(server).await,
         }
     });
     // A read from standard input cannot be cancelled and must not hold up the end.

@@ -7,6 +7,7 @@ mod arguments;
 mod audit;
 mod catalog;
 pub mod cli;
+mod demo;
 mod error;
 mod gate;
 mod permission;
@@ -15,6 +16,7 @@ mod render;
 mod schema;
 mod server;
 mod settings;
+mod sim;
 mod tools;
 mod vsphere;
 

@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use vsphere_ops::Config;
+use vsphere_sim::{Model, Sim};
 
 /// Settings on the command line; each wins over the environment variable of the same name.
 ///
@@ -100,6 +101,18 @@ impl Settings {
         })
     }
 
+    /// The same settings for a simulated vCenter, whatever they said of a real one.
+    #[must_use]
+    pub fn simulated(self, sim: &Sim) -> Self {
+        Self {
+            host: Some(sim.url()),
+            user: Some(Model::USER.to_owned()),
+            password: Some(Secret(Model::PASSWORD.to_owned())),
+            trust: sim.thumbprint().map_or(Trust::System, |thumbprint| Trust::Thumbprint(thumbprint.to_string())),
+            ..self
+        }
+    }
+
     /// How to reach vSphere.
     ///
     /// # Errors
@@ -110,7 +123,12 @@ impl Settings {
             Some(value) => Ok(value.to_owned()),
             None => Err(SettingsError::new(name, "is not set")),
         };
-        let config = Config::new(needed(self.host.as_deref(), "VCENTER_HOST")?)
+        let Some(host) = &self.host else {
+            let problem = "is not set: set it to your vCenter or ESXi host, with VCENTER_USER and VCENTER_PASSWORD, or \
+                           start mcvsphere with --sim to use a simulated one";
+            return Err(SettingsError::new("VCENTER_HOST", problem));
+        };
+        let config = Config::new(host)
             .user(needed(self.user.as_deref(), "VCENTER_USER")?)
             .password(needed(self.password.as_ref().map(|it| it.0.as_str()), "VCENTER_PASSWORD")?);
         Ok(match &self.trust {
@@ -254,7 +272,8 @@ mod tests {
     fn what_is_missing_is_named_when_it_is_needed() {
         let missing =
             |environment: &[(&str, &str)]| read(environment).unwrap().vsphere().err().map(|error| error.to_string());
-        assert_eq!(missing(&[]).as_deref(), Some("VCENTER_HOST is not set"));
+        let neither = missing(&[]).unwrap();
+        assert!(neither.starts_with("VCENTER_HOST is not set") && neither.contains("--sim"), "{neither}");
         let host = ("VCENTER_HOST", "a");
         assert_eq!(missing(&[host]).as_deref(), Some("VCENTER_USER is not set"));
         let user = ("VCENTER_USER", "u");

@@ -11,7 +11,8 @@ use tokio::{
     task::JoinSet,
 };
 
-/// A loopback proxy before a plain HTTP server that notes each request in order; it ends when this value is dropped.
+/// A loopback proxy before a plain HTTP server that notes each request in order, and the references that the server
+/// returns; it ends when this value is dropped.
 #[derive(Debug)]
 pub struct CountingProxy {
     address: SocketAddr,
@@ -19,7 +20,11 @@ pub struct CountingProxy {
     _accepting: JoinSet<()>,
 }
 
-type Log = Arc<Mutex<Vec<String>>>;
+#[derive(Debug, Clone, Default)]
+struct Log {
+    requests: Arc<Mutex<Vec<String>>>,
+    returned: Arc<Mutex<Vec<(String, String)>>>,
+}
 
 impl CountingProxy {
     /// Listens on a free loopback port and passes everything on to `server`.
@@ -31,7 +36,7 @@ impl CountingProxy {
         let address = listener.local_addr()?;
         let log = Log::default();
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, server, Arc::clone(&log)));
+        accepting.spawn(accept(listener, server, log.clone()));
         Ok(Self { address, log, _accepting: accepting })
     }
 
@@ -42,7 +47,13 @@ impl CountingProxy {
 
     /// All requests so far, in order: a SOAP operation's name (`Login`), else method and path (`GET /sdk/vimService`).
     pub fn requests(&self) -> Vec<String> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.log.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The references, as type and id, that were the whole answer to a request, in order: what the server has made, such
+    /// as `("ContainerView", "session[…]…")`, and tasks.
+    pub fn returned(&self) -> Vec<(String, String)> {
+        self.log.returned.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The requests after the last `Login`, without the `Logout` that ends the session.
@@ -58,25 +69,27 @@ impl CountingProxy {
 async fn accept(listener: TcpListener, server: SocketAddr, log: Log) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(pass_on(client, server, Arc::clone(&log)));
+        connections.spawn(pass_on(client, server, log.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
 
-/// Copies both ways. An error of either side closes both, which is what the other side would see without a proxy.
+/// Copies both ways. When the server closes, the client sees that; when the client does, the server's last answer is
+/// still read, so that what it has made is noted.
 async fn pass_on(client: TcpStream, server: SocketAddr, log: Log) -> io::Result<()> {
     let server = TcpStream::connect(server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let (from_client, mut to_client) = client.into_split();
-    let (mut from_server, to_server) = server.into_split();
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let mut answers = std::pin::pin!(watch_answers(from_server, to_client, log.clone()));
     tokio::select! {
-        ended = watch(from_client, to_server, log) => ended,
-        ended = io::copy(&mut from_server, &mut to_client) => ended.map(drop),
+        ended = &mut answers => ended,
+        _ = watch_requests(from_client, to_server, log) => answers.await,
     }
 }
 
-async fn watch(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, log: Log) -> io::Result<()> {
+async fn watch_requests(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, log: Log) -> io::Result<()> {
     let mut seen = Vec::new();
     let mut chunk = vec![0; 16 * 1024];
     loop {
@@ -87,12 +100,56 @@ async fn watch(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, log: L
         seen.extend_from_slice(&chunk[..length]);
         // Noted before it is passed on: whoever has the answer finds the request in the log.
         while let Some((request, end)) = first_request(&seen) {
-            log.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+            log.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
             seen.drain(..end);
         }
         to.write_all(&chunk[..length]).await?;
     }
 }
+
+/// Answers are not cut apart: a returned reference is looked for in whatever comes.
+async fn watch_answers(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, log: Log) -> io::Result<()> {
+    let mut seen = Vec::new();
+    let mut chunk = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut chunk).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        seen.extend_from_slice(&chunk[..length]);
+        let (found, end) = returned_references(&seen);
+        log.returned.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+        seen.drain(..end);
+        // The client may be gone.
+        to.write_all(&chunk[..length]).await.ok();
+    }
+}
+
+/// The references in `<returnval type="…">…</returnval>`, and up to where no more can begin.
+fn returned_references(bytes: &[u8]) -> (Vec<(String, String)>, usize) {
+    /// Nothing longer is a reference.
+    const LONGEST: usize = 512;
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(start) = bytes[at..].windows(START.len()).position(|window| window == START).map(|by| at + by) {
+        let Some(end) = bytes[start..].windows(END.len()).position(|window| window == END).map(|by| start + by) else {
+            // It may go on in the next piece, where it is one.
+            return (found, if bytes.len() - start > LONGEST { bytes.len() } else { start });
+        };
+        let text = String::from_utf8_lossy(&bytes[start + START.len()..end]);
+        if let Some((type_, rest)) = text.split_once('"')
+            && let Some((_, value)) = rest.split_once('>')
+            && !value.contains('<')
+        {
+            found.push((type_.to_owned(), value.to_owned()));
+        }
+        at = end + END.len();
+    }
+    (found, bytes.len().saturating_sub(START.len()).max(at))
+}
+
+const START: &[u8] = b"<returnval type=\"";
+const END: &[u8] = b"</returnval>";
 
 /// The name of the first whole HTTP request and where it ends.
 fn first_request(bytes: &[u8]) -> Option<(String, usize)> {
@@ -129,7 +186,7 @@ fn operation(envelope: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::first_request;
+    use super::{first_request, returned_references};
 
     #[test]
     fn requests_are_cut_apart_and_named() {
@@ -160,5 +217,19 @@ mod tests {
         let (name, end) = first_request(bytes).unwrap();
         assert_eq!(name, "Logout");
         assert_eq!(&bytes[end..], b"GET");
+    }
+
+    #[test]
+    fn returned_references_are_found_wherever_an_answer_is_cut() {
+        let answer = "<Response><returnval type=\"ContainerView\">session[1]a</returnval></Response>\
+                      <returnval><obj type=\"Task\">no</obj></returnval>\
+                      <returnval type=\"Task\" xsi:type=\"ManagedObjectReference\">task-1</returnval>";
+        let all = [("ContainerView", "session[1]a"), ("Task", "task-1")];
+        for cut in 0..answer.len() {
+            let (mut found, end) = returned_references(&answer.as_bytes()[..cut]);
+            found.extend(returned_references(&answer.as_bytes()[end..]).0);
+            let found: Vec<(&str, &str)> = found.iter().map(|(type_, id)| (&**type_, &**id)).collect();
+            assert_eq!(found, all, "cut at {cut}");
+        }
     }
 }

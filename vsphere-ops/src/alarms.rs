@@ -1,4 +1,18 @@
 //! Triggered alarms: of an object and all below it, or of the whole inventory.
+//!
+//! ```no_run
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let dc = client.datacenter("DC0").await?;
+//! for alarm in dc.triggered_alarms().await? {
+//!     println!("{} {} on {}", alarm.status, alarm.alarm, alarm.entity);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An object's list holds what was triggered on it and on all below it, so one request to the root folder is enough for
+//! the whole inventory. Names of alarms and objects are looked up in a second request; a user who may not read them gets
+//! ids in their place. ESXi alone has no alarms.
 
 use std::collections::HashMap;
 
@@ -16,6 +30,17 @@ use crate::name;
 use crate::read;
 
 /// An alarm that was triggered and has not been cleared.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::alarms::TriggeredAlarm;
+///
+/// let alarms = client.triggered_alarms().await?;
+/// let is_new = |alarm: &&TriggeredAlarm| alarm.status == "red" && !alarm.acknowledged;
+/// println!("{} new ones", alarms.iter().filter(is_new).count());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TriggeredAlarm {
     /// The name of the alarm; its id where the user may not read it.
@@ -64,6 +89,16 @@ impl Client {
 
 impl<M: ManagedObject> Mo<M> {
     /// The triggered alarms of this inventory object and all below it, the worst and newest first.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::HostSystem;
+    ///
+    /// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+    /// println!("{} alarms on the host and its machines", host.triggered_alarms().await?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `not_found` where the object is gone, and those of the server.

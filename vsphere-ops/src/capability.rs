@@ -4,6 +4,16 @@ use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a server can do, as far as that is known without asking it.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let can = client.capabilities();
+/// if can.vcenter && !can.read_only {
+///     println!("machines can be cloned here");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Capabilities {

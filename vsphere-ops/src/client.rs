@@ -33,6 +33,21 @@ use crate::rest::Rest;
 /// The session is kept alive while it is idle, and renewed once when the server has lost it. It ends with
 /// [`logout`](Self::logout), or in the background when the last clone is dropped; at the end of a program the runtime
 /// may be gone before that is done, so call `logout` there.
+///
+/// ```no_run
+/// # async fn run() -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::Datacenter;
+/// use vsphere_ops::{Client, Config};
+///
+/// let client = Client::connect(Config::from_env()?).await?;
+/// println!("{} speaks API {}", client.content().about.full_name, client.api_version());
+/// let other = client.clone(); // the same session, for another task
+/// tokio::spawn(async move { other.get::<Datacenter>("DC0").await });
+/// client.logout().await?; // for all clones
+/// assert!(client.is_logged_out());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     pub(crate) connection: Arc<Connection>,
@@ -102,6 +117,13 @@ impl Client {
     }
 
     /// What the server says of itself: product, version, and the managers that it has.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// assert_eq!(client.is_vcenter(), client.content().about.api_type == "VirtualCenter");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn content(&self) -> &ServiceContent {
         &self.connection.content
     }
@@ -112,11 +134,28 @@ impl Client {
     }
 
     /// What the server can do, as far as that is known without asking it.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// if client.capabilities().read_only {
+    ///     println!("the licence of this host allows reading only");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn capabilities(&self) -> Capabilities {
         capability::of(&self.connection)
     }
 
     /// Says before it is tried that an operation needs a vCenter; `operation` is a verb phrase such as `clone`.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// client.require_vcenter("clone")?; // `clone "esx-1:443": … is a single ESXi host, and this needs a vCenter; …`
+    /// client.require_writable("clone")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `unsupported`, with what to do instead, where the server is an ESXi host.
@@ -148,6 +187,16 @@ impl Client {
     /// How far the server's clock is ahead of this machine's; negative where it is behind. To be added to local times
     /// before they are compared with the server's. Exact to half the round trip.
     ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let offset = client.clock_offset().await?;
+    /// if offset.abs() > chrono::TimeDelta::minutes(1) {
+    ///     println!("the server's clock is off by {} s", offset.num_seconds());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of the connection.
     pub async fn clock_offset(&self) -> Result<TimeDelta> {
@@ -159,6 +208,13 @@ impl Client {
 
     /// The vSphere Automation API (REST) of a vCenter, with a session of its own that is opened when it is first used.
     ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let tags: Vec<String> = client.rest()?.get("/api/cis/tagging/tag").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// `unsupported` where the server is an ESXi host.
     pub fn rest(&self) -> Result<Rest> {
@@ -167,6 +223,18 @@ impl Client {
     }
 
     /// A handle of the managed object with this reference, to call the API's own methods on.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::LicenseManager;
+    ///
+    /// if let Some(manager) = &client.content().license_manager {
+    ///     let manager: LicenseManager = client.raw(manager);
+    ///     manager.update_license("00000-00000-00000-00000-00000", &[]).await?; // each method of the API is there
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn raw<M: ManagedObject>(&self, reference: &ManagedObjectReference) -> M {
         M::new(&self.caller, reference.clone())
     }

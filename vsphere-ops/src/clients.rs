@@ -56,6 +56,20 @@ enum State {
 }
 
 /// What one of several servers answered.
+///
+/// ```no_run
+/// # async fn run(sites: vsphere_ops::Clients) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::Reply;
+///
+/// for Reply { name, result } in sites.all().await {
+///     match result {
+///         Ok(client) => println!("{name}: {}", client.content().about.full_name),
+///         Err(error) => println!("{name}: {error}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Reply<T> {
     /// The server's name.
@@ -66,6 +80,15 @@ pub struct Reply<T> {
 
 impl Clients {
     /// These servers by name. Nothing is sent.
+    ///
+    /// ```
+    /// use vsphere_ops::{Clients, Config};
+    ///
+    /// let [berlin, oslo] = ["vc.berlin.example", "vc.oslo.example"].map(Config::new);
+    /// let sites = Clients::new([("berlin", berlin), ("oslo", oslo)])?;
+    /// assert!(sites.names().eq(["berlin", "oslo"]));
+    /// # Ok::<(), vsphere_ops::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `invalid_argument` where a name is empty or there twice.
@@ -88,6 +111,15 @@ impl Clients {
     }
 
     /// The client of a server, connected now where it was not. Many who ask at once connect once.
+    ///
+    /// ```no_run
+    /// # async fn run(sites: vsphere_ops::Clients) -> vsphere_ops::Result<()> {
+    /// let oslo = sites.get("oslo").await?; // connects now, where nobody has before
+    /// println!("{oslo:?}");
+    /// sites.logout().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `not_found` where no server has this name, and those of [`Client::connect`]. Refused credentials are not tried

@@ -9,6 +9,21 @@ use vsphere_soap::http::{Endpoint, TransportOptions, Trust};
 use crate::error::{Result, invalid};
 
 /// How to reach a vCenter or an ESXi host, and as whom.
+///
+/// ```
+/// use std::time::Duration;
+/// use vsphere_ops::Config;
+///
+/// let config = Config::new("vcenter.example.com")
+///     .user("administrator@vsphere.local")
+///     .password("hunter2")
+///     .thumbprint("5C:86:4D:…") // or .ca_file("ca.pem"), or .insecure(true) in a lab
+///     .connect_timeout(Duration::from_secs(10))
+///     .request_timeout(Duration::from_secs(60))
+///     .keepalive(Duration::from_secs(300))
+///     .attempts(2);
+/// assert!(!format!("{config:?}").contains("hunter2")); // secrets are not shown
+/// ```
 #[derive(Clone)]
 pub struct Config {
     host: String,

@@ -14,9 +14,40 @@ use crate::rest::RestFault;
 use crate::retry::is_read;
 
 /// A result whose error is [`Error`].
+///
+/// ```
+/// use vsphere_ops::managed::VirtualMachine;
+/// use vsphere_ops::{Client, Result};
+///
+/// async fn restart(client: &Client, name: &str) -> Result<()> {
+///     let vm = client.get::<VirtualMachine>(name).await?;
+///     vm.power_off().await?.await?;
+///     vm.power_on().await?.await
+/// }
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failed operation. Its text is one clause, `operation "target": cause`.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::VirtualMachine;
+/// use vsphere_ops::types::InvalidPowerState;
+///
+/// let vm = client.get::<VirtualMachine>("web-1").await?;
+/// let Err(error) = vm.power_on().await else { return Ok(()) };
+/// println!("{error}"); // power on "web-1": …
+/// println!("could not {} {:?} ({})", error.operation(), error.target(), error.code());
+/// if let Some(fault) = error.fault::<InvalidPowerState>() {
+///     println!("it is {} already", fault.existing_state);
+/// } else if error.is_busy() || error.is_retryable() {
+///     println!("a little later, perhaps; sent: {:?}", error.sent());
+/// } else if error.is_fault("VmConfigFault") {
+///     println!("its configuration does not fit, by whichever of the faults that extend this one");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Error {
     inner: Box<Inner>,
@@ -33,6 +64,23 @@ struct Inner {
 }
 
 /// Why an operation failed.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::ErrorKind;
+/// use vsphere_ops::managed::VirtualMachine;
+///
+/// let vm = client.get::<VirtualMachine>("web-1").await?;
+/// let ended = vm.power_off().await?.with_deadline(std::time::Duration::from_secs(5)).await;
+/// match ended.as_ref().map_err(|error| error.kind()) {
+///     Ok(()) => println!("off"),
+///     Err(ErrorKind::Unfinished { task, .. }) => println!("{} goes on", task.value),
+///     Err(ErrorKind::Task(fault)) => println!("failed with {}", fault.fault.type_name()),
+///     Err(other) => println!("{other}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -68,6 +116,19 @@ pub enum ErrorKind {
 }
 
 /// An object that fits a name.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::VirtualMachine;
+///
+/// if let Err(error) = client.get::<VirtualMachine>("web-1").await {
+///     for candidate in error.candidates() {
+///         println!("did you mean {}? it is {}", candidate.path, candidate.id);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Candidate {
     /// Its inventory path.
@@ -78,6 +139,15 @@ pub struct Candidate {
 
 impl Error {
     /// An error of `operation`, a short verb phrase such as `power on`.
+    ///
+    /// ```
+    /// use vsphere_ops::{Error, ErrorKind};
+    ///
+    /// let error = Error::new("check", ErrorKind::NotFound("no such ticket".into())).on("INC-1");
+    /// let error = error.in_operation("restart");
+    /// assert_eq!(error.to_string(), "restart \"INC-1\": no such ticket");
+    /// assert!(error.is_not_found() && error.hint().is_none());
+    /// ```
     pub fn new(operation: impl Into<String>, kind: ErrorKind) -> Self {
         Self {
             inner: Box::new(Inner {
@@ -198,6 +268,13 @@ impl Error {
     }
 
     /// Whether the server may have carried out the request that failed.
+    ///
+    /// ```
+    /// use vsphere_ops::{Error, ErrorKind, Sent};
+    ///
+    /// let error = Error::new("clone", ErrorKind::InvalidArgument("the name is empty".into()));
+    /// assert_eq!(error.sent(), Sent::No); // nothing has happened: correct it and try again
+    /// ```
     pub fn sent(&self) -> Sent {
         match self.kind() {
             ErrorKind::Api(error) => error.sent(),

@@ -1,7 +1,28 @@
 //! Events: the history of what has happened, and what happens.
 //!
-//! Events are read through a collector on the server, of which a session may have few: it is destroyed when the stream
-//! ends or is dropped.
+//! ```no_run
+//! use futures::TryStreamExt;
+//! use vsphere_ops::events::name_of;
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let datacenter = client.datacenter("DC0").await?;
+//! let mut history = datacenter.events().categories(["warning", "error"]).newest_first();
+//! while let Some(event) = history.try_next().await? {
+//!     println!("{} {}", event.created_time, name_of(&event));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An [`EventQuery`] says which events, and one of its streams in which order: [`newest_first`](EventQuery::newest_first)
+//! and [`oldest_first`](EventQuery::oldest_first) end with what there is, [`follow`](EventQuery::follow) goes on with what
+//! happens and survives lost sessions without losing or repeating an event.
+//!
+//! - Times are the server's: use [`last`](EventQuery::last), or add [`clock_offset`](crate::Client::clock_offset).
+//! - Messages are text for people: match on [`name_of`] and never on words.
+//! - Many newer events share one type, `EventEx`, and differ by their id: [`name_of`] and [`EventQuery::types`] know both.
+//! - Events are read through a collector on the server, of which a session may have few. It is destroyed when the stream
+//!   ends or is dropped, so do not keep streams that nobody reads.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -59,6 +80,15 @@ impl<M: ManagedObject> Mo<M> {
 
 /// The name of what has happened: the id of an extended event (`esx.problem.net.connectivity.lost`), else the type
 /// (`VmPoweredOnEvent`), also of one that the model does not know.
+///
+/// ```
+/// use vsphere_ops::events::name_of;
+/// use vsphere_ops::types::{EventEx, Poly, VmPoweredOnEvent};
+///
+/// assert_eq!(name_of(&Poly::new(VmPoweredOnEvent::default())), "VmPoweredOnEvent");
+/// let extended = EventEx { event_type_id: "esx.problem.net.connectivity.lost".into(), ..Default::default() };
+/// assert_eq!(name_of(&Poly::new(extended)), "esx.problem.net.connectivity.lost");
+/// ```
 pub fn name_of(event: &Poly<Event>) -> &str {
     if let Some(extended) = event.downcast_ref::<EventEx>() {
         return &extended.event_type_id;
@@ -70,6 +100,17 @@ pub fn name_of(event: &Poly<Event>) -> &str {
 }
 
 /// Whose events.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::events::Recursion;
+/// use vsphere_ops::managed::HostSystem;
+///
+/// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+/// let own = client.events().entity(host.reference(), Recursion::Self_).latest(10).await?; // none of its machines
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recursion {
     /// The object's own.
@@ -81,6 +122,26 @@ pub enum Recursion {
 }
 
 /// Which events to read.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use futures::TryStreamExt;
+///
+/// let now = client.server_time().await?;
+/// let logins = client
+///     .events()
+///     .types(["UserLoginSessionEvent", "UserLogoutSessionEvent"])
+///     .users(["VSPHERE.LOCAL\\Administrator"])
+///     .since(now - chrono::TimeDelta::days(7))
+///     .until(now)
+///     .page_size(500);
+/// let mut logins = logins.oldest_first();
+/// while let Some(event) = logins.try_next().await? {
+///     println!("{} {}", event.created_time, event.user_name);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "events are read when one of its streams is polled"]
 pub struct EventQuery {
@@ -190,6 +251,17 @@ fn page_for(events: usize) -> usize {
 }
 
 /// Events, one after the other.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use futures::{StreamExt, TryStreamExt};
+/// use vsphere_ops::events::EventStream;
+///
+/// let stream: EventStream = client.events().newest_first();
+/// let hundred: Vec<_> = stream.take(100).try_collect().await?; // what is not read is not fetched
+/// # Ok(())
+/// # }
+/// ```
 pub type EventStream = BoxStream<'static, Result<Poly<Event>>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

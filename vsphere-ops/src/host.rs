@@ -1,4 +1,19 @@
-//! ESXi hosts.
+//! ESXi hosts, as lists are shown of them.
+//!
+//! ```no_run
+//! use vsphere_ops::host::{self, HostQuery};
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let query = HostQuery { cluster: Some("prod".into()), limit: 50, ..Default::default() };
+//! for host in host::list(&client, &query).await?.items {
+//!     println!("{} {} ({} machines)", host.name, host.connection_state, host.vms);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! These are the reports that a person or a tool asks for, with plain fields. To read other properties, or into a type of
+//! one's own, use [`Client::find`] with [`select`](crate::Query::select).
 
 use std::collections::HashMap;
 
@@ -17,6 +32,12 @@ use crate::read::Values;
 use crate::vm::optional;
 
 /// Which hosts to list.
+///
+/// ```
+/// use vsphere_ops::host::HostQuery;
+///
+/// let query = HostQuery { filter: Some("esx-0?.*".into()), limit: 20, ..Default::default() };
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct HostQuery {
     /// A glob on the name.
@@ -32,6 +53,14 @@ pub struct HostQuery {
 }
 
 /// A host in a list.
+///
+/// ```
+/// use vsphere_ops::host::HostSummary;
+///
+/// fn memory_left_mb(host: &HostSummary) -> Option<i64> {
+///     Some(host.memory_mb? - i64::from(host.memory_usage_mb?))
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct HostSummary {
     /// The name.
@@ -74,6 +103,17 @@ const SHOWN: [&str; 8] = [
 ];
 
 /// Lists hosts, sorted by name.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::host::{self, HostQuery};
+///
+/// let query = HostQuery { state: Some("disconnected".into()), limit: 20, ..Default::default() };
+/// let page = host::list(&client, &query).await?;
+/// println!("{} of {} disconnected hosts", page.returned, page.total);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// `not_found` or `ambiguous` where the cluster is not exactly one, `invalid_argument` for a state that does not exist,

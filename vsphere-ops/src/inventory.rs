@@ -41,6 +41,17 @@ pub struct Inventory<M: ManagedObject, R> {
 }
 
 /// An object in an [`Inventory`].
+///
+/// ```
+/// use vsphere_ops::Entry;
+/// use vsphere_ops::managed::VirtualMachine;
+///
+/// async fn stop(entry: &Entry<VirtualMachine, (String, bool)>) -> vsphere_ops::Result<()> {
+///     let (guest, template) = &entry.row; // from memory
+///     println!("{} runs {guest}, template: {template}", entry.object.label());
+///     entry.object.power_off().await?.await // on the server
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Entry<M: ManagedObject, R> {
     /// The object; its [`label`](Mo::label) is its name.
@@ -50,6 +61,16 @@ pub struct Entry<M: ManagedObject, R> {
 }
 
 /// All objects of an [`Inventory`] at one moment, by id.
+///
+/// ```
+/// use vsphere_ops::Snapshot;
+/// use vsphere_ops::managed::VirtualMachine;
+/// use vsphere_ops::types::VirtualMachinePowerState as Power;
+///
+/// fn running(machines: &Snapshot<VirtualMachine, Power>) -> usize {
+///     machines.values().filter(|entry| entry.row == Power::PoweredOn).count()
+/// }
+/// ```
 pub type Snapshot<M, R> = HashMap<String, Arc<Entry<M, R>>>;
 
 struct Known<M: ManagedObject, R> {
@@ -65,6 +86,23 @@ where
     R: Send + Sync + 'static,
 {
     /// Starts a mirror of what a watch tells of, and waits until it is complete.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::Inventory;
+    /// use vsphere_ops::managed::{HostSystem, host_system};
+    ///
+    /// let mut hosts = Inventory::start(client.watch::<HostSystem>().select(host_system::CONNECTION_STATE)).await?;
+    /// while !hosts.snapshot().is_empty() {
+    ///     for (id, host) in hosts.snapshot().iter() {
+    ///         println!("{id} {}", host.row);
+    ///     }
+    ///     hosts.changed().await?;
+    ///     println!("live: {}", hosts.is_live());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of the watch.

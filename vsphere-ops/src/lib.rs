@@ -1,23 +1,60 @@
-//! Idiomatic async operations on VMware vSphere.
+//! Idiomatic async operations on VMware vSphere: vCenter and ESXi.
 //!
 //! ```no_run
+//! use futures::TryStreamExt;
 //! use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
-//! use vsphere_ops::{Client, Config};
+//! use vsphere_ops::{Change, Client, Config};
 //!
 //! # async fn run() -> vsphere_ops::Result<()> {
+//! // Connect. The client is one session, cheap to clone, and safe to use from many tasks.
 //! let client = Client::connect(Config::from_env()?).await?;
+//!
+//! // Find several objects by a glob, and select what to read: one round trip, only two properties leave the server.
 //! for (vm, (name, power)) in client.find::<VirtualMachine>("web-*").select((vm::NAME, vm::POWER_STATE)).await? {
-//!     println!("{vm} {name}: {power}"); // one round trip, only two properties leave the server
+//!     println!("{vm} {name}: {power}");
 //! }
+//!
+//! // Find one by name, inventory path or id; start a task, and wait for its end.
 //! let web = client.get::<VirtualMachine>("/DC0/vm/prod/web-1").await?;
 //! web.power_on().await?.await?;
+//!
+//! // Watch what happens, without polling.
+//! let mut changes = client.watch::<VirtualMachine>().select(vm::POWER_STATE);
+//! while let Some(change) = changes.try_next().await? {
+//!     if let Change::Changed { object, row, .. } = change {
+//!         println!("{} is {row} now", object.label());
+//!     }
+//! }
 //! client.logout().await
 //! # }
 //! ```
 //!
-//! Objects are found by name, inventory path or id; see [`Client::get`] and [`Client::find`]. A [`Mo`] is an object that
-//! was found: it derefs to the API's own handle, so that each of the API's methods is there, and adds the operations of
-//! this crate. What takes time on the server is a [`Task`].
+//! | to | see |
+//! |---|---|
+//! | connect, to one server or several | [`Config`], [`Client`], [`Clients`] |
+//! | find objects | [`find`], [`name`] |
+//! | read properties, also into structs of one's own | [`read`], [`properties!`] |
+//! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
+//! | start tasks and wait for them | [`task`], [`power`] |
+//! | look back and measure | [`events`], [`alarms`], [`performance`] |
+//! | move files | [`transfer`], [`DatastorePath`] |
+//! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
+//! | use tags, content libraries and the appliance | [`Rest`] |
+//! | know what went wrong | [`Error`] |
+//!
+//! # Handles
+//!
+//! A [`Mo`] is an object that was found: it derefs to the API's own handle, so that each of the API's methods is there,
+//! and adds the operations of this crate. [`managed`] has the handles and the properties of each managed object,
+//! [`types`] the API's data, enumerations, events and faults. [`Client::raw`] makes a handle of any reference.
+//!
+//! # What to know before
+//!
+//! - A program should end with [`Client::logout`]: sessions that nobody ends count against the server's limit.
+//! - Builders ([`Query`], [`Task`], [`Watch`], transfers) send nothing before they are awaited or polled.
+//! - Dropping a future is safe at any time, and ends the waiting alone: a task goes on at the server.
+//! - Names are not unique, and people rename: keep ids ([`Mo::id`]) within one vCenter, instance UUIDs beyond it.
+//! - An error tells whether the request may have been carried out: see [`Error::sent`].
 
 pub mod alarms;
 mod capability;
@@ -63,6 +100,7 @@ pub use read::{As, Missing, PropertyState, Record, Rows, Select, State, Values, 
 pub use rest::{Rest, RestFault};
 pub use task::{Progress, Task, TaskEvent, TaskResult, wait_all};
 pub use vsphere_model::{managed, types};
+pub use vsphere_soap::Sent;
 pub use vsphere_soap::object::Property;
 pub use vsphere_soap::object::path::PathError;
 pub use watch::{Change, Watch};

@@ -1,6 +1,22 @@
 //! Names: how vSphere escapes them, and globs on them.
+//!
+//! ```
+//! use vsphere_ops::name::{self, Glob};
+//!
+//! let wire = "web%2fblue";                          // what the server holds and sends
+//! assert_eq!(name::decode(wire), "web/blue");       // what people see
+//! assert_eq!(name::encode("web/blue"), wire);       // what stands in an inventory path
+//! assert!(Glob::new("web/*").fits("Web/blue"));     // a slash in a name is a letter
+//! ```
+//!
+//! The server writes `/`, `\` and `%` in names as `%2f`, `%5c` and `%25`. This crate decodes names for people and takes
+//! both forms where it is given one; in a path a slash of a name has to be `%2f`, as the other ones part its steps.
 
 /// Decodes a name for people: the server escapes `/`, `\` and `%` as `%2f`, `%5c` and `%25`.
+///
+/// ```
+/// assert_eq!(vsphere_ops::name::decode("50%25 of a%2fb, c%5Cd, 100%"), "50% of a/b, c\\d, 100%");
+/// ```
 pub fn decode(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut rest = name;
@@ -20,6 +36,14 @@ pub fn decode(name: &str) -> String {
 }
 
 /// Encodes a name as a part of an inventory path. A name that the server has escaped already stays as it is.
+///
+/// ```
+/// use vsphere_ops::name::encode;
+///
+/// let path = format!("/DC0/vm/{}", encode("web/blue"));
+/// assert_eq!(path, "/DC0/vm/web%2fblue");
+/// assert_eq!(encode("web%2fblue"), "web%2fblue");
+/// ```
 pub fn encode(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for c in decode(name).chars() {
@@ -35,6 +59,14 @@ pub fn encode(name: &str) -> String {
 
 /// A glob on a name: `*`, `?`, `[a-z]`, `{a,b}`. Case does not matter, as in vSphere. A name that is the same as the
 /// pattern fits, whatever brackets are in it.
+///
+/// ```
+/// use vsphere_ops::name::Glob;
+///
+/// assert!(Glob::new("{web,db}-[0-9]?").fits("DB-01"));
+/// assert!(!Glob::new("web").fits("web-01")); // the whole name has to fit
+/// assert!(Glob::new("web[1]").fits("web[1]"));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Glob {
     text: String,

@@ -5,6 +5,25 @@ use serde::Serialize;
 use crate::error::{Result, invalid};
 
 /// A page of a list, and how to get the next.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::vm::{self, VmQuery};
+///
+/// let mut query = VmQuery { limit: 100, ..Default::default() };
+/// loop {
+///     let page = vm::list(&client, &query).await?;
+///     for vm in &page.items {
+///         println!("{}", vm.name);
+///     }
+///     query.cursor = page.next_cursor;
+///     if query.cursor.is_none() {
+///         break;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct Page<T> {
     /// What is on the page.

@@ -1,4 +1,26 @@
 //! Performance: counters by name, and their values as series of numbers with units.
+//!
+//! ```no_run
+//! use vsphere_ops::managed::VirtualMachine;
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let vm = client.get::<VirtualMachine>("web-1").await?;
+//! let report = client.performance().query(["cpu.ready.summation"]).entity(vm.reference()).samples(15).await?;
+//! for series in &report.series {
+//!     println!("{} {:?} {}", series.counter.name, series.latest(), series.counter.unit);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A counter is named `group.name.rollup`; [`Counters`] has those of the server, and what [`Performance::available`] lists
+//! is measured for an object. A query is cut into pieces that the server takes, and a piece that it refuses is halved.
+//!
+//! - Numbers of counters differ between servers, and their labels between languages: names are built from neither.
+//! - [`Interval::REALTIME`] is kept by hosts, for hosts and machines, and for an hour. Datastores and clusters have history
+//!   only, and history only has counters up to the level that the server is set to.
+//! - Percent come from the server as hundredths and are given as percent; where it has no value (-1), there is `None`.
+//! - `cpu.ready.summation` is in milliseconds of an interval: 20,000 ms in real time are 100 % of one CPU.
 
 mod query;
 mod table;
@@ -44,6 +66,21 @@ impl Client {
 }
 
 /// The performance counters and their values.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::HostSystem;
+/// use vsphere_ops::performance::Interval;
+///
+/// let performance = client.performance();
+/// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+/// for metric in performance.available(host.reference(), Interval::REALTIME).await? {
+///     println!("{} {:?} in {}", metric.counter.name, metric.instance, metric.counter.unit);
+/// }
+/// println!("history is kept at {:?}", performance.intervals().await?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Performance {
     client: Client,
@@ -101,6 +138,14 @@ impl Performance {
 }
 
 /// How far apart the values of a series are.
+///
+/// ```
+/// use vsphere_ops::performance::Interval;
+///
+/// assert_eq!(Interval::REALTIME.seconds(), 20);
+/// assert_eq!(Interval::of_seconds(300), Interval::FIVE_MINUTES);
+/// assert!(Interval::HALF_HOUR < Interval::TWO_HOURS && Interval::TWO_HOURS < Interval::DAY);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Interval(i32);
 
@@ -128,6 +173,21 @@ impl Interval {
 }
 
 /// A counter: what is measured, and in which unit.
+///
+/// ```
+/// use vsphere_ops::performance::Counter;
+///
+/// let usage = Counter {
+///     id: 2,
+///     name: "cpu.usage.average".into(),
+///     unit: "percent".into(),
+///     rollup: "average".into(),
+///     kind: "rate".into(),
+///     level: Some(1),
+/// };
+/// assert_eq!(usage.scale(1234), Some(12.34));
+/// assert_eq!(usage.scale(-1), None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Counter {
     /// The server's number for it. It differs between servers.
@@ -173,6 +233,19 @@ impl From<PerfCounterInfo> for Counter {
 }
 
 /// A counter of an object or of a part of it.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::HostSystem;
+/// use vsphere_ops::performance::{Interval, Metric};
+///
+/// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+/// let all = client.performance().available(host.reference(), Interval::REALTIME).await?;
+/// let is_nic = |metric: &&Metric| metric.counter.name == "net.usage.average" && !metric.instance.is_empty();
+/// let nics: Vec<&str> = all.iter().filter(is_nic).map(|metric| metric.instance.as_str()).collect();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Metric {
     /// The counter.
@@ -182,6 +255,16 @@ pub struct Metric {
 }
 
 /// All counters of a server.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let counters = client.performance().counters().await?;
+/// let ready = counters.by_name("cpu.ready.summation")?;
+/// assert_eq!(counters.by_id(ready.id).as_ref(), Some(&ready));
+/// let of_disks = counters.iter().filter(|counter| counter.name.starts_with("disk.")).count();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct Counters {
     by_name: HashMap<String, Arc<Counter>>,

@@ -1,4 +1,23 @@
 //! Power states of virtual machines.
+//!
+//! ```no_run
+//! use vsphere_ops::managed::VirtualMachine;
+//! use vsphere_ops::power;
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! // One machine, by the API's own rules: it is an error where it runs already.
+//! client.get::<VirtualMachine>("web-1").await?.power_on().await?.await?;
+//!
+//! // Several, to a state: a machine that is in it already is a success, a busy one is waited for.
+//! let names = ["web-1".to_owned(), "/DC0/vm/prod/db-1".to_owned()];
+//! for report in power::off(&client, &names, &|progress| println!("{}: {} %", progress.vm, progress.percent)).await {
+//!     println!("{} {:?}", report.vm, report.error.map(|error| error.message));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Powering off is like pulling the plug; what the guest has not written is lost.
 
 use std::time::Duration;
 
@@ -19,6 +38,17 @@ const BUSY: Duration = Duration::from_secs(120);
 impl Mo<VirtualMachine> {
     /// Powers the machine on, or resumes it where it is suspended.
     ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let vm = client.get::<VirtualMachine>("web-1").await?;
+    /// vm.power_on().await?.on_progress(|progress| println!("{} %", progress.percent)).await?;
+    /// vm.power_off().await?.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The fault `InvalidPowerState` where it runs already, and those of the server.
     pub async fn power_on(&self) -> Result<Task<()>> {
@@ -35,6 +65,16 @@ impl Mo<VirtualMachine> {
 }
 
 /// How far the power operation of one of several machines is.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::power::{self, Progress};
+///
+/// let show = |Progress { vm, percent }: Progress| println!("{vm}: {percent} %");
+/// power::on(&client, &["web-1".to_owned()], &show).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// The machine, as the caller named it.
@@ -44,6 +84,18 @@ pub struct Progress {
 }
 
 /// How a power operation ended for one machine.
+///
+/// ```
+/// use vsphere_ops::power::PowerReport;
+///
+/// fn line(report: &PowerReport) -> String {
+///     match (&report.error, report.changed) {
+///         (Some(error), _) => format!("{}: {}", report.vm, error.message),
+///         (None, true) => format!("{} is {} now", report.vm, report.power_state.unwrap_or("changed")),
+///         (None, false) => format!("{} was so already", report.vm),
+///     }
+/// }
+/// ```
 #[derive(Debug, Serialize)]
 pub struct PowerReport {
     /// The machine's name, or what the caller named where it was not found.
@@ -62,6 +114,15 @@ pub struct PowerReport {
 }
 
 /// Why an operation on one of several objects failed.
+///
+/// ```
+/// use vsphere_ops::power::Failure;
+/// use vsphere_ops::{Error, ErrorKind};
+///
+/// let failure = Failure::from(Error::new("power on", ErrorKind::NotFound("there is none".into())).on("web"));
+/// assert_eq!(failure.code, "not_found");
+/// assert_eq!(failure.message, "power on \"web\": there is none");
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
     /// The kind of failure as one word: see [`Error::code`].
@@ -80,11 +141,28 @@ impl From<Error> for Failure {
 }
 
 /// Powers machines on, each given by name, path or id, and waits until they run. One that runs already is left alone.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let names: Vec<String> = ["web-1", "web-2", "vm-42"].map(String::from).into();
+/// let reports = vsphere_ops::power::on(&client, &names, &|_| ()).await;
+/// let failed = reports.iter().filter(|report| report.error.is_some()).count();
+/// # Ok(())
+/// # }
+/// ```
 pub async fn on(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
     change(client, vms, &VirtualMachinePowerState::PoweredOn, progress).await
 }
 
 /// Powers machines off, each given by name, path or id, and waits until they are. One that is off already is left alone.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let reports = vsphere_ops::power::off(&client, &["web-1".to_owned()], &|_| ()).await;
+/// assert!(reports.iter().all(|report| report.error.is_none()));
+/// # Ok(())
+/// # }
+/// ```
 pub async fn off(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
     change(client, vms, &VirtualMachinePowerState::PoweredOff, progress).await
 }

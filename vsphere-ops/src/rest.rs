@@ -47,6 +47,19 @@ pub struct Rest {
 }
 
 /// An error that the Automation API answered with.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::ErrorKind;
+///
+/// if let Err(error) = client.rest()?.get::<serde_json::Value>("/api/cis/tagging/tag/urn:none").await
+///     && let ErrorKind::Rest(fault) = error.kind()
+/// {
+///     println!("{} {}: {}", fault.status, fault.name, fault.message); // 404 NOT_FOUND: …
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestFault {
     /// The HTTP status.
@@ -72,6 +85,20 @@ impl Rest {
 
     /// Posts a body, which makes something or does something; it is repeated only where it surely was not carried out.
     ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let rest = client.rest()?;
+    /// let category = serde_json::json!({
+    ///     "name": "stage", "description": "", "cardinality": "SINGLE", "associable_types": ["VirtualMachine"],
+    /// });
+    /// let id: String = rest.post("/api/cis/tagging/category", &category).await?;
+    /// let path = format!("/api/cis/tagging/category/{id}");
+    /// let () = rest.patch(&path, &serde_json::json!({ "description": "from dev to prod" })).await?;
+    /// rest.delete(&path).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + ?Sized)) -> Result<T> {
@@ -79,6 +106,14 @@ impl Rest {
     }
 
     /// Replaces what is at a path.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let ssh = serde_json::json!({ "enabled": true });
+    /// let () = client.rest()?.put("/api/appliance/access/ssh", &ssh).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`get`](Self::get).

@@ -1,4 +1,15 @@
 //! The server itself.
+//!
+//! ```no_run
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let server = vsphere_ops::vcenter::info(&client).await?;
+//! println!("{} {}, for {:?}", server.full_name, server.server_time, server.user);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is known without asking is at the client: [`content`](Client::content), [`api_version`](Client::api_version),
+//! [`is_vcenter`](Client::is_vcenter).
 
 use serde::Serialize;
 use vsphere_model::managed::{ServiceInstance, SessionManager, session_manager};
@@ -10,6 +21,14 @@ use crate::error::Result;
 use crate::mo::Mo;
 
 /// What a vCenter or an ESXi host says of itself.
+///
+/// ```
+/// use vsphere_ops::vcenter::VcenterInfo;
+///
+/// fn is_esxi(server: &VcenterInfo) -> bool {
+///     server.api_type == "HostAgent"
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct VcenterInfo {
     /// The product, with version and build.
@@ -38,6 +57,14 @@ pub struct VcenterInfo {
 }
 
 /// Reads what the server says of itself.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let server = vsphere_ops::vcenter::info(&client).await?;
+/// println!("{} {} build {}", server.product, server.version, server.build);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Those of the server.

@@ -1,4 +1,21 @@
-//! Virtual machines: lists and details.
+//! Virtual machines: lists and details, as they are shown to people.
+//!
+//! ```no_run
+//! use vsphere_ops::vm::{self, VmQuery};
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let query = VmQuery { filter: Some("web-*".into()), limit: 50, ..Default::default() };
+//! for vm in vm::list(&client, &query).await?.items {
+//!     println!("{} {:?} on {:?}", vm.name, vm.ip, vm.host);
+//! }
+//! println!("{:?}", vm::info(&client, "web-1").await?.disks);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! These are reports with plain fields, in names instead of references. To read other properties, or into a type of one's
+//! own, use [`Client::find`] with [`select`](crate::Query::select). What the guest or people say of a machine (host name,
+//! addresses, notes) is marked as such: whoever shows it to a program or a language model should not trust it.
 
 mod info;
 
@@ -8,7 +25,7 @@ use serde::Serialize;
 use vsphere_model::managed::virtual_machine as vm;
 use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachinePowerState};
 
-pub use info::{Disk, Nic, VmInfo, info};
+pub use info::{Disk, Nic, ToolsInfo, VmInfo, info};
 
 use crate::client::Client;
 use crate::error::{Result, invalid};
@@ -18,6 +35,12 @@ use crate::page::{Page, Window};
 use crate::read::Values;
 
 /// Which virtual machines to list.
+///
+/// ```
+/// use vsphere_ops::vm::VmQuery;
+///
+/// let query = VmQuery { folder: Some("/DC0/vm/prod".into()), limit: 100, ..Default::default() };
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct VmQuery {
     /// A glob on the name.
@@ -37,6 +60,14 @@ pub struct VmQuery {
 }
 
 /// A virtual machine in a list.
+///
+/// ```
+/// use vsphere_ops::vm::VmSummary;
+///
+/// fn memory_gb(machines: &[VmSummary]) -> i32 {
+///     machines.iter().filter_map(|vm| vm.memory_mb).sum::<i32>() / 1024
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct VmSummary {
     /// The name.
@@ -72,6 +103,16 @@ const SHOWN: [&str; 7] = [
 /// Lists virtual machines, sorted by name. Templates are not among them.
 ///
 /// Names and states of all machines are read in one request, and what is shown of one page in a second.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::vm::{self, VmQuery};
+///
+/// let page = vm::list(&client, &VmQuery { cluster: Some("prod".into()), limit: 20, ..Default::default() }).await?;
+/// println!("{} of {}, and on with {:?}", page.returned, page.total, page.next_cursor);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// `not_found` or `ambiguous` where a folder, host or cluster is not exactly one, `invalid_argument` for a power state

@@ -1,5 +1,23 @@
 //! Watches: the changes of objects as a stream, held back by the server until there are some.
 //!
+//! ```no_run
+//! use futures::TryStreamExt;
+//! use vsphere_ops::Change;
+//! use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let web = client.get::<VirtualMachine>("web-1").await?;
+//! let mut changes = web.watch(vm::GUEST_IP_ADDRESS);
+//! while let Some(change) = changes.try_next().await? {
+//!     if let Change::Entered { row: Some(address), .. } | Change::Changed { row: Some(address), .. } = change {
+//!         println!("{address}");
+//!         break;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A watch first tells of all objects as they are ([`Change::Entered`]), says that this was all ([`Change::Live`]), and
 //! goes on with what changes. However many watch the same properties of the same objects, the server has one property
 //! collector with one filter for them all, and it is destroyed when the last watch is dropped.
@@ -7,6 +25,11 @@
 //! What the connection suffers is mended: requests are sent again, a lost session is renewed, and where the server has
 //! forgotten what it had told, everything comes anew after a [`Change::Resync`]. A consumer that lags far behind gets
 //! the same in place of an ever longer queue.
+//!
+//! - Nothing is sent before the stream is polled. To look now and then, use a [`Checker`]; to have all objects at hand,
+//!   an [`Inventory`](crate::Inventory).
+//! - Watch few and small properties: `summary` and `guest` change all the time.
+//! - What happens between two looks of the server is one change: a watch tells states, [`events`](crate::events) history.
 
 mod collector;
 mod driver;
@@ -69,12 +92,33 @@ impl<M: ManagedObject> Mo<M> {
     }
 
     /// Watches all objects of type `N` below this one, those to come included.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+    ///
+    /// let dc = client.datacenter("DC0").await?;
+    /// let changes = dc.watch_all::<VirtualMachine>().select(vm::POWER_STATE);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn watch_all<N: ManagedObject>(&self) -> WatchQuery<N> {
         WatchQuery { client: self.client().clone(), container: self.reference().clone(), object: PhantomData }
     }
 }
 
 /// Objects of type `M` that are to be watched.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::{HostSystem, host_system};
+/// use vsphere_ops::watch::WatchQuery;
+///
+/// let hosts: WatchQuery<HostSystem> = client.watch();
+/// let states = hosts.select((host_system::CONNECTION_STATE, host_system::IN_MAINTENANCE_MODE));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing is watched before its selection is polled"]
 pub struct WatchQuery<M> {
@@ -91,6 +135,26 @@ impl<M: ManagedObject> WatchQuery<M> {
 }
 
 /// A change of what is watched.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use vsphere_ops::Change;
+/// use vsphere_ops::managed::VirtualMachine;
+///
+/// /// Keeps the names of machines by their ids. An `Inventory` does this, and more.
+/// fn keep(names: &mut HashMap<String, String>, change: Change<VirtualMachine, String>) {
+///     match change {
+///         Change::Entered { object, row } | Change::Changed { object, row, .. } => {
+///             names.insert(object.id().to_owned(), row);
+///         }
+///         Change::Left { object } | Change::Unreadable { object, .. } => {
+///             names.remove(object.id());
+///         }
+///         Change::Resync => names.clear(),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Change<M: ManagedObject, R> {
@@ -133,6 +197,19 @@ pub enum Change<M: ManagedObject, R> {
 ///
 /// It ends after an error that can't be mended, such as a missing right, and when the one object that it watches is
 /// gone.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use futures::StreamExt;
+/// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+///
+/// let mut changes = client.watch::<VirtualMachine>().select(vm::NAME);
+/// while let Some(change) = changes.next().await {
+///     println!("{:?}, live: {}, as of {:?} ago", change?, changes.is_live(), changes.age());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a stream does nothing before it is polled"]
 pub struct Watch<M, S> {
     client: Client,
@@ -249,6 +326,18 @@ impl Freshness {
 }
 
 /// Looks for changes when it is asked to. It has a property collector of its own, which is destroyed when it is dropped.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+///
+/// let mut checker = client.watch::<VirtualMachine>().select(vm::POWER_STATE).checker();
+/// println!("{} machines", checker.check().await?.len());
+/// tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+/// println!("{} changes in the last minute", checker.check().await?.len());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Checker<M, S> {
     client: Client,
     subject: Subject,

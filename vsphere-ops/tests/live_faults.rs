@@ -183,6 +183,24 @@ async fn pitfall_07_truncated_updates_are_followed_with_the_new_version() {
 }
 
 #[tokio::test]
+async fn pitfall_08_a_check_asks_once_and_does_not_let_the_server_wait() {
+    let fake = Fake::start(|name, count, body| match (name, count) {
+        ("CreatePropertyCollector", count) => collector(count),
+        ("WaitForUpdatesEx", _) if !body.contains("<maxWaitSeconds>0</maxWaitSeconds>") => silence(),
+        ("WaitForUpdatesEx", 1) => Reply::Is(updates("1", false, &[("enter", 1, &assign("name", "web-1"))])),
+        // Nothing has changed: an answer without a value.
+        _ => Reply::Is(String::new()),
+    })
+    .await;
+    let client = fake.client().await;
+    let mut checker = client.watch::<VirtualMachine>().select(vm::NAME).checker();
+    let first = timeout(PATIENCE, checker.check()).await.unwrap().unwrap();
+    assert!(matches!(&first[..], [Change::Entered { row, .. }, Change::Live] if row == "web-1"), "{first:?}");
+    assert!(timeout(PATIENCE, checker.check()).await.unwrap().unwrap().is_empty());
+    assert_eq!(fake.count("WaitForUpdatesEx"), 2);
+}
+
+#[tokio::test]
 async fn pitfall_01_a_watch_comes_anew_when_its_collector_went_with_the_session() {
     let fake = Fake::start(|name, count, body| match name {
         "CreatePropertyCollector" => collector(count),

@@ -5,22 +5,26 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
-use crate::model::{Model, Settings};
+use crate::model::Model;
+use crate::trouble::Troubles;
 use crate::world::World;
 
 /// What all connections share.
 pub(crate) struct Core {
     world: RwLock<World>,
     changes: watch::Sender<u64>,
+    pub(crate) troubles: Troubles,
 }
 
 impl Core {
     /// A server with the inventory of this model.
-    pub(crate) fn new(model: &Model, settings: Settings) -> Arc<Self> {
+    pub(crate) fn new(model: &Model) -> Arc<Self> {
         let core = Arc::new_cyclic(|core| Self {
-            world: RwLock::new(World::new(settings, core.clone())),
+            world: RwLock::new(World::new(model.settings().clone(), core.clone())),
             changes: watch::channel(0).0,
+            troubles: Troubles::default(),
         });
+        core.troubles.set(model.first_trouble().clone());
         model.build(&mut core.write());
         core
     }
@@ -40,6 +44,12 @@ impl Core {
     /// News of changes: the world's version.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Core")
     }
 }
 

@@ -3,9 +3,9 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
-//! use vsphere_sim::{Model, Sim};
+//! use vsphere_sim::{Model, Sim, Size};
 //!
-//! let sim = Sim::start(Model::empty()).await?;
+//! let sim = Sim::start(Model::sized(Size::default())).await?;
 //! assert!(sim.url().starts_with("https://127.0.0.1:"));
 //! # Ok(())
 //! # }
@@ -14,6 +14,7 @@
 mod call;
 mod collector;
 mod core;
+mod coverage;
 mod fault;
 mod methods;
 mod model;
@@ -21,15 +22,19 @@ mod objects;
 mod rights;
 mod server;
 mod session;
+mod trouble;
 mod view;
 mod world;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use vsphere_soap::http::Thumbprint;
 
-pub use model::{Model, Role};
+pub use coverage::{Coverage, coverage};
+pub use model::{Model, Role, Size};
+pub use trouble::Trouble;
 
 use crate::core::Core;
 use crate::server::{Identity, Server};
@@ -37,6 +42,7 @@ use crate::server::{Identity, Server};
 /// A simulated server. It listens until it is dropped.
 #[derive(Debug)]
 pub struct Sim {
+    core: Arc<Core>,
     server: Server,
     certificate: Option<Certificate>,
 }
@@ -53,7 +59,7 @@ impl Sim {
     /// # Errors
     /// The port or the certificate can't be had.
     pub async fn start(model: Model) -> io::Result<Self> {
-        Self::listen(model, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
+        Self::listen(model, loopback()).await
     }
 
     /// Starts a server on this address, over HTTPS.
@@ -62,21 +68,25 @@ impl Sim {
     /// The address or the certificate can't be had.
     pub async fn listen(model: Model, address: SocketAddr) -> io::Result<Self> {
         let identity = Identity::new(address.ip())?;
-        let certificate =
-            Certificate { pem: identity.pem().to_owned(), thumbprint: Thumbprint::sha256_of(identity.certificate()) };
-        let core = Core::new(&model, model.settings().clone());
-        let server = Server::start(core, address, Some(&identity)).await?;
-        Ok(Self { server, certificate: Some(certificate) })
+        Self::serve(model, address, Some(&identity)).await
     }
 
-    /// Starts a server on a free loopback port, over plain HTTP, as a proxy in front of a server needs it.
+    /// Starts a server on this address, over plain HTTP: behind a proxy that sees what is sent, or that has the TLS.
     ///
     /// # Errors
-    /// The port can't be had.
-    pub async fn start_plain(model: Model) -> io::Result<Self> {
-        let core = Core::new(&model, model.settings().clone());
-        let server = Server::start(core, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None).await?;
-        Ok(Self { server, certificate: None })
+    /// The address can't be had.
+    pub async fn listen_plain(model: Model, address: SocketAddr) -> io::Result<Self> {
+        Self::serve(model, address, None).await
+    }
+
+    async fn serve(model: Model, address: SocketAddr, identity: Option<&Identity>) -> io::Result<Self> {
+        let certificate = identity.map(|identity| Certificate {
+            pem: identity.pem().to_owned(),
+            thumbprint: Thumbprint::sha256_of(identity.certificate()),
+        });
+        let core = Core::new(&model);
+        let server = Server::start(Arc::clone(&core), address, identity).await?;
+        Ok(Self { core, server, certificate })
     }
 
     /// The URL of the SOAP API: `https://127.0.0.1:PORT/sdk`.
@@ -99,4 +109,31 @@ impl Sim {
     pub fn certificate(&self) -> Option<&str> {
         self.certificate.as_ref().map(|certificate| certificate.pem.as_str())
     }
+
+    /// Makes this trouble from now on, and no other.
+    pub fn trouble(&self, trouble: Trouble) {
+        self.core.troubles.set(trouble);
+    }
+
+    /// How often a method (`RetrievePropertiesEx`) was called since the start, by all clients.
+    pub fn calls(&self, method: &str) -> u64 {
+        self.core.troubles.calls(method)
+    }
+
+    /// Ends all sessions, as a restart of the server does. Clients are told `NotAuthenticated` at their next call.
+    pub fn end_sessions(&self) {
+        let mut world = self.core.write();
+        let keys: Vec<String> = world.sessions.iter().map(|(key, _)| key.to_owned()).collect();
+        keys.iter().for_each(|key| world.end_session(key));
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.core.read().sessions.iter().count()
+    }
+}
+
+/// A free port of the loopback interface.
+fn loopback() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }

@@ -5,6 +5,7 @@ mod bench;
 mod codegen;
 mod companions;
 mod derive;
+mod docs;
 mod emit;
 mod ir;
 mod peers;
@@ -33,6 +34,8 @@ enum Task {
     Wsdl(derive::Args),
     /// Generate the bindings of vsphere-model from a WSDL.
     Codegen(codegen::Args),
+    /// Check that each public item of vsphere-ops is shown in a doctest or an example.
+    Docs,
     /// Run the tests that need real servers and clients, installing these into `.peers` first.
     Peers(peers::Args),
     /// Count what a WSDL describes.
@@ -42,6 +45,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Bench(args) => bench::run(args),
+        Task::Docs => docs::run(),
         Task::Peers(args) => peers::run(args),
         Task::Wsdl(args) => derive::run(&args),
         Task::Codegen(args) => codegen::run(&args),

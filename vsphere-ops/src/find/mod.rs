@@ -46,6 +46,17 @@ pub use selection::Selection;
 
 impl Client {
     /// All objects of type `M` in the inventory.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::{HostSystem, host_system};
+    ///
+    /// for (host, name) in client.all::<HostSystem>().select(host_system::NAME).await? {
+    ///     println!("{host} is {name}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn all<M: ManagedObject>(&self) -> Query<M> {
         Query::new(self, None, None)
     }
@@ -72,6 +83,20 @@ impl Client {
     }
 
     /// Several objects like [`get`](Self::get), each with its own outcome. Names are looked up in one request.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// for found in client.get_many::<VirtualMachine>(&["web-1", "vm-42", "/DC0/vm/prod/db-1"]).await? {
+    ///     match found {
+    ///         Ok(vm) => println!("{} is {vm}", vm.label()),
+    ///         Err(error) => println!("{error}"), // the others are there all the same
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of the server.

@@ -34,6 +34,16 @@ where
     }
 
     /// Reads no more rows than this. The server is asked for no more pages than that takes.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+    ///
+    /// let some = client.find::<VirtualMachine>("web-*").select(vm::NAME).limit(10).await?;
+    /// assert!(some.len() <= 10);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn limit(mut self, rows: usize) -> Self {
         self.limit = Some(rows);
         self

@@ -26,6 +26,25 @@ const USUAL_LIMIT: usize = 64;
 const OWN_LIMIT: usize = 256;
 
 /// A query of counters' values. Awaited, it gives a [`Report`].
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+/// use vsphere_ops::performance::Interval;
+///
+/// let now = client.server_time().await?;
+/// let vms = client.find::<VirtualMachine>("web-*").select(vm::NAME).await?;
+/// let report = client
+///     .performance()
+///     .query(["net.usage.average"])
+///     .entities(vms.iter().map(|(vm, _)| vm.reference()))
+///     .instance("*") // each network adapter
+///     .interval(Interval::FIVE_MINUTES)
+///     .between(now - chrono::TimeDelta::hours(6), now) // or .last(…), or .samples(…)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a query is sent when it is awaited"]
 pub struct PerfQuery {
@@ -261,6 +280,15 @@ fn is_for_smaller(error: &Error) -> bool {
 }
 
 /// The answer to a query: a series per object, counter and instance.
+///
+/// ```
+/// use vsphere_ops::performance::Report;
+///
+/// fn show(report: &Report) {
+///     println!("{}", report.table());
+///     println!("{} series; {} objects are gone", report.series.len(), report.gone.len());
+/// }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// The series.
@@ -270,6 +298,17 @@ pub struct Report {
 }
 
 /// The values of one counter of one object, or of a part of it.
+///
+/// ```
+/// use vsphere_ops::performance::Series;
+///
+/// fn peak(series: &Series) -> Option<f64> {
+///     series.values().filter_map(|(_, value)| value).max_by(f64::total_cmp)
+/// }
+/// fn is_idle(series: &Series) -> bool {
+///     series.latest().is_some_and(|value| value < 1.0)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Series {
     /// The object.

@@ -10,6 +10,20 @@ use vsphere_soap::object::format_date_time;
 use super::Series;
 
 /// Series side by side: a row per time, a column per series. It is printed with aligned columns.
+///
+/// ```
+/// use vsphere_ops::performance::Table;
+///
+/// fn as_csv(table: &Table) -> String {
+///     let mut csv = String::from("time");
+///     table.columns.iter().for_each(|column| csv += &format!(",{} {}", column.entity, column.counter));
+///     for (time, row) in table.times.iter().zip(&table.rows) {
+///         csv += &format!("\n{time}");
+///         row.iter().for_each(|value| csv += &value.map_or(",".to_owned(), |value| format!(",{value}")));
+///     }
+///     csv
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct Table {
     /// What the columns are.
@@ -21,6 +35,14 @@ pub struct Table {
 }
 
 /// A column of a [`Table`].
+///
+/// ```
+/// use vsphere_ops::performance::{Column, Table};
+///
+/// fn of_host<'a>(table: &'a Table, id: &'a str) -> impl Iterator<Item = &'a Column> {
+///     table.columns.iter().filter(move |column| column.entity == id && column.instance.is_empty())
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Column {
     /// The managed object id.

@@ -55,6 +55,34 @@ pub(crate) use pages::{Pages, Source, property_spec, retrieve};
 pub use record::{As, Record};
 
 /// What to read of objects of type `M`: a property, or a tuple of them.
+///
+/// ```no_run
+/// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+/// use vsphere_ops::types::VirtualMachinePowerState as Power;
+/// use vsphere_ops::{Missing, Select, Values};
+///
+/// /// Whether a machine runs: a property that becomes another type.
+/// struct Runs;
+///
+/// impl Select<VirtualMachine> for Runs {
+///     type Row = bool;
+///
+///     fn paths(&self, paths: &mut Vec<&'static str>) {
+///         paths.push(vm::POWER_STATE.path());
+///     }
+///
+///     fn row(&self, values: &mut Values) -> Result<bool, Missing> {
+///         Ok(values.take::<Power>(vm::POWER_STATE.path())? == Power::PoweredOn)
+///     }
+/// }
+///
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// for (vm, (name, runs)) in client.all::<VirtualMachine>().select((vm::NAME, Runs)).await? {
+///     println!("{vm} {name}: {runs}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub trait Select<M> {
     /// What a read gives for each object.
     type Row;
@@ -118,6 +146,14 @@ tuples! {
 }
 
 /// A property, or that and why it has no value.
+///
+/// ```
+/// use vsphere_ops::PropertyState;
+///
+/// let address: PropertyState<String> = PropertyState::Set("192.0.2.7".into());
+/// assert_eq!(address.ok().as_deref(), Some("192.0.2.7"));
+/// assert_eq!(PropertyState::<String>::Unset.ok(), None);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum PropertyState<T> {
     /// Its value.
@@ -140,11 +176,39 @@ impl<T> PropertyState<T> {
 
 /// Chooses an optional property together with its state, so that unset and unreadable are told apart. One that every
 /// object has is made optional first: `state(vm::NAME.optional())`.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+/// use vsphere_ops::{PropertyState, state};
+///
+/// for (vm, note) in client.all::<VirtualMachine>().select(state(vm::ANNOTATION)).await? {
+///     if let PropertyState::Unreadable(fault) = note {
+///         println!("{vm}: {}", fault.fault.type_name());
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub fn state<M, T>(property: Property<M, Option<T>>) -> State<M, T> {
     State(Property::new(property.path()))
 }
 
 /// A property that is read with its state; see [`state`].
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::{HostSystem, host_system as host};
+/// use vsphere_ops::{State, state};
+///
+/// fn name() -> State<HostSystem, String> {
+///     state(host::NAME.optional())
+/// }
+///
+/// let names = client.all::<HostSystem>().select(name()).await?; // hosts whose name is hidden are there, too
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct State<M, T>(Property<M, T>);
 
@@ -169,6 +233,30 @@ impl<M, T: FromAny> Select<M> for State<M, T> {
 }
 
 /// The values that the server gave for one object.
+///
+/// ```
+/// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+/// use vsphere_ops::{Missing, PropertyState, Select, Values};
+///
+/// /// The guest's address, or why there is none.
+/// struct Address;
+///
+/// impl Select<VirtualMachine> for Address {
+///     type Row = Result<String, String>;
+///
+///     fn paths(&self, paths: &mut Vec<&'static str>) {
+///         paths.push(vm::GUEST_IP_ADDRESS.path());
+///     }
+///
+///     fn row(&self, values: &mut Values) -> Result<Self::Row, Missing> {
+///         Ok(match values.take_state(vm::GUEST_IP_ADDRESS.path())? {
+///             PropertyState::Set(address) => Ok(address),
+///             PropertyState::Unset => Err("the guest has none, or does not run".into()),
+///             PropertyState::Unreadable(fault) => Err(fault.fault.type_name().to_owned()),
+///         })
+///     }
+/// }
+/// ```
 #[derive(Debug, Default)]
 pub struct Values {
     set: Vec<DynamicProperty>,
@@ -236,6 +324,18 @@ impl Values {
 }
 
 /// A property that could not be read.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+///
+/// let rows = client.all::<VirtualMachine>().select(vm::RUNTIME).await?;
+/// for (object, missing) in &rows.unreadable {
+///     println!("{object}: {} ({})", missing.path, missing.reason); // runtime (NoPermission)
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     /// The path of the property.
@@ -257,6 +357,22 @@ impl fmt::Display for Missing {
 }
 
 /// The rows of a read, and what could not be read.
+///
+/// A user who may not see everything gets what there is, and is told what was missing:
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+///
+/// let rows = client.all::<VirtualMachine>().select((vm::NAME, vm::GUEST_IP_ADDRESS)).await?;
+/// if !(rows.unreadable.is_empty() && rows.gaps.is_empty()) {
+///     println!("this user does not see all: {} machines are left out", rows.unreadable.len());
+/// }
+/// println!("{} machines", rows.len()); // a slice
+/// let names: Vec<String> = rows.into_vec().into_iter().map(|(_, (name, _))| name).collect();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Rows<R> {
     rows: Vec<R>,

@@ -5,6 +5,28 @@ use std::marker::PhantomData;
 use super::{Missing, Select, Values};
 
 /// A struct that is read of objects of type `M`. [`properties!`](crate::properties) writes it.
+///
+/// ```
+/// use vsphere_ops::managed::VirtualMachine;
+/// use vsphere_ops::{Missing, PropertyState, Record, Values};
+///
+/// /// Written by hand, as it is not one field for each property.
+/// struct Labelled(String);
+///
+/// impl Record<VirtualMachine> for Labelled {
+///     fn paths(paths: &mut Vec<&'static str>) {
+///         paths.extend(["name", "config.annotation"]);
+///     }
+///
+///     fn from_values(values: &mut Values) -> Result<Self, Missing> {
+///         let name: String = values.take("name")?;
+///         Ok(match values.take_state::<String>("config.annotation")? {
+///             PropertyState::Set(note) => Self(format!("{name} ({note})")),
+///             _ => Self(name),
+///         })
+///     }
+/// }
+/// ```
 pub trait Record<M>: Sized {
     /// Appends the paths of the properties.
     fn paths(paths: &mut Vec<&'static str>);
@@ -17,6 +39,27 @@ pub trait Record<M>: Sized {
 }
 
 /// Chooses the properties of a [`Record`]: `select(As::<Line>::default())` is `select_as::<Line>()`.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::As;
+/// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+///
+/// vsphere_ops::properties! {
+///     #[derive(Debug)]
+///     struct Name for VirtualMachine {
+///         name: String = vm::NAME,
+///     }
+/// }
+///
+/// // Where a `select` is wanted: in a watch, or beside other properties.
+/// let both = client.all::<VirtualMachine>().select((As::<Name>::default(), vm::POWER_STATE));
+/// for (vm, (name, power)) in both.await? {
+///     println!("{vm} {name:?} {power}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct As<R>(PhantomData<fn() -> R>);
 

@@ -58,6 +58,20 @@ use watch::{Outcome, Watch};
 /// A task on the server that yields a `T`. Awaited, it waits for the end of the task.
 ///
 /// Dropping it, or the future, stops the waiting and not the task; [`cancel`](Self::cancel) stops the task.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use std::time::Duration;
+/// use vsphere_ops::Task;
+/// use vsphere_ops::managed::VirtualMachine;
+///
+/// let vm = client.get::<VirtualMachine>("web-1").await?;
+/// let task: Task<()> = vm.power_off().await?;
+/// println!("{} has begun", task.reference());
+/// task.with_deadline(Duration::from_secs(60)).on_progress(|progress| println!("{} %", progress.percent)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a task goes on by itself, but only awaiting it tells how it ends"]
 pub struct Task<T> {
     client: Client,
@@ -72,6 +86,17 @@ pub struct Task<T> {
 type Listener = Box<dyn Fn(Progress) + Send + Sync>;
 
 /// How far a task is.
+///
+/// ```
+/// use vsphere_ops::Progress;
+///
+/// fn show(progress: Progress) {
+///     match progress.queued {
+///         true => println!("waits for its turn"),
+///         false => println!("{} %", progress.percent),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Per cent of the work that is done.
@@ -81,6 +106,23 @@ pub struct Progress {
 }
 
 /// What happens to a task while one looks.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use futures::TryStreamExt;
+/// use vsphere_ops::TaskEvent;
+/// use vsphere_ops::managed::VirtualMachine;
+///
+/// let mut events = client.get::<VirtualMachine>("web-1").await?.power_on().await?.events();
+/// while let Some(event) = events.try_next().await? {
+///     match event {
+///         TaskEvent::Progress(progress) => println!("{} %", progress.percent),
+///         TaskEvent::Done(()) => println!("it runs"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum TaskEvent<T> {
     /// It got on.
@@ -90,6 +132,22 @@ pub enum TaskEvent<T> {
 }
 
 /// What a task can yield: any value of the API, or a managed object by its reference.
+///
+/// ```
+/// use vsphere_ops::{Client, TaskResult};
+/// use vsphere_ops::types::{Any, ManagedObjectReference};
+/// use vsphere_soap::object::Mismatch;
+///
+/// /// The id of what a task has made.
+/// struct Made(String);
+///
+/// impl TaskResult for Made {
+///     fn from_result(_: &Client, result: Any) -> Result<Self, Mismatch> {
+///         let reference: ManagedObjectReference = result.take()?;
+///         Ok(Self(reference.value))
+///     }
+/// }
+/// ```
 pub trait TaskResult: Sized + Send {
     /// Takes the result of a task.
     ///
@@ -113,6 +171,21 @@ impl<M: ManagedObject> TaskResult for Mo<M> {
 
 impl<T> Task<T> {
     /// The task that an API method has started on `target`.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    /// use vsphere_ops::{Mo, Task};
+    ///
+    /// // Any method of the API that starts a task.
+    /// let vm = client.get::<VirtualMachine>("web-1").await?;
+    /// let reference = vm.create_snapshot_task("before the update", None, false, true).await?;
+    /// let task: Task<Mo<vsphere_ops::managed::VirtualMachineSnapshot>> =
+    ///     Task::new(&client, reference, "take a snapshot of", vm.label());
+    /// println!("{}", task.await?.id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(
         client: &Client,
         reference: ManagedObjectReference,
@@ -148,6 +221,21 @@ impl<T> Task<T> {
     }
 
     /// Asks the server to cancel the task. Whether it does shows in how the task ends.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let task = client.get::<VirtualMachine>("web-1").await?.power_on().await?;
+    /// task.cancel().await?;  // a request, which the server need not grant
+    /// match task.await {
+    ///     Ok(()) => println!("it was done before"),
+    ///     Err(error) if error.is_fault("RequestCanceled") => println!("cancelled"),
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// A fault where the task can't be cancelled, and those of the connection.
@@ -250,6 +338,21 @@ impl<T> fmt::Debug for Task<T> {
 /// Waits for many tasks with one property collector and one filter, and gives the outcome of each, in order.
 ///
 /// Listeners and deadlines of the tasks count. An outcome that is not known is [`ErrorKind::Unfinished`].
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::VirtualMachine;
+/// use vsphere_ops::wait_all;
+///
+/// let mut tasks = Vec::new();
+/// for (vm, ()) in client.find::<VirtualMachine>("web-*").select(()).await? {
+///     tasks.push(vm.power_off().await?);
+/// }
+/// let failed = wait_all(tasks).await.into_iter().filter_map(Result::err);
+/// failed.for_each(|error| println!("{error}")); // the error names its machine
+/// # Ok(())
+/// # }
+/// ```
 pub async fn wait_all<T: TaskResult>(tasks: impl IntoIterator<Item = Task<T>>) -> Vec<Result<T>> {
     let tasks: Vec<Task<T>> = tasks.into_iter().collect();
     let listener = |index: usize, progress: Progress| {
@@ -360,6 +463,15 @@ async fn at_most<T>(deadline: Option<Instant>, future: impl Future<Output = T>) 
 
 impl Client {
     /// The tasks that the server has started or ended lately, also those of others, in one request.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// for info in client.recent_tasks().await? {
+    ///     println!("{} {} of {:?}", info.state, info.description_id, info.entity_name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of the server.

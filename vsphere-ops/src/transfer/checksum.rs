@@ -9,6 +9,18 @@ use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use crate::error::{Error, ErrorKind, Result, invalid};
 
 /// A way to compute a checksum.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::Datastore;
+/// use vsphere_ops::transfer::Algorithm;
+///
+/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let old = store.download("ova/disk.vmdk").algorithm(Algorithm::Sha1); // as older manifests have it
+/// println!("{:?}", old.to_file("disk.vmdk").await?.checksum);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -48,6 +60,14 @@ impl Checksum {
     }
 
     /// Its bytes.
+    ///
+    /// ```
+    /// use vsphere_ops::transfer::Checksum;
+    ///
+    /// let sum: Checksum = "a9993e364706816aba3e25717850c26c9cd0d89d".parse()?;
+    /// assert_eq!(sum.as_bytes()[..2], [0xa9, 0x99]);
+    /// # Ok::<(), vsphere_ops::Error>(())
+    /// ```
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Sum::Sha1(bytes) => bytes,
@@ -90,11 +110,21 @@ impl fmt::Debug for Checksum {
 /// What is to be computed of a file, and what it must be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Check {
-    pub(super) algorithm: Option<Algorithm>,
-    pub(super) expected: Option<Checksum>,
+    algorithm: Option<Algorithm>,
+    expected: Option<Checksum>,
 }
 
 impl Check {
+    pub(super) const NONE: Self = Self { algorithm: None, expected: None };
+
+    pub(super) fn by(algorithm: Algorithm) -> Self {
+        Self { algorithm: Some(algorithm), expected: None }
+    }
+
+    pub(super) fn against(checksum: Checksum) -> Self {
+        Self { algorithm: Some(checksum.algorithm()), expected: Some(checksum) }
+    }
+
     pub(super) fn hasher(self) -> Hasher {
         let context = self.algorithm.map(|algorithm| match algorithm {
             Algorithm::Sha1 => Context::new(&SHA1_FOR_LEGACY_USE_ONLY),
@@ -106,7 +136,7 @@ impl Check {
 
 impl Default for Check {
     fn default() -> Self {
-        Self { algorithm: Some(Algorithm::Sha256), expected: None }
+        Self::by(Algorithm::Sha256)
     }
 }
 
@@ -183,8 +213,8 @@ mod tests {
     fn checksums_are_read_computed_and_compared() {
         for (text, algorithm) in [(SHA_1, Algorithm::Sha1), (SHA_256, Algorithm::Sha256)] {
             let expected: Checksum = text.to_uppercase().parse().unwrap();
-            assert_eq!(expected.to_string(), text);
-            let check = Check { algorithm: Some(algorithm), expected: Some(expected) };
+            assert_eq!((expected.to_string().as_str(), expected.algorithm()), (text, algorithm));
+            let check = Check::against(expected);
             let mut hasher = check.hasher();
             hasher.update(b"a");
             hasher.update(b"bc");
@@ -192,8 +222,7 @@ mod tests {
             let error = check.hasher().finish().unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
         }
-        let none = Check { algorithm: None, expected: None };
-        assert!(none.hasher().finish().unwrap().is_none());
+        assert!(Check::NONE.hasher().finish().unwrap().is_none());
         for bad in ["", "abc", &SHA_1[1..], &format!("{SHA_256}0"), "xyz"] {
             assert!(bad.parse::<Checksum>().is_err());
         }

@@ -20,6 +20,18 @@ impl Mo<Datastore> {
 
     /// As [`download`](Self::download), straight from a host that has the datastore, by a ticket that vCenter gives for
     /// it. That spares vCenter the data; the host must be reachable by the name that it has in vCenter.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::{Datastore, HostSystem};
+    ///
+    /// let store = client.get::<Datastore>("nvme-1").await?;
+    /// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+    /// store.download_via(&host, "iso/debian.iso").to_file("debian.iso").await?;
+    /// store.upload_via(&host, "iso/copy.iso").from_file("debian.iso").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn download_via(&self, host: &Mo<HostSystem>, path: impl Into<String>) -> Download {
         Download::new(self.file(path.into(), Some(host.clone())), None)
     }

@@ -25,6 +25,22 @@ const OPERATION: &str = "download";
 /// [`to_writer`](Self::to_writer) is awaited.
 ///
 /// Memory does not grow with the file. Several transfers may run at once.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::Datastore;
+/// use vsphere_ops::transfer::Algorithm;
+///
+/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".parse()?;
+/// store.download("iso/debian.iso").expect(expected).to_file("debian.iso").await?;
+/// store.download("ova/disk.vmdk").algorithm(Algorithm::Sha1).to_file("disk.vmdk").await?;
+///
+/// let mut log = Vec::new(); // any writer
+/// store.download("web-1/vmware.log").without_checksum().to_writer(&mut log).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a download starts when it is told where to go"]
 pub struct Download {
@@ -41,25 +57,25 @@ impl Download {
 
     /// Calls `listener` with the progress, ten times a second at most, and at the end.
     pub fn on_progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
-        self.listener = Some(Listener(std::sync::Arc::new(listener)));
+        self.listener = Some(Listener::new(listener));
         self
     }
 
     /// Computes the checksum in this way; SHA-256 by default.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.check = Check { algorithm: Some(algorithm), expected: None };
+        self.check = Check::by(algorithm);
         self
     }
 
     /// Computes no checksum.
     pub fn without_checksum(mut self) -> Self {
-        self.check = Check { algorithm: None, expected: None };
+        self.check = Check::NONE;
         self
     }
 
     /// Compares the checksum with the one that the file must have.
     pub fn expect(mut self, checksum: Checksum) -> Self {
-        self.check = Check { algorithm: Some(checksum.algorithm()), expected: Some(checksum) };
+        self.check = Check::against(checksum);
         self
     }
 
@@ -80,7 +96,7 @@ impl Download {
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<Transferred> {
         let (check, label) = (self.check, self.place.label());
         // The checksum is computed where the file is written, beside the work of the connection.
-        let mut stream = self.open(Check { algorithm: None, expected: None }).await?;
+        let mut stream = self.open(Check::NONE).await?;
         let partial = Partial::new(path.as_ref());
         let (pieces, received) = mpsc::channel(QUEUE);
         let writer = tokio::task::spawn_blocking(move || partial.write(received, check.hasher()));
@@ -132,6 +148,22 @@ impl Download {
 }
 
 /// A file as it arrives. The stream ends after the last byte, or with the one error that ended it.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use futures::TryStreamExt;
+/// use vsphere_ops::managed::Datastore;
+///
+/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let mut file = store.download("iso/debian.iso").stream().await?;
+/// println!("{:?} bytes will come", file.length());
+/// while let Some(piece) = file.try_next().await? {
+///     println!("{} more", piece.len());
+/// }
+/// println!("SHA-256 {:?}", file.checksum()); // known now that all has come
+/// # Ok(())
+/// # }
+/// ```
 pub struct FileStream {
     inner: vsphere_soap::http::Download,
     meter: Meter,

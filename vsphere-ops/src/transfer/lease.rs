@@ -59,6 +59,27 @@ impl Lease {
     ///
     /// `progress` is called with the per cent of what the server does before that.
     ///
+    /// ```no_run
+    /// use vsphere_ops::managed::ResourcePool;
+    /// use vsphere_ops::transfer::Lease;
+    /// use vsphere_ops::types::{ImportSpec, Poly};
+    ///
+    /// # use vsphere_ops::{Client, Mo, Result};
+    /// # async fn import(client: Client, pool: Mo<ResourcePool>, spec: Poly<ImportSpec>) -> Result<()> {
+    /// let lease = pool.import_v_app(&spec, None, None).await?;
+    /// let lease = Lease::ready(&client, &lease, &|percent| println!("{percent} %")).await?;
+    /// println!("{} must be fed every {} s, which is seen to", lease.entity(), lease.info().lease_timeout);
+    /// lease.expect_bytes(1_000_000_000);
+    /// for device in lease.devices() {
+    ///     if let Err(error) = lease.upload(device).from_file("disk.vmdk").await {
+    ///         lease.abort().await; // at once; dropping it does the same in the background
+    ///         return Err(error);
+    ///     }
+    /// }
+    /// lease.complete().await
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The fault that the lease ended with, and those of the connection.
     pub async fn ready(

@@ -7,6 +7,17 @@ use std::time::{Duration, Instant};
 use super::checksum::Checksum;
 
 /// How far a transfer is.
+///
+/// ```
+/// use vsphere_ops::transfer::Progress;
+///
+/// fn show(progress: Progress) {
+///     match progress.percent() {
+///         Some(percent) => println!("{percent} % at {:.0} MB/s", progress.rate / 1e6),
+///         None => println!("{} of {:?} bytes", progress.bytes, progress.total),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -28,6 +39,17 @@ impl Progress {
 }
 
 /// A transfer that has ended well.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::Datastore;
+///
+/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let sent = store.upload("iso/debian.iso").from_file("debian.iso").await?;
+/// println!("{} bytes in {:?}, SHA-256 {:?}", sent.bytes, sent.elapsed, sent.checksum);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transferred {
@@ -41,7 +63,13 @@ pub struct Transferred {
 
 /// What is called with the progress of a transfer.
 #[derive(Clone)]
-pub(super) struct Listener(pub(super) Arc<dyn Fn(Progress) + Send + Sync>);
+pub(super) struct Listener(Arc<dyn Fn(Progress) + Send + Sync>);
+
+impl Listener {
+    pub(super) fn new(listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(listener))
+    }
+}
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

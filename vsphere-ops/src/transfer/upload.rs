@@ -26,6 +26,20 @@ const OPERATION: &str = "upload";
 /// [`from_stream`](Self::from_stream) is awaited.
 ///
 /// Memory does not grow with the file. Several transfers may run at once.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::Datastore;
+/// use vsphere_ops::transfer::Algorithm;
+///
+/// let store = client.get::<Datastore>("nvme-1").await?;
+/// store.upload("ova/disk.vmdk").algorithm(Algorithm::Sha1).from_file("disk.vmdk").await?;
+///
+/// let pieces = futures::stream::iter([Ok(bytes::Bytes::from_static(b"disk.enableUUID = TRUE"))]);
+/// store.upload("web-1/extra.cfg").without_checksum().from_stream(pieces, 22).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "an upload starts when it is told where from"]
 pub struct Upload {
@@ -42,26 +56,26 @@ impl Upload {
 
     /// Calls `listener` with the progress, ten times a second at most, and at the end.
     pub fn on_progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
-        self.listener = Some(Listener(Arc::new(listener)));
+        self.listener = Some(Listener::new(listener));
         self
     }
 
     /// Computes the checksum in this way; SHA-256 by default.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.check = Check { algorithm: Some(algorithm), expected: None };
+        self.check = Check::by(algorithm);
         self
     }
 
     /// Computes no checksum.
     pub fn without_checksum(mut self) -> Self {
-        self.check = Check { algorithm: None, expected: None };
+        self.check = Check::NONE;
         self
     }
 
     /// Compares the checksum with the one that the file must have. Where it differs, the server does not get the last
     /// piece, and no complete file.
     pub fn expect(mut self, checksum: Checksum) -> Self {
-        self.check = Check { algorithm: Some(checksum.algorithm()), expected: Some(checksum) };
+        self.check = Check::against(checksum);
         self
     }
 

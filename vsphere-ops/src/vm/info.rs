@@ -18,6 +18,14 @@ use crate::error::Result;
 use crate::find::{self, name_of};
 
 /// All about one virtual machine.
+///
+/// ```
+/// use vsphere_ops::vm::VmInfo;
+///
+/// fn line(vm: &VmInfo) -> String {
+///     format!("{} {} on {:?}, {} disks", vm.path, vm.power_state, vm.host, vm.disks.len())
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct VmInfo {
     /// The name.
@@ -81,6 +89,14 @@ pub struct VmInfo {
 }
 
 /// VMware Tools.
+///
+/// ```
+/// use vsphere_ops::vm::ToolsInfo;
+///
+/// fn can_run_programs(tools: &ToolsInfo) -> bool {
+///     tools.running_status.as_deref() == Some("guestToolsRunning")
+/// }
+/// ```
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ToolsInfo {
     /// `guestToolsRunning`, `guestToolsNotRunning` or `guestToolsExecutingScripts`.
@@ -95,6 +111,14 @@ pub struct ToolsInfo {
 }
 
 /// A virtual disk.
+///
+/// ```
+/// use vsphere_ops::vm::Disk;
+///
+/// fn provisioned_gb(disks: &[Disk]) -> f64 {
+///     disks.iter().map(|disk| disk.capacity_gb).sum()
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct Disk {
     /// The label (`Hard disk 1`).
@@ -112,6 +136,14 @@ pub struct Disk {
 }
 
 /// A network adapter.
+///
+/// ```
+/// use vsphere_ops::vm::Nic;
+///
+/// fn networks(nics: &[Nic]) -> Vec<&str> {
+///     nics.iter().filter(|nic| nic.connected == Some(true)).filter_map(|nic| nic.network.as_deref()).collect()
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct Nic {
     /// The label (`Network adapter 1`).
@@ -132,6 +164,14 @@ pub struct Nic {
 }
 
 /// Reads all about the virtual machine with this name, path or id.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let vm = vsphere_ops::vm::info(&client, "/DC0/vm/prod/web-1").await?;
+/// println!("{} has {} disks and {} snapshots", vm.name, vm.disks.len(), vm.snapshots);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// `not_found` or `ambiguous` where it is not exactly one, and those of the server.

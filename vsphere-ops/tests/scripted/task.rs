@@ -32,6 +32,14 @@ fn update(version: usize, changes: &[(&str, &str, &str, &str)]) -> Reply {
     ))
 }
 
+/// The same, of an update that does not hold all changes yet.
+fn truncated(version: usize, changes: &[(&str, &str, &str, &str)]) -> Reply {
+    match update(version, changes) {
+        Reply::Good(content) => Reply::Good(content.replace("</returnval>", "<truncated>true</truncated></returnval>")),
+        reply => reply,
+    }
+}
+
 fn state(task: &'static str, state: &'static str) -> (&'static str, &'static str, &'static str, &'static str) {
     (task, "info.state", "TaskInfoState", state)
 }
@@ -59,6 +67,28 @@ async fn pitfall_09_a_task_that_is_done_before_the_filter_exists_is_seen() {
         server.operations(),
         ["CreatePropertyCollector", "CreateFilter", "WaitForUpdatesEx", "DestroyPropertyCollector"]
     );
+}
+
+#[tokio::test]
+async fn pitfall_07_truncated_states_of_tasks_are_followed_with_the_new_version() {
+    let server = Server::start(|call| match (call.operation.as_str(), call.before) {
+        ("WaitForUpdatesEx", 0) => truncated(1, &[state("task-1", "success"), state("task-2", "running")]),
+        ("WaitForUpdatesEx", before) => {
+            assert!(call.body.contains(&format!("<version>{before}</version>")), "{}", call.body);
+            match before {
+                1 => truncated(2, &[state("task-3", "queued")]),
+                2 => update(3, &[state("task-2", "success")]),
+                _ => update(4, &[state("task-3", "error")]),
+            }
+        }
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let ended = wait_all(["task-1", "task-2", "task-3"].map(|id| task::<()>(&client, id))).await;
+    assert!(matches!(&ended[..], [Ok(()), Ok(()), Err(error)] if error.code() == "fault"), "{ended:?}");
+    // One collector, and no wait after the last end.
+    assert_eq!((server.bodies("CreatePropertyCollector").len(), server.bodies("WaitForUpdatesEx").len()), (1, 4));
 }
 
 #[tokio::test]

@@ -333,8 +333,8 @@ fn status_by_event(expression: &Poly<AlarmExpression>, about: &Moref, event: &Po
         return or.expression.iter().find_map(|part| status_by_event(part, about, event));
     }
     let wanted = expression.downcast_ref::<EventAlarmExpression>()?;
-    let fits = named(&about.type_, wanted.object_type.as_deref().unwrap_or("ManagedEntity"))
-        && event_manager::is_kind(event, wanted.event_type_id.as_deref().unwrap_or(&wanted.event_type));
+    let fits = event_manager::is_kind(event, wanted.event_type_id.as_deref().unwrap_or(&wanted.event_type))
+        && named(&about.type_, wanted.object_type.as_deref().unwrap_or("ManagedEntity"));
     // Without a status the alarm only tells, which leaves nothing behind.
     wanted.status.as_ref().filter(|_| fits).map(Status::from)
 }

@@ -41,6 +41,10 @@ pub(crate) const METHODS: &[Methods] = &[
     diagnostic_manager::METHODS,
     event_manager::METHODS,
     extension_manager::METHODS,
+    datastore::browser::METHODS,
+    datastore::file_manager::METHODS,
+    datastore::namespace_manager::METHODS,
+    datastore::virtual_disk_manager::METHODS,
     folder::METHODS,
     host::METHODS,
     license_manager::METHODS,
@@ -52,6 +56,11 @@ pub(crate) const METHODS: &[Methods] = &[
     session_manager::METHODS,
     user_directory::METHODS,
     vm::METHODS,
+    vm::console::METHODS,
+    vm::power::METHODS,
+    vm::question::METHODS,
+    vm::snapshot::METHODS,
+    vm::tools::METHODS,
 ];
 
 /// Adds the objects that every server has: the service instance and the managers that its content names.
@@ -72,4 +81,5 @@ pub(crate) fn install(world: &mut World) {
         scheduled_task_manager::install(world);
         customization_spec_manager::install(world);
     }
+    datastore::install(world);
 }

@@ -1,11 +1,12 @@
 //! The server: connections, TLS, and which path goes where.
 
+pub(crate) mod folder;
+mod listing;
 mod rest;
 mod soap;
 mod tls;
 mod versions;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::{fmt, io};
@@ -98,9 +99,17 @@ where
     let service = service_fn(|request| {
         let core = Arc::clone(&core);
         async move {
+            let fate = core.troubles.fate();
+            tokio::time::sleep(fate.latency).await;
+            if fate.busy {
+                return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "The server is busy.\n"));
+            }
             // A bug in one handler must not take the connection's other requests with it.
             let answer = std::panic::AssertUnwindSafe(route(core, request, peer)).catch_unwind().await;
-            Ok::<_, Infallible>(answer.unwrap_or_else(|_| {
+            if fate.dropped {
+                return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+            }
+            Ok(answer.unwrap_or_else(|_| {
                 text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "The simulator has failed at this request.\n")
             }))
         }
@@ -122,6 +131,7 @@ async fn route(core: Arc<Core>, request: Request<Incoming>, address: SocketAddr)
             let document = versions::document(&core.read().content.about.api_version);
             text(StatusCode::OK, "text/xml", document)
         }
+        (_, path) if path == "/folder" || path.starts_with("/folder/") => folder::answer(core, request, peer).await,
         (_, path) if path.starts_with("/api/") || path.starts_with("/rest/") => rest::answer(core, request, peer).await,
         (&Method::GET, "") => text(StatusCode::OK, "text/plain", "A simulated vCenter. Its API is at /sdk.\n"),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "There is nothing at this path.\n"),

@@ -82,7 +82,7 @@ impl World {
         }
         event.user_name = user.to_owned();
         event.full_formatted_message = Some(message);
-        let recorded = self.locate(about, event);
+        let recorded = self.with_place(about, event);
         let triggered = self.alarms_by_event(about, &recorded.event);
         self.events.kept.push_back(recorded);
         if self.events.kept.len() > KEPT {
@@ -105,7 +105,7 @@ impl World {
     }
 
     /// Says in the event where the object stands.
-    fn locate(&self, about: &Moref, mut event: Poly<Event>) -> Recorded {
+    fn with_place(&self, about: &Moref, mut event: Poly<Event>) -> Recorded {
         let mut around = self.ancestors(about);
         // What is no entity (a manager) has no place; what is told of it belongs to the server as a whole.
         if self.entity(about).is_err() {

@@ -2,12 +2,14 @@
 
 mod entity;
 mod event;
+mod later;
 mod prop;
+mod subnet;
 mod task;
 
 use std::any::Any as StdAny;
 use std::collections::{HashMap, HashSet};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent};
 use vsphere_soap::object::ManagedInfo;
@@ -15,12 +17,14 @@ use vsphere_soap::object::ManagedInfo;
 pub(crate) use entity::{Entity, Status, escaped};
 pub(crate) use event::{Events, Recorded};
 pub(crate) use prop::Prop;
+pub(crate) use subnet::{PREFIX_LENGTH, Subnets, router_of};
 pub(crate) use task::TaskPlan;
 
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::model::Settings;
 use crate::objects::alarm::Alarms;
+use crate::objects::datastore::upload::Uploads;
 use crate::objects::vm::Vm;
 use crate::rights::Rights;
 use crate::session::{Session, Sessions};
@@ -91,6 +95,9 @@ pub(crate) struct World {
     pub(crate) events: Events,
     pub(crate) rights: Rights,
     pub(crate) alarms: Alarms,
+    /// Where the files are kept that clients send.
+    pub(crate) uploads: Arc<Uploads>,
+    pub(crate) subnets: Subnets,
     /// By id, which is unique among all kinds.
     objects: HashMap<String, Entry>,
     /// The last number given to an id. As on a vCenter, all kinds share one count.
@@ -120,6 +127,8 @@ impl World {
             events: Events::default(),
             rights: Rights::new(),
             alarms: Alarms::default(),
+            uploads: Arc::default(),
+            subnets: Subnets::default(),
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
@@ -290,6 +299,11 @@ impl World {
     /// The nearest `T` that the entity stands in, or is itself.
     pub(crate) fn nearest<T: Managed>(&self, object: &Moref) -> Option<(Moref, &T)> {
         self.ancestors(object).into_iter().find_map(|at| self.get(&at).ok().map(|found| (at.clone(), found)))
+    }
+
+    /// The name of an entity; empty for anything else.
+    pub(crate) fn name_of(&self, object: &Moref) -> String {
+        self.entity(object).map(|entity| entity.name.clone()).unwrap_or_default()
     }
 
     /// The host that a virtual machine runs on, or is registered with.

@@ -4,6 +4,7 @@ mod build;
 mod decode;
 mod inventory;
 mod server;
+mod sim;
 mod transfer;
 
 /// Arguments of `cargo xtask bench`.
@@ -33,6 +34,8 @@ enum What {
         #[arg(last = true)]
         command: Vec<String>,
     },
+    /// Start and memory of the simulated vCenter, and its answers beside those of vcsim.
+    Sim(sim::Args),
     /// Rate and peak memory of moving a large file to a datastore and back, beside curl.
     Transfer(transfer::Args),
     /// Run a command and print what it took: the part of `transfer` that needs a process of its own.
@@ -51,6 +54,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::BuildOnce { release } => build::once(release),
         What::Inventory(args) => inventory::run(&args),
         What::InventoryOnce { command } => inventory::once(&command),
+        What::Sim(args) => sim::run(&args),
         What::Transfer(args) => transfer::run(&args),
         What::TransferOnce { command } => transfer::once(&command),
     }

@@ -8,9 +8,14 @@ use anyhow::{Context, ensure};
 
 /// Builds an example for release; answers where it is.
 pub(super) fn example(name: &str) -> anyhow::Result<PathBuf> {
+    program("examples", name)
+}
+
+/// Builds a program of a package for release; answers where it is.
+pub(super) fn program(package: &str, name: &str) -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(crate::workspace("")).args(["build", "--release", "--package", "examples", "--bin", name]);
-    ensure!(cargo.status()?.success(), "the example {name} does not build");
+    cargo.current_dir(crate::workspace("")).args(["build", "--release", "--package", package, "--bin", name]);
+    ensure!(cargo.status()?.success(), "{name} does not build");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::workspace("target"), PathBuf::from);
     Ok(target.join("release").join(name))
 }

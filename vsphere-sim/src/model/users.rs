@@ -1,20 +1,10 @@
-//! What a simulated server is like: its inventory, its users, its limits, its pace.
-
-use std::time::Duration;
+//! Who may log in to a simulated server, and what each may do there.
 
 use vsphere_model::types::Permission;
 
-use crate::objects::{self, roles};
+use super::{Model, Settings};
+use crate::objects::roles;
 use crate::world::World;
-
-/// What a simulated server is like.
-///
-/// Every model has the user `administrator@vsphere.local`, with the password of [`Model::PASSWORD`].
-#[derive(Debug, Clone)]
-pub struct Model {
-    settings: Settings,
-    permissions: Vec<(String, String, Role)>,
-}
 
 /// What a user may do, by one of the roles that every server has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,31 +32,6 @@ impl Role {
             Self::VirtualMachineUser => roles::USER,
         }
     }
-}
-
-/// What the server keeps to.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    /// The factor on the time that tasks take on a real server.
-    pub(crate) pace: f64,
-    /// How many objects an answer of the property collector has at most.
-    pub(crate) page: usize,
-    /// How long a session may be idle.
-    pub(crate) idle_limit: Duration,
-    /// How many sessions there may be.
-    pub(crate) max_sessions: usize,
-    pub(crate) users: Vec<User>,
-    pub(crate) groups: Vec<Group>,
-    /// The version of the server and of its API (`9.0.0.0`).
-    pub(crate) version: String,
-    pub(crate) kind: ServerKind,
-}
-
-/// Which product is simulated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ServerKind {
-    VCenter,
-    Esxi,
 }
 
 /// Who may log in.
@@ -132,54 +97,6 @@ pub(crate) fn principal(name: &str) -> String {
 }
 
 impl Model {
-    /// The user that every model has.
-    pub const USER: &str = "administrator@vsphere.local";
-
-    /// The password of [`Model::USER`]. It is no secret: the simulator has none.
-    pub const PASSWORD: &str = "VMware1!";
-
-    /// A vCenter with nothing but its root folder.
-    pub fn empty() -> Self {
-        let administrator = principal("Administrator@vsphere.local");
-        Self {
-            settings: Settings {
-                pace: 0.0,
-                page: 100,
-                idle_limit: Duration::from_secs(30 * 60),
-                max_sessions: 550,
-                users: vec![User { principal: administrator.clone(), password: Self::PASSWORD.to_owned() }],
-                groups: vec![Group {
-                    principal: principal("Administrators@vsphere.local"),
-                    members: vec![administrator],
-                }],
-                version: "9.0.0.0".to_owned(),
-                kind: ServerKind::VCenter,
-            },
-            permissions: Vec::new(),
-        }
-    }
-
-    /// How long tasks take: 1 is as on a real server, 0 (the default) is at once.
-    #[must_use]
-    pub fn pace(mut self, factor: f64) -> Self {
-        self.settings.pace = factor;
-        self
-    }
-
-    /// How long a session may be idle before the server ends it: 30 minutes, where nothing else is said.
-    #[must_use]
-    pub fn idle_limit(mut self, time: Duration) -> Self {
-        self.settings.idle_limit = time;
-        self
-    }
-
-    /// How many sessions there may be: 550, where nothing else is said. One more gets HTTP's 503, as on a vCenter.
-    #[must_use]
-    pub fn max_sessions(mut self, count: usize) -> Self {
-        self.settings.max_sessions = count;
-        self
-    }
-
     /// Adds a user, with a role on the whole inventory.
     ///
     /// ```
@@ -213,17 +130,7 @@ impl Model {
         self
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// Fills the world.
-    pub(crate) fn build(&self, world: &mut World) {
-        objects::install(world);
-        self.give_rights(world);
-    }
-
-    fn give_rights(&self, world: &mut World) {
+    pub(super) fn give_rights(&self, world: &mut World) {
         for (name, path, role) in &self.permissions {
             let Some(entity) = world.at_path(path) else {
                 tracing::warn!(%path, %name, "there is nothing to give rights on");
@@ -242,3 +149,16 @@ impl Model {
         }
     }
 }
+
+/// The users of a new model: its administrator.
+pub(super) fn first_user() -> User {
+    User { principal: principal(ADMINISTRATOR), password: Model::PASSWORD.to_owned() }
+}
+
+/// The groups of a new model: its administrators.
+pub(super) fn first_group() -> Group {
+    Group { principal: principal("Administrators@vsphere.local"), members: vec![principal(ADMINISTRATOR)] }
+}
+
+/// [`Model::USER`] as servers write the name.
+const ADMINISTRATOR: &str = "Administrator@vsphere.local";

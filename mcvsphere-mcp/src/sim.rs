@@ -1,0 +1,249 @@
+//! The simulated vCenter on the command line: alone, or embedded in place of a real one.
+
+use std::{fmt, net::SocketAddr, process::ExitCode, str::FromStr, time::Duration};
+
+use anyhow::Context;
+use vsphere_sim::{Model, Sim, Size, Trouble};
+
+/// Run a simulated vCenter for any vSphere client, until a signal comes
+#[derive(Debug, clap::Args)]
+pub(crate) struct SimArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8989")]
+    listen: SocketAddr,
+    /// Speak plain HTTP
+    #[arg(long)]
+    plain: bool,
+    /// What to simulate: demo, empty, esxi, or an inventory that is counted, such as vms=5000,hosts=64
+    #[arg(long, value_name = "MODEL", default_value = "demo")]
+    model: Simulated,
+    /// Virtual machines of a counted inventory
+    #[arg(long, value_name = "N", conflicts_with = "model")]
+    vms: Option<usize>,
+    /// Hosts of a counted inventory
+    #[arg(long, value_name = "N", conflicts_with = "model")]
+    hosts: Option<usize>,
+    /// Clusters in each datacenter of a counted inventory
+    #[arg(long, value_name = "N", conflicts_with = "model")]
+    clusters: Option<usize>,
+    /// Datacenters of a counted inventory
+    #[arg(long, value_name = "N", conflicts_with = "model")]
+    datacenters: Option<usize>,
+    /// Datastores in each datacenter of a counted inventory
+    #[arg(long, value_name = "N", conflicts_with = "model")]
+    datastores: Option<usize>,
+    /// The version of the API that the server speaks
+    #[arg(long, value_name = "VERSION", default_value = "9.0.0.0")]
+    api_version: String,
+    /// How long tasks take: 1 is as on a real server, 0 is at once
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    pace: f64,
+    /// Seconds that a session may be idle
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    idle_limit: u64,
+    /// How many sessions there may be
+    #[arg(long, value_name = "N", default_value_t = 550)]
+    max_sessions: usize,
+    /// How many objects an answer of the property collector has at most
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    page: usize,
+    /// Milliseconds that each answer takes longer
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    latency: u64,
+    /// Let calls fail: METHOD=FAULT, or METHOD=FAULT*TIMES; METHOD may be *
+    #[arg(long, value_name = "METHOD=FAULT")]
+    fail: Vec<Failing>,
+    /// Close the connection in the place of every Nth answer
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    drop_every: u32,
+    /// Answer every Nth request with HTTP's 503
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    busy_every: u32,
+    /// List the methods of the API that are simulated, and end
+    #[arg(long)]
+    coverage: bool,
+}
+
+/// What is simulated: `demo`, `empty`, `esxi`, or a counted inventory.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Simulated {
+    Demo,
+    Empty,
+    Sized(Size),
+}
+
+impl Simulated {
+    fn model(&self) -> Model {
+        match self {
+            Self::Demo => Model::sized(Size::default()),
+            Self::Empty => Model::empty(),
+            Self::Sized(size) => Model::sized(size.clone()),
+        }
+    }
+}
+
+impl FromStr for Simulated {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" | "demo" => return Ok(Self::Demo),
+            "empty" => return Ok(Self::Empty),
+            _ => {}
+        }
+        let mut size = Size::default();
+        for pair in text.split(',') {
+            let count = pair.split_once('=').and_then(|(name, count)| Some((name, count.parse().ok()?)));
+            let place = count.and_then(|(name, count)| {
+                let place = match name {
+                    "vms" => &mut size.vms,
+                    "hosts" => &mut size.hosts,
+                    "clusters" => &mut size.clusters,
+                    "datacenters" => &mut size.datacenters,
+                    "datastores" => &mut size.datastores,
+                    _ => return None,
+                };
+                Some((place, count))
+            });
+            let Some((place, count)) = place else {
+                return Err(format!(
+                    "{pair:?} is not demo, empty or esxi, nor a count of vms, hosts, clusters, datacenters or \
+                     datastores, such as vms=5000,hosts=64"
+                ));
+            };
+            *place = count;
+        }
+        Ok(Self::Sized(size))
+    }
+}
+
+/// A fault that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failing {
+    method: String,
+    fault: String,
+    times: u32,
+}
+
+impl FromStr for Failing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not METHOD=FAULT or METHOD=FAULT*TIMES");
+        let (method, rest) = text.split_once('=').ok_or_else(wrong)?;
+        let (fault, times) = match rest.rsplit_once('*') {
+            Some((fault, times)) => (fault, times.parse().map_err(|_| wrong())?),
+            None => (rest, u32::MAX),
+        };
+        if method.is_empty() || fault.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self { method: method.to_owned(), fault: fault.to_owned(), times })
+    }
+}
+
+/// Starts an embedded simulated vCenter.
+///
+/// # Errors
+/// The loopback port or the certificate can't be had.
+pub(crate) async fn embedded(simulated: &Simulated) -> anyhow::Result<Sim> {
+    // The person who waits before a terminal wants to see progress, but not to wait as long as in real life.
+    let model = simulated.model().pace(0.2);
+    Sim::start(model).await.context("the simulated vCenter can't start")
+}
+
+/// Runs the simulated vCenter alone, until `stop` ends.
+pub(crate) async fn run(
+    args: SimArgs,
+    stop: impl Future<Output = anyhow::Result<()>>,
+    say: impl Fn(&str) -> std::io::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    if args.coverage {
+        say(&coverage())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let model = args.model();
+    let listen =
+        if args.plain { Sim::listen_plain(model, args.listen).await } else { Sim::listen(model, args.listen).await };
+    let sim = listen.with_context(|| format!("can't listen on {}: choose another with --listen", args.listen))?;
+    say(&Announcement(&sim).to_string())?;
+    stop.await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl SimArgs {
+    fn model(&self) -> Model {
+        let counts = [self.vms, self.hosts, self.clusters, self.datacenters, self.datastores];
+        let model = if counts.iter().any(Option::is_some) {
+            let usual = Size::default();
+            Model::sized(Size {
+                vms: self.vms.unwrap_or(usual.vms),
+                hosts: self.hosts.unwrap_or(usual.hosts),
+                clusters: self.clusters.unwrap_or(usual.clusters),
+                datacenters: self.datacenters.unwrap_or(usual.datacenters),
+                datastores: self.datastores.unwrap_or(usual.datastores),
+            })
+        } else {
+            self.model.model()
+        };
+        let trouble = Trouble::none()
+            .latency(Duration::from_millis(self.latency))
+            .drop_every(self.drop_every)
+            .busy_every(self.busy_every);
+        let trouble = self.fail.iter().fold(trouble, |it, fail| it.fail(&fail.method, &fail.fault, fail.times));
+        model
+            .version(&self.api_version)
+            .pace(self.pace)
+            .page(self.page)
+            .idle_limit(Duration::from_secs(self.idle_limit))
+            .max_sessions(self.max_sessions)
+            .trouble(trouble)
+    }
+}
+
+/// How to reach a simulated vCenter, as lines that a shell can take.
+struct Announcement<'a>(&'a Sim);
+
+impl fmt::Display for Announcement<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(sim) = self;
+        writeln!(f, "export VCENTER_HOST={}", sim.url().trim_end_matches("/sdk"))?;
+        writeln!(f, "export VCENTER_USER={} VCENTER_PASSWORD='{}'", Model::USER, Model::PASSWORD)?;
+        if let Some(thumbprint) = sim.thumbprint() {
+            writeln!(f, "export VCENTER_THUMBPRINT={thumbprint}")?;
+        }
+        write!(f, "# A simulated vCenter at {}. It ends with Ctrl-C.", sim.url())
+    }
+}
+
+fn coverage() -> String {
+    let all = vsphere_sim::coverage();
+    let simulated: Vec<_> = all.iter().filter(|it| it.simulated).collect();
+    let lines: Vec<String> = simulated.iter().map(|it| format!("{}.{}", it.owner, it.method)).collect();
+    format!("{}\n# {} of the {} methods of the API are simulated.", lines.join("\n"), simulated.len(), all.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_a_name_or_counts() {
+        assert_eq!("demo".parse(), Ok(Simulated::Demo));
+        let size = Size { vms: 5000, hosts: 64, ..Size::default() };
+        assert_eq!("vms=5000,hosts=64".parse(), Ok(Simulated::Sized(size)));
+        for wrong in ["big", "vms", "vms=many", "cats=3", "vms=1,"] {
+            assert!(wrong.parse::<Simulated>().unwrap_err().contains("vms=5000,hosts=64"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_a_method_a_fault_and_perhaps_a_count() {
+        let failing = |times| Failing { method: "PowerOnVM_Task".into(), fault: "InvalidState".into(), times };
+        assert_eq!("PowerOnVM_Task=InvalidState*3".parse(), Ok(failing(3)));
+        assert_eq!("PowerOnVM_Task=InvalidState".parse(), Ok(failing(u32::MAX)));
+        for wrong in ["PowerOnVM_Task", "=InvalidState", "a=b*c"] {
+            assert!(wrong.parse::<Failing>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What a simulated server is like: its inventory, its users, its limits, its pace.
+
+mod machine;
+mod sized;
+mod users;
+
+use std::time::Duration;
+
+use crate::objects;
+use crate::trouble::Trouble;
+use crate::world::World;
+
+pub use users::Role;
+pub(crate) use users::{Group, User, principal, same};
+
+/// What a simulated server is like.
+///
+/// Every model has the user [`Model::USER`] with the password [`Model::PASSWORD`], who may do everything.
+///
+/// ```
+/// use vsphere_sim::{Model, Size};
+///
+/// // A vCenter 8 with 200 machines on 8 hosts, whose tasks take a tenth of the time that they take on a real one.
+/// let model = Model::sized(Size { vms: 200, hosts: 8, ..Size::default() }).version("8.0.3.0").pace(0.1);
+/// # let _ = model;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Model {
+    settings: Settings,
+    inventory: Inventory,
+    trouble: Trouble,
+    /// Who has which role on the entity at a path.
+    permissions: Vec<(String, String, Role)>,
+}
+
+#[derive(Debug, Clone)]
+enum Inventory {
+    Empty,
+    Sized(Size),
+}
+
+/// How much there is in the inventory of [`Model::sized`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Size {
+    /// Datacenters: `DC0`, `DC1`… What follows is spread over them.
+    pub datacenters: usize,
+    /// Clusters in each datacenter: `DC0_C0`…
+    pub clusters: usize,
+    /// Hosts in all clusters together: `DC0_C0_H0`…
+    pub hosts: usize,
+    /// Datastores that all hosts of a datacenter see: `DC0_DS0`…
+    pub datastores: usize,
+    /// Virtual machines in all datacenters together: `DC0_C0_VM0`…
+    pub vms: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { datacenters: 1, clusters: 1, hosts: 3, datastores: 2, vms: 10 }
+    }
+}
+
+/// What the server keeps to.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The factor on the time that tasks take on a real server.
+    pub(crate) pace: f64,
+    /// How many objects an answer of the property collector has at most.
+    pub(crate) page: usize,
+    /// How long a session may be idle.
+    pub(crate) idle_limit: Duration,
+    /// How many sessions there may be.
+    pub(crate) max_sessions: usize,
+    pub(crate) users: Vec<User>,
+    pub(crate) groups: Vec<Group>,
+    /// The version of the server and of its API (`9.0.0.0`).
+    pub(crate) version: String,
+    pub(crate) kind: ServerKind,
+}
+
+/// Which product is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServerKind {
+    VCenter,
+    Esxi,
+}
+
+impl Model {
+    /// The user that every model has.
+    pub const USER: &str = "administrator@vsphere.local";
+
+    /// The password of [`Model::USER`]. It is no secret: the simulator has none.
+    pub const PASSWORD: &str = "VMware1!";
+
+    /// A vCenter with nothing but its root folder.
+    pub fn empty() -> Self {
+        Self {
+            settings: Settings {
+                pace: 0.0,
+                page: 100,
+                idle_limit: Duration::from_secs(30 * 60),
+                max_sessions: 550,
+                users: vec![users::first_user()],
+                groups: vec![users::first_group()],
+                version: "9.0.0.0".to_owned(),
+                kind: ServerKind::VCenter,
+            },
+            inventory: Inventory::Empty,
+            trouble: Trouble::none(),
+            permissions: Vec::new(),
+        }
+    }
+
+    /// A vCenter with so much of each kind, under names that count.
+    pub fn sized(size: Size) -> Self {
+        Self { inventory: Inventory::Sized(size), ..Self::empty() }
+    }
+
+    /// How long tasks take: 1 is as on a real server, 0 (the default) is at once.
+    #[must_use]
+    pub fn pace(mut self, factor: f64) -> Self {
+        self.settings.pace = factor;
+        self
+    }
+
+    /// The version of the server and its API, as `vimServiceVersions.xml` writes it (`8.0.3.0`). The default is `9.0.0.0`.
+    #[must_use]
+    pub fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.settings.version);
+        self
+    }
+
+    /// How many objects an answer of the property collector has at most; 100 by default, as on a real server.
+    #[must_use]
+    pub fn page(mut self, objects: usize) -> Self {
+        self.settings.page = objects.max(1);
+        self
+    }
+
+    /// How long a session may be idle; half an hour by default, as on a real server.
+    #[must_use]
+    pub fn idle_limit(mut self, time: Duration) -> Self {
+        self.settings.idle_limit = time;
+        self
+    }
+
+    /// How many sessions there may be; 550 by default, as on a real server.
+    #[must_use]
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.settings.max_sessions = sessions;
+        self
+    }
+
+    /// The trouble that the server makes from its start.
+    #[must_use]
+    pub fn trouble(mut self, trouble: Trouble) -> Self {
+        self.trouble = trouble;
+        self
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn first_trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+
+    /// Fills the world.
+    pub(crate) fn build(&self, world: &mut World) {
+        objects::install(world);
+        // What was before the first client came has happened at once.
+        let pace = std::mem::replace(&mut world.settings.pace, 0.0);
+        let built = match &self.inventory {
+            Inventory::Empty => Ok(()),
+            Inventory::Sized(size) => sized::build(world, size),
+        };
+        world.settings.pace = pace;
+        self.give_rights(world);
+        if let Err(fault) = built {
+            // The inventory is ours and does not clash with itself: a fault is a bug that the tests find.
+            tracing::error!(fault = fault.message(), "the model's inventory is incomplete");
+        }
+    }
+}
