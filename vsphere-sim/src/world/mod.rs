@@ -2,7 +2,9 @@
 
 mod entity;
 mod event;
+mod later;
 mod prop;
+mod subnet;
 mod task;
 
 use std::any::Any as StdAny;
@@ -15,6 +17,7 @@ use vsphere_soap::object::ManagedInfo;
 pub(crate) use entity::{Entity, Status, escaped};
 pub(crate) use event::Events;
 pub(crate) use prop::Prop;
+pub(crate) use subnet::{PREFIX_LENGTH, Subnets, router_of};
 pub(crate) use task::TaskPlan;
 
 use crate::core::Core;
@@ -82,6 +85,7 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) sessions: Sessions,
     pub(crate) events: Events,
+    pub(crate) subnets: Subnets,
     /// By id, which is unique among all kinds.
     objects: HashMap<String, Entry>,
     /// The last number given to an id. As on a vCenter, all kinds share one count.
@@ -109,6 +113,7 @@ impl World {
             settings,
             sessions: Sessions::default(),
             events: Events::default(),
+            subnets: Subnets::default(),
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
