@@ -19,6 +19,10 @@ pub(crate) const METHODS: &[Methods] = &[
     compute::METHODS,
     datacenter::METHODS,
     datastore::METHODS,
+    datastore::browser::METHODS,
+    datastore::file_manager::METHODS,
+    datastore::namespace_manager::METHODS,
+    datastore::virtual_disk_manager::METHODS,
     folder::METHODS,
     host::METHODS,
     network::METHODS,
@@ -33,4 +37,5 @@ pub(crate) fn install(world: &mut World) {
     service_instance::install(world);
     session_manager::install(world);
     folder::install(world);
+    datastore::install(world);
 }

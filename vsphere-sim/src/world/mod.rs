@@ -9,7 +9,7 @@ mod task;
 
 use std::any::Any as StdAny;
 use std::collections::{HashMap, HashSet};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent};
 use vsphere_soap::object::ManagedInfo;
@@ -23,6 +23,7 @@ pub(crate) use task::TaskPlan;
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::model::Settings;
+use crate::objects::datastore::upload::Uploads;
 use crate::objects::vm::Vm;
 use crate::session::{Session, Sessions};
 
@@ -86,6 +87,8 @@ pub(crate) struct World {
     pub(crate) sessions: Sessions,
     pub(crate) events: Events,
     pub(crate) subnets: Subnets,
+    /// Where the files are kept that clients send.
+    pub(crate) uploads: Arc<Uploads>,
     /// By id, which is unique among all kinds.
     objects: HashMap<String, Entry>,
     /// The last number given to an id. As on a vCenter, all kinds share one count.
@@ -114,6 +117,7 @@ impl World {
             sessions: Sessions::default(),
             events: Events::default(),
             subnets: Subnets::default(),
+            uploads: Arc::default(),
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
