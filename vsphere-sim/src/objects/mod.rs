@@ -1,36 +1,63 @@
 //! The managed objects of the simulated server, each kind in a file of its own.
 
+pub(crate) mod alarm;
+mod alarm_manager;
+mod authorization;
 pub(crate) mod compute;
+mod custom_fields;
+mod customization_spec_manager;
 pub(crate) mod datacenter;
 pub(crate) mod datastore;
+mod default_alarms;
+mod diagnostic_manager;
 pub(crate) mod dvs;
+pub(crate) mod entity;
+mod event_manager;
+mod extension_manager;
 pub(crate) mod folder;
 pub(crate) mod host;
+mod license_manager;
 pub(crate) mod network;
 pub(crate) mod option_manager;
+mod performance;
 pub(crate) mod resource_pool;
+pub(crate) mod roles;
+mod scheduled_task_manager;
+pub(crate) mod search_index;
 pub(crate) mod service_instance;
 pub(crate) mod session_manager;
+pub(crate) mod task_manager;
+mod user_directory;
 pub(crate) mod vm;
 
 use crate::call::Methods;
+use crate::model::ServerKind;
 use crate::world::World;
 
 /// The methods of all kinds.
 pub(crate) const METHODS: &[Methods] = &[
+    alarm_manager::METHODS,
+    authorization::METHODS,
     compute::config::METHODS,
     compute::hosts::METHODS,
     compute::placement::METHODS,
+    custom_fields::METHODS,
+    customization_spec_manager::METHODS,
     datacenter::METHODS,
     datastore::METHODS,
     datastore::browser::METHODS,
     datastore::file_manager::METHODS,
     datastore::namespace_manager::METHODS,
+    datastore::v_storage_object_manager::METHODS,
     datastore::virtual_disk_manager::METHODS,
+    diagnostic_manager::METHODS,
     dvs::config::METHODS,
     dvs::manager::METHODS,
     dvs::portgroup::METHODS,
     dvs::ports::METHODS,
+    entity::METHODS,
+    event_manager::METHODS,
+    extension_manager::METHODS,
     folder::METHODS,
     host::account::METHODS,
     host::auto_start::METHODS,
@@ -46,12 +73,23 @@ pub(crate) const METHODS: &[Methods] = &[
     host::summary::METHODS,
     host::time::METHODS,
     host::vnic::METHODS,
+    license_manager::METHODS,
     network::METHODS,
     option_manager::METHODS,
+    performance::METHODS,
     resource_pool::methods::METHODS,
+    scheduled_task_manager::METHODS,
+    search_index::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
+    task_manager::METHODS,
+    user_directory::METHODS,
     vm::METHODS,
+    vm::console::METHODS,
+    vm::power::METHODS,
+    vm::question::METHODS,
+    vm::snapshot::METHODS,
+    vm::tools::METHODS,
 ];
 
 /// Adds the objects that every server has: the service instance and the managers that its content names.
@@ -61,5 +99,20 @@ pub(crate) fn install(world: &mut World) {
     folder::install(world);
     option_manager::install(world);
     dvs::manager::install(world);
+    authorization::install(world);
+    user_directory::install(world);
+    event_manager::install(world);
+    performance::install(world);
+    license_manager::install(world);
+    diagnostic_manager::install(world);
+    if world.settings.kind == ServerKind::VCenter {
+        alarm_manager::install(world);
+        custom_fields::install(world);
+        extension_manager::install(world);
+        scheduled_task_manager::install(world);
+        customization_spec_manager::install(world);
+    }
     datastore::install(world);
+    search_index::install(world);
+    task_manager::install(world);
 }
