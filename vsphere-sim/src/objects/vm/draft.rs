@@ -100,7 +100,6 @@ impl Draft {
         carry_out(world, &self.files)?;
         let machine = world.edit::<Vm>(vm)?;
         machine.config = self.config;
-        machine.entity.name.clone_from(&machine.config.name);
         if let Some(shares) = machine.config.cpu_allocation.as_deref() {
             machine.resource_config.cpu_allocation = shares.clone();
         }

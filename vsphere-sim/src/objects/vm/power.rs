@@ -149,7 +149,7 @@ pub(super) fn place(world: &World, vm: &Moref) -> String {
 }
 
 /// Powers a machine on, or resumes it.
-fn turn_on(world: &mut World, vm: &Moref, host: Option<&Moref>, user: &str) -> Outcome<Any> {
+pub(crate) fn turn_on(world: &mut World, vm: &Moref, host: Option<&Moref>, user: &str) -> Outcome<Any> {
     let host = may_power_on(world, vm, host)?;
     let how = if world.get::<Vm>(vm)?.runtime.power_state == Suspended { Start::Wake } else { Start::Boot };
     run(world, vm, &host, how)?;
@@ -335,7 +335,7 @@ fn terminate(world: &mut World, call: &Call) -> Outcome<Reply> {
     Ok(Reply::NONE)
 }
 
-fn must_be_idle(world: &World, vm: &Moref) -> Outcome<()> {
+pub(super) fn must_be_idle(world: &World, vm: &Moref) -> Outcome<()> {
     match world.busy_with(vm) {
         Some(task) => {
             let message = format!("Another task is already in progress: {}.", task.value);

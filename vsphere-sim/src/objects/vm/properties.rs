@@ -128,16 +128,21 @@ impl Vm {
             .collect()
     }
 
-    /// The places of all its files: what is in its folder, and the disks that are elsewhere.
-    fn places(&self, world: &World) -> Vec<Place> {
+    /// The places of the files in its folder that are no disks.
+    pub(super) fn plain_files(&self, world: &World) -> Vec<Place> {
         let vmx = self.config.files.vm_path_name.as_deref().unwrap_or_default();
         let Ok(vmx) = world.place_among(&self.datastores, vmx) else { return Vec::new() };
         let Ok(held) = world.get::<Datastore>(&vmx.datastore) else { return Vec::new() };
         let in_folder = held.files().children(vmx.folder()).filter(|(_, file)| !file.is_folder());
-        let mut places: Vec<Place> = in_folder
+        in_folder
             .filter(|(name, _)| kind_of(name).is_some_and(|kind| !kind.starts_with("disk")))
             .map(|(name, _)| Place { datastore: vmx.datastore.clone(), path: join(vmx.folder(), name) })
-            .collect();
+            .collect()
+    }
+
+    /// The places of all its files: what is in its folder, and the disks that are elsewhere.
+    fn places(&self, world: &World) -> Vec<Place> {
+        let mut places = self.plain_files(world);
         let snapshots = self.snapshots();
         let of_snapshots = snapshots.iter().filter_map(|snapshot| world.get::<Snapshot>(snapshot).ok());
         for config in std::iter::once(&self.config).chain(of_snapshots.map(|snapshot| &snapshot.config)) {
@@ -229,7 +234,7 @@ fn extent_of(world: &World, descriptor: &Place) -> Option<Place> {
 fn kind_of(name: &str) -> Option<&'static str> {
     let (_, ending) = name.rsplit_once('.')?;
     Some(match ending {
-        "vmx" => "config",
+        "vmx" | "vmtx" => "config",
         "vmxf" => "extendedConfig",
         "nvram" => "nvram",
         "vmsd" => "snapshotList",
