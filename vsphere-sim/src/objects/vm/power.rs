@@ -77,9 +77,8 @@ impl Vm {
             _ => "Powered off",
         };
         let message = format!("The attempted operation cannot be performed in the current state ({shown}).");
-        let mut fault = InvalidPowerState::default();
-        fault.requested_state = requested;
-        fault.existing_state = existing.clone();
+        let fault =
+            InvalidPowerState { requested_state: requested, existing_state: existing.clone(), ..Default::default() };
         Err(Fault::new(fault, message))
     }
 
