@@ -112,8 +112,9 @@ impl File {
         self.owner.as_ref().map_or("root", |owner| owner.as_str())
     }
 
+    /// What it may still come to take. A descriptor, which takes nothing, does not grow.
     fn growth(&self) -> i64 {
-        (self.size - self.used).max(0)
+        if matches!(self.content, Content::Disk(_)) { 0 } else { (self.size - self.used).max(0) }
     }
 }
 
