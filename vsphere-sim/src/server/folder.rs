@@ -195,7 +195,8 @@ impl<'a> Caller<'a> {
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (name, password) = header.and_then(rest::basic).ok_or_else(unauthenticated)?;
         let mut world = core.write();
-        let user = world.settings.user(&name, &password).map(|user| user.name.clone()).ok_or_else(unauthenticated)?;
+        let user =
+            world.settings.user(&name, &password).map(|user| user.principal.clone()).ok_or_else(unauthenticated)?;
         match world.open_session(&user, peer, "en") {
             Some(session) => Ok(Self { core, session: session.key, passing: true }),
             None => {

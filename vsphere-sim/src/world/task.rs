@@ -40,6 +40,10 @@ impl Managed for Task {
             _ => Prop::UNSET,
         }
     }
+
+    fn belongs_to(&self) -> Option<&Moref> {
+        self.info.entity.as_ref()
+    }
 }
 
 /// What a task does when its time has come.
