@@ -8,6 +8,7 @@ mod custom_fields;
 mod customization_spec_manager;
 pub(crate) mod datacenter;
 pub(crate) mod datastore;
+pub(crate) mod entity;
 mod default_alarms;
 mod diagnostic_manager;
 mod event_manager;
@@ -18,10 +19,12 @@ mod license_manager;
 pub(crate) mod network;
 mod performance;
 pub(crate) mod resource_pool;
-pub(crate) mod roles;
-mod scheduled_task_manager;
+pub(crate) mod search_index;
 pub(crate) mod service_instance;
 pub(crate) mod session_manager;
+pub(crate) mod task_manager;
+pub(crate) mod roles;
+mod scheduled_task_manager;
 mod user_directory;
 pub(crate) mod vm;
 
@@ -44,16 +47,20 @@ pub(crate) const METHODS: &[Methods] = &[
     datastore::browser::METHODS,
     datastore::file_manager::METHODS,
     datastore::namespace_manager::METHODS,
+    datastore::v_storage_object_manager::METHODS,
     datastore::virtual_disk_manager::METHODS,
+    entity::METHODS,
     folder::METHODS,
     host::METHODS,
     license_manager::METHODS,
     network::METHODS,
     performance::METHODS,
     resource_pool::METHODS,
-    scheduled_task_manager::METHODS,
+    search_index::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
+    task_manager::METHODS,
+    scheduled_task_manager::METHODS,
     user_directory::METHODS,
     vm::METHODS,
     vm::console::METHODS,
@@ -82,4 +89,6 @@ pub(crate) fn install(world: &mut World) {
         customization_spec_manager::install(world);
     }
     datastore::install(world);
+    search_index::install(world);
+    task_manager::install(world);
 }

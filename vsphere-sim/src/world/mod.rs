@@ -11,21 +11,21 @@ use std::any::Any as StdAny;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
-use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent};
+use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent, VirtualMachineConfigInfo};
 use vsphere_soap::object::ManagedInfo;
 
 pub(crate) use entity::{Entity, Status, escaped};
 pub(crate) use event::{Events, Recorded};
 pub(crate) use prop::Prop;
 pub(crate) use subnet::{PREFIX_LENGTH, Subnets, router_of};
-pub(crate) use task::TaskPlan;
+pub(crate) use task::{Task, TaskPlan};
 
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::model::Settings;
 use crate::objects::alarm::Alarms;
 use crate::objects::datastore::upload::Uploads;
-use crate::objects::vm::Vm;
+use crate::objects::vm::{Place, Vm};
 use crate::rights::Rights;
 use crate::session::{Session, Sessions};
 
@@ -93,6 +93,8 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) sessions: Sessions,
     pub(crate) events: Events,
+    /// What the configuration files of machines say that are in no inventory.
+    pub(crate) shelf: HashMap<Place, Box<VirtualMachineConfigInfo>>,
     pub(crate) rights: Rights,
     pub(crate) alarms: Alarms,
     /// Where the files are kept that clients send.
@@ -125,6 +127,7 @@ impl World {
             settings,
             sessions: Sessions::default(),
             events: Events::default(),
+            shelf: HashMap::new(),
             rights: Rights::new(),
             alarms: Alarms::default(),
             uploads: Arc::default(),
