@@ -139,7 +139,7 @@ async fn an_alarm_on_a_state_follows_it() {
     let root = alarms.lab.content.root_folder.clone();
     let [vm] = alarms.lab.some(["VirtualMachine"]).await;
     let machine: vsphere_model::managed::VirtualMachine = alarms.lab.object(&vm);
-    let alarm = alarms.manager.create_alarm(&root, &off("is off")).await.unwrap();
+    let alarm = alarms.manager.create_alarm(&root, &Poly::new(off("is off"))).await.unwrap();
     assert!(alarms.triggered(&vm).await.is_empty(), "the machines of the model run");
     alarms.lab.task(machine.power_off_vm_task()).await.unwrap();
     assert_eq!(alarms.status(&vm).await, "red");
@@ -161,18 +161,21 @@ async fn an_alarm_is_reconfigured_disabled_and_removed() {
     let [vm] = alarms.lab.some(["VirtualMachine"]).await;
     let machine: vsphere_model::managed::VirtualMachine = alarms.lab.object(&vm);
     alarms.lab.task(machine.power_off_vm_task()).await.unwrap();
-    let reference = alarms.manager.create_alarm(&root, &off("is off")).await.unwrap();
+    let reference = alarms.manager.create_alarm(&root, &Poly::new(off("is off"))).await.unwrap();
     assert_eq!(alarms.triggered(&vm).await.len(), 1, "what is so already counts at once");
     let alarm: Alarm = alarms.lab.object(&reference);
     alarms.manager.disable_alarm(&reference, &vm).await.unwrap();
     assert!(alarms.triggered(&vm).await.is_empty());
     alarms.manager.enable_alarm(&reference, &vm).await.unwrap();
     assert_eq!(alarms.triggered(&vm).await.len(), 1);
-    alarm.reconfigure_alarm(&AlarmSpec { enabled: false, ..off("is still off") }).await.unwrap();
+    alarm.reconfigure_alarm(&Poly::new(AlarmSpec { enabled: false, ..off("is still off") })).await.unwrap();
     assert!(alarms.triggered(&vm).await.is_empty());
     let info: AlarmInfo = alarms.lab.read(&reference, "info").await.unwrap().take().unwrap();
-    assert_eq!((info.name.as_str(), info.last_modified_user.as_str()), ("is still off", "VSPHERE.LOCAL\\Administrator"));
-    alarm.reconfigure_alarm(&off("is off")).await.unwrap();
+    assert_eq!(
+        (info.name.as_str(), info.last_modified_user.as_str()),
+        ("is still off", "VSPHERE.LOCAL\\Administrator")
+    );
+    alarm.reconfigure_alarm(&Poly::new(off("is off"))).await.unwrap();
     alarm.remove_alarm().await.unwrap();
     assert_eq!((alarms.triggered(&vm).await.len(), alarms.status(&vm).await.as_str()), (0, "green"));
     assert_eq!(fault(alarm.remove_alarm()).await, "ManagedObjectNotFound");
@@ -184,7 +187,7 @@ async fn what_makes_no_alarm_is_refused() {
     let root = alarms.lab.content.root_folder.clone();
     let create = |spec: AlarmSpec| {
         let (manager, root) = (alarms.manager.clone(), root.clone());
-        async move { fault(manager.create_alarm(&root, &spec)).await }
+        async move { fault(manager.create_alarm(&root, &Poly::new(spec))).await }
     };
     assert_eq!(create(off("Host CPU usage")).await, "DuplicateName");
     assert_eq!(create(off("")).await, "InvalidName");

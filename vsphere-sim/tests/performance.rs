@@ -161,7 +161,8 @@ async fn history_is_kept_by_intervals() {
     let performance = Performance::new().await;
     let [cluster] = performance.lab.some(["ClusterComputeResource"]).await;
     for (interval, samples) in [(300, 288), (1800, 336), (7200, 360), (86_400, 365)] {
-        let metric = performance.ask(performance.query(&cluster, &[("cpu.usage.average", "")], interval)).await.unwrap();
+        let metric =
+            performance.ask(performance.query(&cluster, &[("cpu.usage.average", "")], interval)).await.unwrap();
         assert_eq!(metric.sample_info.len(), samples, "every {interval} s");
         assert!(metric.sample_info.iter().all(|sample| sample.timestamp.timestamp() % i64::from(interval) == 0));
     }
