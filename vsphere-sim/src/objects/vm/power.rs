@@ -301,7 +301,7 @@ fn suspend(world: &mut World, call: &Call) -> Outcome<Reply> {
 ///
 /// # Errors
 /// `ManagedObjectNotFound`.
-pub(super) fn turn_to_sleep(world: &mut World, vm: &Moref, user: &str) -> Outcome<()> {
+pub(crate) fn turn_to_sleep(world: &mut World, vm: &Moref, user: &str) -> Outcome<()> {
     let vmx = world.vmx_of(vm)?;
     let memory = i64::from(world.get::<Vm>(vm)?.config.hardware.memory_mb) << 20;
     let file = |(ending, size)| FileChange::File(vmx.beside(&format!("{}.{ending}", vmx.stem())), size);
