@@ -10,8 +10,8 @@ use support::Lab;
 use vsphere_model::managed::{HostSystem, VirtualMachine, host_system, virtual_machine as vm};
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn, Suspended};
 use vsphere_model::types::{
-    ClusterPowerOnVmResult, InvalidPowerState, ManagedObjectReference, MethodFault, ResourceAllocationInfo, TaskInfo,
-    VirtualMachinePowerState, VirtualMachineRuntimeInfo, VirtualMachineToolsStatus,
+    ClusterPowerOnVmResult, InvalidPowerState, ManagedObjectReference, MethodFault, Poly, ResourceAllocationInfo,
+    TaskInfo, VirtualMachinePowerState, VirtualMachineRuntimeInfo, VirtualMachineToolsStatus,
 };
 use vsphere_sim::{Model, Size};
 use vsphere_soap::request::{ManagedObject as _, Request};
@@ -24,8 +24,6 @@ async fn lab() -> Lab {
 async fn failure(lab: &Lab, request: Request<ManagedObjectReference>) -> Poly<MethodFault> {
     lab.task(request).await.unwrap().error.expect("the task succeeds").fault
 }
-
-use vsphere_model::types::Poly;
 
 async fn success(lab: &Lab, request: Request<ManagedObjectReference>) -> TaskInfo {
     let task = lab.task(request).await.unwrap();
@@ -232,4 +230,34 @@ async fn a_machine_starts_on_the_host_that_is_asked_for() {
     let elsewhere = ManagedObjectReference::new("HostSystem", "host-99999");
     let fault = failure(&lab, machine.power_on_vm_task(Some(&elsewhere))).await;
     assert!(fault.is::<vsphere_model::types::InvalidArgument>());
+}
+
+#[tokio::test]
+async fn every_change_is_an_event() {
+    let lab = lab().await;
+    let machine = lab.machine_with_tools("web-1").await;
+    let before = lab.events(&machine).await.len();
+    success(&lab, machine.power_on_vm_task(None)).await;
+    success(&lab, machine.reset_vm_task()).await;
+    machine.reboot_guest().await.unwrap();
+    success(&lab, machine.suspend_vm_task()).await;
+    success(&lab, machine.power_on_vm_task(None)).await;
+    machine.shutdown_guest().await.unwrap();
+    let events = lab.events(&machine).await;
+    let expected = [
+        "VmStartingEvent",
+        "DrsVmPoweredOnEvent",
+        "VmResettingEvent",
+        "VmGuestRebootEvent",
+        "VmSuspendingEvent",
+        "VmSuspendedEvent",
+        "VmResumingEvent",
+        "DrsVmPoweredOnEvent",
+        "VmGuestShutdownEvent",
+        "VmPoweredOffEvent",
+    ];
+    assert_eq!(events[before..], expected);
+    // What is refused is none.
+    failure(&lab, machine.power_off_vm_task()).await;
+    assert_eq!(lab.events(&machine).await.len(), events.len());
 }
