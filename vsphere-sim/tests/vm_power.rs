@@ -261,3 +261,37 @@ async fn every_change_is_an_event() {
     failure(&lab, machine.power_off_vm_task()).await;
     assert_eq!(lab.events(&machine).await.len(), events.len());
 }
+
+#[tokio::test]
+async fn a_host_in_maintenance_runs_nothing() {
+    let lab = Lab::new(Model::sized(Size { vms: 0, hosts: 2, ..Size::default() })).await;
+    let site = lab.site().await;
+    let machine = lab.machine("web-1", &[]).await;
+    let hosts = lab.get(&site.cluster, vsphere_model::managed::cluster_compute_resource::HOST).await;
+    let [first, second] = [0, 1].map(|at| lab.object::<HostSystem>(&hosts[at]));
+    success(&lab, first.enter_maintenance_mode_task(0, None, None)).await;
+    let fault = failure(&lab, machine.power_on_vm_task(Some(&hosts[0]))).await;
+    assert!(fault.is::<vsphere_model::types::InvalidState>(), "{fault:?}");
+    // DRS takes the other one.
+    success(&lab, machine.power_on_vm_task(None)).await;
+    assert_eq!(lab.get(&machine, vm::RUNTIME).await.host.as_ref(), Some(&hosts[1]));
+    success(&lab, machine.power_off_vm_task()).await;
+    success(&lab, second.enter_maintenance_mode_task(0, None, None)).await;
+    let fault = failure(&lab, machine.power_on_vm_task(None)).await;
+    assert!(fault.is::<vsphere_model::types::NoActiveHostInCluster>(), "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_machine_on_a_host_that_is_not_connected_can_not_be_changed() {
+    let lab = Lab::new(Model::sized(Size { vms: 0, hosts: 1, ..Size::default() })).await;
+    let site = lab.site().await;
+    let machine = lab.machine("web-1", &[]).await;
+    success(&lab, machine.power_on_vm_task(None)).await;
+    let hosts = lab.get(&site.cluster, vsphere_model::managed::cluster_compute_resource::HOST).await;
+    let host: HostSystem = lab.object(&hosts[0]);
+    success(&lab, host.disconnect_host_task()).await;
+    for request in [machine.power_off_vm_task(), machine.create_snapshot_task("a", None, false, false)] {
+        let fault = failure(&lab, request).await;
+        assert!(fault.is::<vsphere_model::types::HostNotConnected>(), "{fault:?}");
+    }
+}
