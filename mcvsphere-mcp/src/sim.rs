@@ -75,7 +75,7 @@ pub(crate) enum Simulated {
 impl Simulated {
     fn model(&self) -> Model {
         match self {
-            Self::Demo => Model::sized(Size::default()),
+            Self::Demo => Model::demo(),
             Self::Empty => Model::empty(),
             Self::Sized(size) => Model::sized(size.clone()),
         }

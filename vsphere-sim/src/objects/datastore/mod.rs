@@ -33,6 +33,7 @@ use crate::world::{Entity, Look, Managed, Moref, Prop, World, uuid};
 
 pub(crate) use browser::add_browser;
 pub(crate) use life::METHODS;
+pub(crate) use life::remove;
 
 /// The managed object `Datastore`.
 pub(crate) struct Datastore {

@@ -34,7 +34,7 @@ mod relocate;
 mod room;
 pub(crate) mod snapshot;
 mod stats;
-mod template;
+pub(crate) mod template;
 pub(crate) mod tools;
 
 use vsphere_model::managed;

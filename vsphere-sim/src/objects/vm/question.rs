@@ -4,7 +4,7 @@
 //! asks at the next power-on whether it was moved or copied, unless `uuid.action` answers that beforehand.
 
 use vsphere_model::types::{
-    Any, ChoiceOption, ElementDescription, GenericVmConfigFault, InvalidArgument, OptionValue, Poly,
+    Any, ChoiceOption, Description, ElementDescription, GenericVmConfigFault, InvalidArgument, OptionValue, Poly,
     VirtualEthernetCard, VirtualMachineConfigInfo, VirtualMachineMessage, VirtualMachineQuestionInfo,
 };
 
@@ -19,8 +19,11 @@ pub(crate) const METHODS: Methods = &[("VirtualMachine", "AnswerVM", Handler::Wr
 /// What a machine goes on with when it has its answer.
 pub(super) struct Asked {
     task: Moref,
-    then: Box<dyn FnOnce(&mut World, &Moref) -> Outcome<Any> + Send + Sync>,
+    then: Rest,
 }
+
+/// What remains of the task's work.
+type Rest = Box<dyn FnOnce(&mut World, &Moref) -> Outcome<Any> + Send + Sync>;
 
 /// The choices, by the key with which a client gives its answer.
 const CANCEL: &str = "0";
@@ -39,10 +42,8 @@ pub(super) fn before_power_on(machine: &Vm) -> Option<VirtualMachineQuestionInfo
         machine.entity.name
     );
     let choice = |key: &str, label: &str| {
-        let mut choice = ElementDescription { key: key.to_owned(), ..Default::default() };
-        choice.label = label.to_owned();
-        choice.summary = label.to_owned();
-        Poly::new(choice)
+        let base = Description { label: label.to_owned(), summary: label.to_owned() };
+        Poly::new(ElementDescription { base, key: key.to_owned() })
     };
     let choices = vec![choice(CANCEL, "Cancel"), choice(MOVED, "I Moved It"), choice(COPIED, "I Copied It")];
     Some(VirtualMachineQuestionInfo {

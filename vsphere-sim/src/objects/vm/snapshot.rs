@@ -122,6 +122,7 @@ impl Vm {
 }
 
 /// What a snapshot is asked to be.
+#[derive(Default)]
 pub(crate) struct Wanted {
     pub(crate) name: String,
     pub(crate) description: String,
