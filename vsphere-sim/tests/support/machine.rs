@@ -5,16 +5,16 @@ use vsphere_model::managed::{
     folder,
 };
 use vsphere_model::types::{
-    Any, EventFilterSpec, EventFilterSpecByEntity, EventFilterSpecRecursionOption, ManagedObjectReference, OptionValue,
-    ParaVirtualSCSIController, Poly, VirtualCdrom, VirtualCdromRemotePassthroughBackingInfo, VirtualController,
-    VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation,
-    VirtualDeviceConnectInfo, VirtualDeviceDeviceBackingInfo, VirtualDeviceFileBackingInfo, VirtualDisk,
-    VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard, VirtualEthernetCardNetworkBackingInfo,
-    VirtualMachineConfigSpec, VirtualMachineFileInfo, VirtualSCSIController, VirtualSCSISharing, VirtualVmxnet,
-    VirtualVmxnet3,
+    Any, EventFilterSpec, EventFilterSpecByEntity, EventFilterSpecRecursionOption, ManagedObjectReference, Object,
+    OptionValue, ParaVirtualSCSIController, Poly, TaskInfo, VirtualCdrom, VirtualCdromRemotePassthroughBackingInfo,
+    VirtualController, VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecFileOperation,
+    VirtualDeviceConfigSpecOperation, VirtualDeviceConnectInfo, VirtualDeviceDeviceBackingInfo,
+    VirtualDeviceFileBackingInfo, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard,
+    VirtualEthernetCardNetworkBackingInfo, VirtualMachineConfigSpec, VirtualMachineFileInfo, VirtualSCSIController,
+    VirtualSCSISharing, VirtualVmxnet, VirtualVmxnet3,
 };
 use vsphere_soap::object::{Extends, ManagedObjectReference as Moref};
-use vsphere_soap::request::ManagedObject as _;
+use vsphere_soap::request::{ManagedObject as _, Request};
 
 use super::Lab;
 
@@ -49,6 +49,21 @@ impl Lab {
     pub async fn machine(&self, name: &str, extra: &[(&str, &str)]) -> VirtualMachine {
         let site = self.site().await;
         self.machine_of(&site, name, extra, |_| {}).await
+    }
+
+    /// Runs a task that succeeds.
+    pub async fn done(&self, request: Request<ManagedObjectReference>) -> TaskInfo {
+        let task = self.task(request).await.unwrap();
+        assert_eq!(task.error, None);
+        task
+    }
+
+    /// Runs a task that fails, or is refused, and gives the fault.
+    pub async fn refused(&self, request: Request<ManagedObjectReference>) -> Object {
+        match self.task(request).await {
+            Ok(task) => task.error.expect("the task succeeds").fault.into_object(),
+            Err(error) => error.fault().and_then(|fault| fault.detail.clone()).expect("a fault"),
+        }
     }
 
     /// A machine with a system that has Tools.
@@ -101,14 +116,14 @@ fn spec(site: &Site, name: &str, extra: &[(&str, &str)]) -> VirtualMachineConfig
             ..Default::default()
         })),
         extra_config: extra.iter().map(option).collect(),
-        device_change: vec![
-            add(controller(), false),
-            add(disk(&site.datastore, 0), true),
-            add(card(site), false),
-            add(drive(), false),
-        ],
+        device_change: hardware(site),
         ..Default::default()
     }
+}
+
+/// The devices of a machine: a controller with a disk, a network card, a CD-ROM drive.
+pub fn hardware(site: &Site) -> Vec<Poly<VirtualDeviceConfigSpec>> {
+    vec![add(controller(), false), add(disk(&site.datastore, 0), true), add(card(site), false), add(drive(), false)]
 }
 
 pub fn add<D: Extends<VirtualDevice>>(device: D, file: bool) -> Poly<VirtualDeviceConfigSpec> {

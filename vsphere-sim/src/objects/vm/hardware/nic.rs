@@ -1,7 +1,8 @@
 //! Network adapters: what they are plugged into, and their addresses.
 
 use vsphere_model::types::{
-    DistributedVirtualSwitchPortConnection, Poly, VirtualDevice, VirtualEthernetCard,
+    DistributedVirtualSwitchPortConnection, Poly, SharesInfo, SharesLevel, VirtualDevice, VirtualEthernetCard,
+    VirtualEthernetCardResourceAllocation,
     VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualEthernetCardNetworkBackingInfo,
     VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualSriovEthernetCard,
 };
@@ -23,6 +24,7 @@ pub(super) fn add(world: &mut World, draft: &Draft, device: &mut Poly<VirtualDev
     let Some(card) = device.downcast_mut::<VirtualEthernetCard>() else { return Err(at.invalid("key")) };
     card.wake_on_lan_enabled.get_or_insert(true);
     card.upt_compatibility_enabled.get_or_insert(false);
+    card.resource_allocation.get_or_insert_with(usual_allocation);
     match card.address_type.as_deref() {
         Some("manual") => {
             card.mac_address = Some(manual_address(card.mac_address.as_deref(), at)?);
@@ -35,6 +37,12 @@ pub(super) fn add(world: &mut World, draft: &Draft, device: &mut Poly<VirtualDev
         Some(_) => return Err(at.invalid("addressType")),
     }
     Ok(())
+}
+
+/// What an adapter gets of the bandwidth that nobody has reserved.
+fn usual_allocation() -> Box<VirtualEthernetCardResourceAllocation> {
+    let share = SharesInfo { shares: 50, level: SharesLevel::Normal };
+    Box::new(VirtualEthernetCardResourceAllocation { reservation: Some(0), share, limit: Some(-1) })
 }
 
 /// A change of an adapter: what it is plugged into, its address, whether it is connected.
@@ -55,6 +63,9 @@ pub(super) fn edit(
     };
     card.wake_on_lan_enabled = card.wake_on_lan_enabled.or(old.wake_on_lan_enabled);
     card.upt_compatibility_enabled = card.upt_compatibility_enabled.or(old.upt_compatibility_enabled);
+    if card.resource_allocation.is_none() {
+        card.resource_allocation.clone_from(&old.resource_allocation);
+    }
     if card.external_id.is_none() {
         card.external_id.clone_from(&old.external_id);
     }
