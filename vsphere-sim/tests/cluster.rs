@@ -120,7 +120,8 @@ async fn rules_keep_machines_off_hosts() {
     let all = made.recommend_hosts_for_vm(&reference(&machine), None).await.unwrap();
     assert_eq!(all.len(), hosts.len());
     assert!(all[0].rating >= all[1].rating);
-    let group = |group| ClusterGroupSpec { info: Some(group), ..Default::default() };
+    let adding = || ArrayUpdateSpec { operation: ArrayUpdateOperation::Add, remove_key: None };
+    let group = |group| ClusterGroupSpec { base: adding(), info: Some(group) };
     let mut allowed = ClusterHostGroup { host: vec![hosts[1].clone()], ..Default::default() };
     allowed.name = "allowed".to_owned();
     let mut bound = ClusterVmGroup { vm: vec![reference(&machine)], ..Default::default() };
@@ -133,7 +134,7 @@ async fn rules_keep_machines_off_hosts() {
     rule.name = Some("must".to_owned());
     rule.enabled = Some(true);
     rule.mandatory = Some(true);
-    let rule = ClusterRuleSpec { info: Some(Poly::new(rule)), ..Default::default() };
+    let rule = ClusterRuleSpec { base: adding(), info: Some(Poly::new(rule)) };
     let lacks = ClusterConfigSpecEx { rules_spec: vec![rule.clone()], ..Default::default() };
     assert_eq!(failure(&lab, made.reconfigure_compute_resource_task(&change(lacks), true)).await, "InvalidArgument");
     let spec = ClusterConfigSpecEx {

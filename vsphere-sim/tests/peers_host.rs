@@ -86,7 +86,7 @@ async fn peers_govc_host_network_and_storage() {
     run(url, &["host.portgroup.remove", "-host", HOST, "web"]).await;
     run(url, &["host.vswitch.remove", "-host", HOST, "vSwitch1"]).await;
     assert_eq!(networks().await, ["/DC0/network/VM Network"]);
-    run(url, &["host.vnic.service", "-host", HOST, "-enable", "provisioning", "vmk0"]).await;
+    run(url, &["host.vnic.service", "-host", HOST, "-enable", "vSphereProvisioning", "vmk0"]).await;
     let nics = ask(url, &["host.vnic.info", "-host", HOST]).await;
     assert!(nics.to_string().contains("vSphereProvisioning"), "{nics}");
     ask(url, &["host.vnic.hint", "-host", HOST]).await;
@@ -154,7 +154,7 @@ async fn peers_govc_cluster_rules_groups_and_overrides() {
     run(url, &["cluster.create", "new"]).await;
     run(url, &["cluster.change", "-drs-enabled", "-drs-mode", "manual", "-ha-enabled", "/DC0/host/new"]).await;
     run(url, &["cluster.add", "-cluster", "new", "-hostname", "esx-1", "-username", "root", "-password", "x"]).await;
-    run(url, &["cluster.usage", "new"]).await;
+    run(url, &["cluster.usage", "DC0_C0"]).await;
     let cluster = "DC0_C0";
     run(url, &["cluster.rule.create", "-cluster", cluster, "-name", "apart", "-enable", "-anti-affinity", "a", "b"])
         .await;
