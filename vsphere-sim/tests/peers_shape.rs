@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use peers::Vcsim;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use vsphere_sim::{Model, Sim, Size};
+use vsphere_sim::{Model, Sim};
 
 /// What vcsim answers and we do not, or of another type, each with the reason.
 const EXCEPTIONS: &[(&str, &str)] = &[
@@ -30,7 +30,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 async fn peers_answers_have_the_shape_of_those_of_vcsim() {
     let vcsim = Vcsim::start(&[]).await.unwrap();
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let sim = Sim::listen_plain(Model::sized(Size::default()), loopback).await.unwrap();
+    let sim = Sim::listen_plain(Model::demo().page(1000), loopback).await.unwrap();
     let mut theirs = Server::login(vcsim.address(), "user", "pass").await;
     let mut ours = Server::login(sim.address(), Model::USER, "VMware1!").await;
     let mut wrong = Vec::new();

@@ -14,6 +14,7 @@ use crate::objects::compute::Compute;
 use crate::objects::datacenter::Datacenter;
 use crate::objects::datastore::Datastore;
 use crate::objects::datastore::files::File;
+use crate::objects::host::Profile;
 use crate::objects::vm::guest::Tools;
 use crate::objects::vm::snapshot::{self, Wanted};
 use crate::objects::vm::{Placement, power, template};
@@ -58,8 +59,9 @@ const FOUNDED: i64 = 1_500;
 /// The domain of all guests.
 const DOMAIN: &str = "corp.example";
 
-/// Clusters: the name, how many hosts, whether its DRS moves machines by itself.
-const CLUSTERS: &[(&str, usize, bool)] = &[("prod-cluster", 4, true), ("lab-cluster", 2, false)];
+/// Clusters: the name, how many hosts of which kind, whether its DRS moves machines by itself.
+const CLUSTERS: &[(&str, usize, Profile, bool)] =
+    &[("prod-cluster", 4, Profile::R760, true), ("lab-cluster", 2, Profile::R650, false)];
 
 /// Datastores: the name, the kind, TB, and the cluster that sees it; empty for all.
 const DATASTORES: &[(&str, &str, i64, &str)] = &[
@@ -263,11 +265,11 @@ impl Shop {
         };
         let mut clusters = Vec::new();
         let mut number = 0;
-        for (name, hosts, automatic) in CLUSTERS {
+        for (name, hosts, profile, automatic) in CLUSTERS {
             let cluster = compute::add(world, name, &host_folder, Some(cluster_configuration(*automatic)))?;
             for _ in 0..*hosts {
                 number += 1;
-                let host = host::add(world, &format!("esx-{number:02}.{DOMAIN}"), &cluster)?;
+                let host = host::add_with(world, &format!("esx-{number:02}.{DOMAIN}"), &cluster, profile)?;
                 shop.hosts.entry(name).or_default().push(host);
             }
             shop.pools.insert(name, world.get::<Compute>(&cluster)?.pool.clone());
@@ -284,6 +286,7 @@ impl Shop {
         }
         let all: Vec<Moref> = clusters.into_iter().map(|(_, cluster)| cluster).collect();
         network::add(world, "VM Network", &shop.datacenter, &all)?;
+        network::add_opaque(world, "nsx-partners", ("7d0e3a51-partners", "nsx.LogicalSwitch"), &shop.datacenter, &all)?;
         let folder = world.get::<Datacenter>(&shop.datacenter)?.network_folder.clone();
         let switch = dvs::add(world, SWITCH, &folder)?;
         for host in shop.hosts.values().flatten() {

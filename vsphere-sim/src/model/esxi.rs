@@ -4,6 +4,7 @@ use super::machine::{self, Machine};
 use crate::fault::Outcome;
 use crate::objects::compute::Compute;
 use crate::objects::datacenter::Datacenter;
+use crate::objects::host::Profile;
 use crate::objects::vm::Placement;
 use crate::objects::vm::guest::Tools;
 use crate::objects::{compute, datacenter, datastore, host, network};
@@ -32,7 +33,7 @@ pub(super) fn build(world: &mut World) -> Outcome<()> {
     let at = world.get::<Datacenter>(&datacenter)?;
     let (hosts, machines) = (at.host_folder.clone(), at.vm_folder.clone());
     let compute = compute::add(world, HOST, &hosts, None)?;
-    let host = host::add(world, HOST, &compute)?;
+    let host = host::add_with(world, HOST, &compute, &Profile::SR250)?;
     let seen_by = [compute.clone()];
     let datastore = datastore::add(world, DATASTORE, "VMFS", CAPACITY, &datacenter, &seen_by)?;
     let network = network::add(world, NETWORK, &datacenter, &seen_by)?;

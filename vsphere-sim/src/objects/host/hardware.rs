@@ -46,18 +46,6 @@ impl Profile {
         nics: 4,
     };
 
-    /// An HPE with AMD processors.
-    pub(crate) const DL385: Self = Self {
-        vendor: "HPE",
-        model: "ProLiant DL385 Gen11",
-        cpu: "AMD EPYC 9354 32-Core Processor",
-        mhz: 3250,
-        packages: 2,
-        cores_per_package: 32,
-        memory_gib: 768,
-        nics: 4,
-    };
-
     /// A small Lenovo for a branch office.
     pub(crate) const SR250: Self = Self {
         vendor: "Lenovo",

@@ -171,7 +171,7 @@ impl Clone {
         let mut draft =
             Draft { files: home(&vmx), config, host, datastores: seen, vmx, running: false, has_snapshots: false };
         self.copy_disks(world, &mut draft)?;
-        renew_cards(world, &mut draft.config.hardware.device);
+        renew_cards(world, &mut draft.config.hardware.device)?;
         hardware::set_running(&mut draft.config.hardware.device, false);
         if let Some(overrides) = &self.spec.config {
             // What is cloned has the name that the call gives, whatever the overrides say.
@@ -355,7 +355,10 @@ fn copy_disk(
 }
 
 /// Gives the network adapters addresses and ports of their own.
-fn renew_cards(world: &mut World, devices: &mut [Poly<VirtualDevice>]) {
+///
+/// # Errors
+/// `ResourceInUse` where a port group has no port left.
+fn renew_cards(world: &mut World, devices: &mut [Poly<VirtualDevice>]) -> Outcome<()> {
     fn port_of(device: &mut VirtualDevice) -> Option<&mut DistributedVirtualSwitchPortConnection> {
         let backing = device.backing.as_mut()?;
         Some(&mut backing.downcast_mut::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?.port)
@@ -366,7 +369,7 @@ fn renew_cards(world: &mut World, devices: &mut [Poly<VirtualDevice>]) {
         let group = devices.get(at).and_then(|device| hardware::network_anywhere(world, device));
         let port = devices.get_mut(at).and_then(|device| port_of(device)).cloned();
         if let (Some(group), Some(mut port)) = (group, port) {
-            hardware::take_port(world, devices, &mut port, &group);
+            hardware::take_port(world, devices, &mut port, &group)?;
             if let Some(kept) = devices.get_mut(at).and_then(|device| port_of(device)) {
                 *kept = port;
             }
@@ -377,6 +380,7 @@ fn renew_cards(world: &mut World, devices: &mut [Poly<VirtualDevice>]) {
             card.mac_address = Some(address);
         }
     }
+    Ok(())
 }
 
 /// The customization waits for the first power-on, and the guest's Tools carry it out.

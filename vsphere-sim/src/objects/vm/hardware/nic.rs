@@ -2,9 +2,8 @@
 
 use vsphere_model::types::{
     DistributedVirtualSwitchPortConnection, Poly, SharesInfo, SharesLevel, VirtualDevice, VirtualEthernetCard,
-    VirtualEthernetCardResourceAllocation,
     VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualEthernetCardNetworkBackingInfo,
-    VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualSriovEthernetCard,
+    VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualEthernetCardResourceAllocation, VirtualSriovEthernetCard,
 };
 
 use super::super::config::only_when_off;
@@ -126,7 +125,7 @@ fn plug(world: &mut World, draft: &Draft, device: &mut Poly<VirtualDevice>, at: 
             return Err(refused());
         }
         if port.port_key.as_ref().is_none_or(String::is_empty) {
-            take_port(world, &draft.config.hardware.device, port, &group);
+            take_port(world, &draft.config.hardware.device, port, &group)?;
         }
     } else if let Some(opaque) = backing.downcast_ref::<VirtualEthernetCardOpaqueNetworkBackingInfo>() {
         opaque_network(world, &draft.host, &opaque.opaque_network_id).ok_or_else(|| at.invalid_backing())?;
@@ -157,19 +156,29 @@ fn switch_of<'a>(world: &'a World, group: &Moref) -> Option<&'a str> {
 }
 
 /// Connects to a port that nothing is connected to: no other machine, and no other of these devices.
+///
+/// # Errors
+/// `ResourceInUse` where all are taken and there can be no more.
 pub(in super::super) fn take_port(
-    world: &World,
+    world: &mut World,
     devices: &[Poly<VirtualDevice>],
     port: &mut DistributedVirtualSwitchPortConnection,
     group: &Moref,
-) {
+) -> Outcome<()> {
     let own = devices.iter().filter_map(|device| {
         let backing = device.backing.as_ref()?;
         backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?.port.port_key.as_ref()
     });
     let own: Vec<&String> = own.collect();
-    port.port_key = dvs::free_ports(world, group).into_iter().find(|key| !own.contains(&key));
+    let free = |world: &World| dvs::free_ports(world, group).into_iter().find(|key| !own.contains(&key));
+    let mut found = free(world);
+    if found.is_none() {
+        dvs::grow(world, group)?;
+        found = free(world);
+    }
+    port.port_key = found;
     port.connection_cookie = Some(fastrand::i32(1..));
+    Ok(())
 }
 
 fn name_of(world: &World, network: &Moref) -> String {
