@@ -6,6 +6,7 @@ mod later;
 mod prop;
 mod subnet;
 mod task;
+mod wait;
 
 use std::any::Any as StdAny;
 use std::collections::{HashMap, HashSet};

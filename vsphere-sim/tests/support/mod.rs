@@ -7,10 +7,10 @@ pub mod machine;
 
 use std::sync::Arc;
 
-use vsphere_model::managed::{PropertyCollector, ServiceInstance, View, ViewManager};
+use vsphere_model::managed::{PropertyCollector, SearchIndex, ServiceInstance, View, ViewManager};
 use vsphere_model::types::{
     Any, ManagedObjectReference, ObjectSpec, PropertyFilterSpec, PropertySpec, RetrieveOptions, ServiceContent,
-    TaskInfo,
+    TaskInfo, TaskInfoState,
 };
 use vsphere_sim::{Model, Sim};
 use vsphere_soap::Result;
@@ -56,6 +56,26 @@ impl Lab {
         let objects = result.map(|result| result.objects).unwrap_or_default();
         let value = objects.into_iter().flat_map(|object| object.prop_set).next().map(|property| property.val);
         Ok(value.unwrap_or_default())
+    }
+
+    /// The object at an inventory path: `/DC0/datastore/DC0_DS0`.
+    pub async fn at(&self, path: &str) -> ManagedObjectReference {
+        let index: SearchIndex = self.object(self.content.search_index.as_ref().unwrap());
+        index.find_by_inventory_path(path).await.unwrap().unwrap_or_else(|| panic!("there is nothing at {path}"))
+    }
+
+    /// Runs a task to its end and expects it to end in this fault.
+    pub async fn task_fault(&self, request: Request<ManagedObjectReference>, fault: &str) {
+        let info = self.task(request).await.unwrap();
+        let error = info.error.unwrap_or_else(|| panic!("the task has not failed, {fault} was expected"));
+        assert_eq!(error.fault.type_name(), fault, "{:?}", error.localized_message);
+    }
+
+    /// Runs a task that must succeed; its result.
+    pub async fn run(&self, request: Request<ManagedObjectReference>) -> Any {
+        let info = self.task(request).await.unwrap();
+        assert_eq!(info.state, TaskInfoState::Success, "{:?}", info.error);
+        info.result.unwrap_or_default()
     }
 
     /// Runs a task to its end. (The model's pace decides how long that is.)

@@ -33,6 +33,7 @@ use crate::world::{Entity, Look, Managed, Moref, Prop, World, uuid};
 
 pub(crate) use browser::add_browser;
 pub(crate) use life::METHODS;
+pub(crate) use life::remove;
 
 /// The managed object `Datastore`.
 pub(crate) struct Datastore {
@@ -131,7 +132,7 @@ impl Datastore {
         self.kind.starts_with("NFS")
     }
 
-    fn summary(&self, me: &Moref) -> DatastoreSummary {
+    pub(crate) fn summary(&self, me: &Moref) -> DatastoreSummary {
         DatastoreSummary {
             datastore: Some(me.clone()),
             name: self.entity.name.clone(),

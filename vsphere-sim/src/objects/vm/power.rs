@@ -77,9 +77,8 @@ impl Vm {
             _ => "Powered off",
         };
         let message = format!("The attempted operation cannot be performed in the current state ({shown}).");
-        let mut fault = InvalidPowerState::default();
-        fault.requested_state = requested;
-        fault.existing_state = existing.clone();
+        let fault =
+            InvalidPowerState { requested_state: requested, existing_state: existing.clone(), ..Default::default() };
         Err(Fault::new(fault, message))
     }
 
@@ -197,7 +196,10 @@ pub(super) fn run(world: &mut World, vm: &Moref, host: &Moref, how: Start) -> Ou
 }
 
 /// The machine runs no more.
-fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerState, clean: Option<bool>) -> Outcome<()> {
+///
+/// # Errors
+/// `ManagedObjectNotFound`.
+pub(crate) fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerState, clean: Option<bool>) -> Outcome<()> {
     let now = world.now();
     let machine = world.edit::<Vm>(vm)?;
     if state == PoweredOff {
