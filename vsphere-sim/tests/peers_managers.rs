@@ -4,8 +4,9 @@
 
 mod support;
 
-use peers::{govc, govc_run, govc_text};
+use peers::{govc_run, govc_text};
 use support::Lab;
+use vsphere_model::types::UserSession;
 use vsphere_sim::{Model, Role, Size};
 
 const VM: &str = "/DC0/vm/DC0_C0_VM0";
@@ -123,10 +124,13 @@ async fn peers_govc_sessions_licences_extensions_and_logs() {
     const KEY: &str = "AAAAA-BBBBB-CCCCC-DDDDD-EEEEE";
     let lab = lab().await;
     let url = &lab.govc_url();
-    let sessions = govc(url, &["session.ls"]).await.unwrap();
-    let others = sessions["sessions"].as_array().unwrap().iter().map(|session| session["key"].as_str().unwrap());
-    let mine = others.filter(|key| Some(*key) != sessions["currentSession"]["key"].as_str()).next().unwrap();
-    govc_run(url, &["session.rm", mine]).await.unwrap();
+    let sessions = lab.content.session_manager.as_ref().unwrap();
+    let current = lab.read(sessions, "currentSession").await.unwrap();
+    let current: UserSession = current.take().unwrap();
+    let current = current.key;
+    let list = govc_text(url, &["session.ls"]).await.unwrap();
+    assert!(list.contains(&current) && list.contains("VSPHERE.LOCAL\\Administrator"), "{list}");
+    govc_run(url, &["session.rm", &current]).await.unwrap();
     assert!(lab.read(&lab.content.root_folder, "name").await.is_err(), "govc has ended the session of this test");
 
     govc_run(url, &["license.add", KEY]).await.unwrap();
