@@ -75,17 +75,17 @@ async fn an_extension_is_registered_once() {
 async fn logs_tell_what_happened() {
     let lab = lab().await;
     let logs: DiagnosticManager = lab.object(lab.content.diagnostic_manager.as_ref().unwrap());
-    assert_eq!(logs.query_descriptions(None).await.unwrap()[0].key, "vpxd");
-    let page = logs.browse_diagnostic_log(None, "vpxd", None, None).await.unwrap();
+    assert_eq!(logs.query_descriptions(None).await.unwrap()[0].key, "vpxd:vpxd.log");
+    let page = logs.browse_diagnostic_log(None, "vpxd:vpxd.log", None, None).await.unwrap();
     assert!(page.line_text.iter().any(|line| line.contains("logged in as")), "{:?}", page.line_text);
     assert_eq!(page.line_end, i32::try_from(page.line_text.len()).unwrap());
-    let last = logs.browse_diagnostic_log(None, "vpxd", Some(page.line_end), Some(5)).await.unwrap();
+    let last = logs.browse_diagnostic_log(None, "vpxd:vpxd.log", Some(page.line_end), Some(5)).await.unwrap();
     assert_eq!(last.line_text.len(), 1);
-    let beyond = logs.browse_diagnostic_log(None, "vpxd", Some(i32::MAX), None).await.unwrap();
+    let beyond = logs.browse_diagnostic_log(None, "vpxd:vpxd.log", Some(i32::MAX), None).await.unwrap();
     assert_eq!((beyond.line_end, beyond.line_text.len()), (page.line_end, 0));
     let [host] = lab.some(["HostSystem"]).await;
     assert_eq!(logs.query_descriptions(Some(&host)).await.unwrap().len(), 3);
-    assert_eq!(fault(logs.browse_diagnostic_log(Some(&host), "vpxd", None, None)).await, "InvalidArgument");
+    assert_eq!(fault(logs.browse_diagnostic_log(Some(&host), "vpxd:vpxd.log", None, None)).await, "InvalidArgument");
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ pub(super) fn install(world: &mut World) {
 /// The key, the file and the description of a log.
 type Log = (&'static str, &'static str, &'static str);
 
-const OF_SERVER: &[Log] = &[("vpxd", "/var/log/vmware/vpxd/vpxd.log", "Server log as plain text")];
+const OF_SERVER: &[Log] = &[("vpxd:vpxd.log", "/var/log/vmware/vpxd/vpxd.log", "Server log as plain text")];
 const OF_HOST: &[Log] = &[
     ("hostd", "/var/log/hostd.log", "Server log as plain text"),
     ("vmkernel", "/var/log/vmkernel.log", "Kernel log as plain text"),
@@ -72,7 +72,7 @@ fn descriptions(world: &World, call: &Call) -> Outcome<Reply> {
     let describe = |(key, file, label): &(&str, &str, &str)| DiagnosticManagerLogDescriptor {
         key: (*key).to_owned(),
         file_name: (*file).to_owned(),
-        creator: (*key).to_owned(),
+        creator: key.split(':').next().unwrap_or(key).to_owned(),
         format: "plain".to_owned(),
         mime_type: "text/plain".to_owned(),
         info: Poly::new(Description { label: (*label).to_owned(), summary: (*label).to_owned() }),
