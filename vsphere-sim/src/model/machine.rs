@@ -1,5 +1,6 @@
 //! A machine of a model: what a catalogue would say of it, made by the same code that clients' machines are made by.
 
+use chrono::TimeDelta;
 use vsphere_model::types::{
     DistributedVirtualSwitchPortConnection, ParaVirtualSCSIController, Poly, VirtualDevice, VirtualDeviceConfigSpec,
     VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation, VirtualDisk,
@@ -58,9 +59,10 @@ impl Machine<'_> {
     }
 }
 
-/// Switches a machine on, with its guest running.
+/// Switches a machine on, some weeks before the first client came, with its guest running.
 pub(super) fn switch_on(world: &mut World, vm: &Moref) -> Outcome<()> {
-    power::turn_on(world, vm, None, SYSTEM).map(drop)
+    let since = world.now() - TimeDelta::hours(fastrand::i64(24..1500));
+    power::has_run_since(world, vm, since)
 }
 
 /// Who did what was done before the first client came.

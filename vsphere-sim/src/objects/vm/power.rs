@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vsphere_model::registry;
 use vsphere_model::types::{
-    Any, ClusterAttemptedVmInfo, ClusterNotAttemptedVmInfo, ClusterPowerOnVmResult, DrsVmPoweredOnEvent,
+    Any, ClusterAttemptedVmInfo, ClusterNotAttemptedVmInfo, ClusterPowerOnVmResult, DateTime, DrsVmPoweredOnEvent,
     InvalidPowerState, TaskInProgress, ToolsUnavailable, VirtualMachineConnectionState, VirtualMachineGuestState,
     VirtualMachinePowerState, VirtualMachineRuntimeInfoDasProtectionState, VmGuestRebootEvent, VmGuestShutdownEvent,
     VmGuestStandbyEvent, VmPoweredOffEvent, VmPoweredOnEvent, VmResettingEvent, VmResumingEvent, VmStartingEvent,
@@ -160,6 +160,17 @@ pub(crate) fn turn_on(world: &mut World, vm: &Moref, host: Option<&Moref>, user:
         world.post(vm, user, VmPoweredOnEvent::default(), message);
     }
     Ok(Any::Unset)
+}
+
+/// A machine of a model has run since this time, on the host that it is registered with. No event is posted.
+///
+/// # Errors
+/// `ManagedObjectNotFound`, `NoDiskSpace`.
+pub(crate) fn has_run_since(world: &mut World, vm: &Moref, since: DateTime) -> Outcome<()> {
+    let host = world.get::<Vm>(vm)?.runtime.host.clone().ok_or_else(|| Fault::not_found(vm))?;
+    run(world, vm, &host, Start::Up)?;
+    world.edit::<Vm>(vm)?.runtime.boot_time = Some(since);
+    Ok(())
 }
 
 /// The machine runs on this host from now on.
