@@ -69,6 +69,7 @@ pub(crate) struct SimArgs {
 pub(crate) enum Simulated {
     Demo,
     Empty,
+    Esxi,
     Sized(Size),
 }
 
@@ -77,6 +78,7 @@ impl Simulated {
         match self {
             Self::Demo => Model::demo(),
             Self::Empty => Model::empty(),
+            Self::Esxi => Model::esxi(),
             Self::Sized(size) => Model::sized(size.clone()),
         }
     }
@@ -89,6 +91,7 @@ impl FromStr for Simulated {
         match text {
             "" | "demo" => return Ok(Self::Demo),
             "empty" => return Ok(Self::Empty),
+            "esxi" => return Ok(Self::Esxi),
             _ => {}
         }
         let mut size = Size::default();

@@ -101,7 +101,7 @@ async fn a_filter_takes_what_it_says() {
         user_name: Some(Box::new(TaskFilterSpecByUsername { system_user: false, user_list: vec![name.to_owned()] })),
         ..Default::default()
     };
-    assert_eq!(count(user(Model::USER)).await, 3);
+    assert_eq!(count(user("VSPHERE.LOCAL\\Administrator")).await, 3);
     assert_eq!(count(user("nobody")).await, 0);
 }
 

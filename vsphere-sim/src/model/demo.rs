@@ -17,7 +17,7 @@ use crate::objects::datastore::files::File;
 use crate::objects::vm::guest::Tools;
 use crate::objects::vm::snapshot::{self, Wanted};
 use crate::objects::vm::{Placement, power, template};
-use crate::objects::{compute, datacenter, datastore, folder, host, network};
+use crate::objects::{compute, datacenter, datastore, dvs, folder, host, network};
 use crate::world::{Moref, World};
 
 /// A machine as the catalogue has it.
@@ -48,6 +48,9 @@ enum State {
 
 /// The datacenter.
 const DATACENTER: &str = "fra1";
+
+/// The distributed switch.
+const SWITCH: &str = "dvs-fra1";
 
 /// How many days ago the first thing was bought.
 const FOUNDED: i64 = 1_500;
@@ -280,8 +283,15 @@ impl Shop {
             shop.datastores.insert(name, datastore);
         }
         let all: Vec<Moref> = clusters.into_iter().map(|(_, cluster)| cluster).collect();
-        for (name, _) in PORTGROUPS {
-            let network = network::add(world, name, &shop.datacenter, &all)?;
+        network::add(world, "VM Network", &shop.datacenter, &all)?;
+        let folder = world.get::<Datacenter>(&shop.datacenter)?.network_folder.clone();
+        let switch = dvs::add(world, SWITCH, &folder)?;
+        for host in shop.hosts.values().flatten() {
+            // The first two are the standard switch's.
+            dvs::add_host(world, &switch, host, &["vmnic2", "vmnic3"].map(str::to_owned))?;
+        }
+        for (name, vlan) in PORTGROUPS {
+            let network = dvs::portgroup::add(world, &switch, name, *vlan)?;
             shop.networks.insert(name, network);
         }
         for (datastore, path, megabytes) in FILES {

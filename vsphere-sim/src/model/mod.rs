@@ -1,6 +1,7 @@
 //! What a simulated server is like: its inventory, its users, its limits, its pace.
 
 mod demo;
+mod esxi;
 mod machine;
 mod sized;
 mod users;
@@ -38,6 +39,7 @@ pub struct Model {
 enum Inventory {
     Empty,
     Demo,
+    Esxi,
     Sized(Size),
 }
 
@@ -119,6 +121,13 @@ impl Model {
         Self { inventory: Inventory::Demo, ..Self::empty() }
     }
 
+    /// An ESXi host without a vCenter, with four machines. What only a vCenter can do is not supported.
+    pub fn esxi() -> Self {
+        let mut model = Self { inventory: Inventory::Esxi, ..Self::empty() };
+        model.settings.kind = ServerKind::Esxi;
+        model
+    }
+
     /// A vCenter with so much of each kind, under names that count.
     pub fn sized(size: Size) -> Self {
         Self { inventory: Inventory::Sized(size), ..Self::empty() }
@@ -182,6 +191,7 @@ impl Model {
         let built = match &self.inventory {
             Inventory::Empty => Ok(()),
             Inventory::Demo => demo::build(world),
+            Inventory::Esxi => esxi::build(world),
             Inventory::Sized(size) => sized::build(world, size),
         };
         world.settings.pace = pace;

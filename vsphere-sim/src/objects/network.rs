@@ -9,7 +9,6 @@ use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 use super::compute::Compute;
 use super::datacenter::Datacenter;
 use super::dvs;
-use super::folder::Folder;
 use super::host::{self, Host};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
@@ -263,9 +262,7 @@ pub(super) fn forget(world: &mut World, network: &Moref) -> Outcome<()> {
     if let Some((datacenter, _)) = world.nearest::<Datacenter>(network) {
         world.edit::<Datacenter>(&datacenter)?.networks.retain(|other| other != network);
     }
-    if let Some(parent) = world.entity(network)?.parent.clone() {
-        world.edit::<Folder>(&parent)?.children.retain(|other| other != network);
-    }
+    world.unhang(network)?;
     world.remove(network);
     Ok(())
 }

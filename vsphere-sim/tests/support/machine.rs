@@ -1,17 +1,20 @@
 //! Virtual machines for the tests, made as any client makes them.
 
 use vsphere_model::managed::{
-    ClusterComputeResource, Datacenter, Folder, VirtualMachine, cluster_compute_resource, datacenter, folder,
+    ClusterComputeResource, Datacenter, EventManager, Folder, VirtualMachine, cluster_compute_resource, datacenter,
+    folder,
 };
 use vsphere_model::types::{
-    Any, ManagedObjectReference, OptionValue, ParaVirtualSCSIController, Poly, VirtualCdrom,
-    VirtualCdromRemotePassthroughBackingInfo, VirtualController, VirtualDevice, VirtualDeviceConfigSpec,
-    VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation, VirtualDeviceConnectInfo,
-    VirtualDeviceDeviceBackingInfo, VirtualDeviceFileBackingInfo, VirtualDisk, VirtualDiskFlatVer2BackingInfo,
-    VirtualEthernetCard, VirtualEthernetCardNetworkBackingInfo, VirtualMachineConfigSpec, VirtualMachineFileInfo,
-    VirtualSCSIController, VirtualSCSISharing, VirtualVmxnet, VirtualVmxnet3,
+    Any, EventFilterSpec, EventFilterSpecByEntity, EventFilterSpecRecursionOption, ManagedObjectReference, OptionValue,
+    ParaVirtualSCSIController, Poly, VirtualCdrom, VirtualCdromRemotePassthroughBackingInfo, VirtualController,
+    VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation,
+    VirtualDeviceConnectInfo, VirtualDeviceDeviceBackingInfo, VirtualDeviceFileBackingInfo, VirtualDisk,
+    VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard, VirtualEthernetCardNetworkBackingInfo,
+    VirtualMachineConfigSpec, VirtualMachineFileInfo, VirtualSCSIController, VirtualSCSISharing, VirtualVmxnet,
+    VirtualVmxnet3,
 };
 use vsphere_soap::object::{Extends, ManagedObjectReference as Moref};
+use vsphere_soap::request::ManagedObject as _;
 
 use super::Lab;
 
@@ -66,6 +69,21 @@ impl Lab {
         let task = self.task(site.folder.create_vm_task(&spec, &site.pool, None)).await.unwrap();
         assert_eq!(task.error, None);
         self.object(&task.result.unwrap().take::<ManagedObjectReference>().unwrap())
+    }
+}
+
+impl Lab {
+    /// The types of the events about a machine, oldest first.
+    pub async fn events(&self, about: &VirtualMachine) -> Vec<String> {
+        let manager: EventManager = self.object(self.content.event_manager.as_ref().unwrap());
+        let entity = EventFilterSpecByEntity {
+            entity: about.handle().reference().clone(),
+            recursion: EventFilterSpecRecursionOption::Self_,
+        };
+        let filter = EventFilterSpec { entity: Some(Box::new(entity)), ..Default::default() };
+        let mut events = manager.query_events(&filter, None).await.unwrap();
+        events.sort_by_key(|event| event.key);
+        events.iter().map(|event| event.type_name().to_owned()).collect()
     }
 }
 

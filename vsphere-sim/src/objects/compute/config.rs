@@ -15,7 +15,6 @@ use vsphere_soap::object::FromAny;
 use super::{Compute, add};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
-use crate::objects::folder::Folder;
 use crate::objects::host::{self, Host};
 use crate::objects::resource_pool;
 use crate::objects::vm::Vm;
@@ -401,9 +400,7 @@ fn destroy(world: &mut World, call: &Call) -> Outcome<Reply> {
 pub(super) fn forget(world: &mut World, compute: &Moref) -> Outcome<()> {
     let pool = world.get::<Compute>(compute)?.pool.clone();
     resource_pool::forget(world, &pool)?;
-    if let Some(parent) = world.entity(compute)?.parent.clone() {
-        world.edit::<Folder>(&parent)?.children.retain(|other| other != compute);
-    }
+    world.unhang(compute)?;
     world.remove(compute);
     Ok(())
 }

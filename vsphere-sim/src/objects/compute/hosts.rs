@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use vsphere_model::types::{Any, ClusterHostGroup, DuplicateName, InvalidState};
+use vsphere_model::types::{Any, ClusterHostGroup, InvalidState};
 
 use super::{Compute, config};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
+use crate::objects::folder;
 use crate::objects::host::{self, Host};
 use crate::objects::resource_pool::{self, ResourcePool};
 use crate::objects::vm::Vm;
@@ -22,9 +23,7 @@ fn check(world: &World, host: &Moref, cluster: &Moref) -> Outcome<()> {
     let Some((from, compute)) = world.nearest::<Compute>(host) else { return Err(Fault::not_found(host)) };
     let found: &Host = world.get(host)?;
     if from == *cluster {
-        let name = world.entity(host)?.name.clone();
-        let message = format!("The host '{name}' is in the cluster already.");
-        return Err(Fault::new(DuplicateName { name, object: host.clone(), ..Default::default() }, message));
+        return Err(folder::duplicate(&world.entity(host)?.name, host));
     }
     // From one cluster to another one only without machines; a host of its own may bring them.
     if compute.cluster.is_some() && !found.runtime.in_maintenance_mode {

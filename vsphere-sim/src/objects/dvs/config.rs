@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use vsphere_model::types::{
     Any, ConcurrentAccess, DVSConfigSpec, DVSCreateSpec, DVSNameArrayUplinkPortPolicy,
-    DistributedVirtualSwitchHostMemberConfigSpec, DistributedVirtualSwitchHostMemberPnicBacking, DuplicateName,
-    DvsCreatedEvent, DvsDestroyedEvent, DvsHostJoinedEvent, DvsHostLeftEvent, DvsReconfiguredEvent,
-    EntityEventArgument, FolderEventArgument, HostEventArgument, Poly, VMwareDVSConfigSpec,
+    DistributedVirtualSwitchHostMemberConfigSpec, DistributedVirtualSwitchHostMemberPnicBacking, DvsCreatedEvent,
+    DvsDestroyedEvent, DvsHostJoinedEvent, DvsHostLeftEvent, DvsReconfiguredEvent, EntityEventArgument,
+    FolderEventArgument, HostEventArgument, Poly, VMwareDVSConfigSpec,
 };
 
 use super::portgroup::check_vlan;
 use super::{Dvs, add, add_host, check_nics, in_use, manager, over, ports, remove_member};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
-use crate::objects::folder::Folder;
+use crate::objects::folder;
 use crate::objects::host::Host;
 use crate::objects::network;
 use crate::world::{Moref, World, escaped};
@@ -63,8 +63,7 @@ fn reconfigure(world: &mut World, call: &Call) -> Outcome<Reply> {
         if let Some(name) = spec.name.as_ref().filter(|name| escaped(name) != switch.entity.name) {
             let folder = switch.entity.parent.clone().unwrap_or_default();
             if let Some(object) = world.child_named(&folder, name) {
-                let fault = DuplicateName { name: name.clone(), object, ..Default::default() };
-                return Err(Fault::new(fault, format!("The name '{name}' already exists.")));
+                return Err(folder::duplicate(name, &object));
             }
         }
         apply(world, &dvs, &spec, &user)?;
@@ -87,11 +86,11 @@ fn apply(world: &mut World, dvs: &Moref, spec: &Poly<DVSConfigSpec>, user: &str)
         return Err(Fault::invalid_argument("spec.uplinkPortPolicy"));
     }
     check_hosts(world, dvs, &spec.host)?;
+    if let Some(name) = &spec.name {
+        world.rename(dvs, name, user)?;
+    }
     let switch = world.edit::<Dvs>(dvs)?;
     switch.version += 1;
-    if let Some(name) = &spec.name {
-        switch.entity.name = escaped(name);
-    }
     let config = &mut switch.config;
     if let Some(setting) = &spec.default_port_config {
         config.default_port_config = over(Some(setting), &config.default_port_config);
@@ -230,9 +229,7 @@ fn forget(world: &mut World, dvs: &Moref, user: &str) -> Outcome<()> {
         network::forget(world, &group)?;
     }
     let hosts: Vec<Moref> = world.get::<Dvs>(dvs)?.members.iter().map(|member| member.host.clone()).collect();
-    if let Some(parent) = world.entity(dvs)?.parent.clone() {
-        world.edit::<Folder>(&parent)?.children.retain(|other| other != dvs);
-    }
+    world.unhang(dvs)?;
     world.remove(dvs);
     for host in hosts {
         world.touch_host_network(&host);

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use vsphere_model::types::{
     Any, ConcurrentAccess, DVPortSetting, DVPortgroupConfigInfo, DVPortgroupConfigSpec, DVPortgroupCreatedEvent,
-    DVPortgroupPolicy, DVPortgroupReconfiguredEvent, DuplicateName, NumericRange, Poly, VMwareDVSPortSetting,
+    DVPortgroupPolicy, DVPortgroupReconfiguredEvent, NumericRange, Poly, VMwareDVSPortSetting,
     VMwareDVSPortgroupPolicy, VmwareDistributedVirtualSwitchTrunkVlanSpec, VmwareDistributedVirtualSwitchVlanIdSpec,
 };
 
 use super::{Dvs, over, ports};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
+use crate::objects::folder;
 use crate::objects::network::{self, Network};
 use crate::world::{Moref, World, escaped};
 
@@ -142,12 +143,9 @@ pub(super) fn check_vlan(setting: Option<&Poly<DVPortSetting>>) -> Outcome<()> {
 /// Whether a new port group of the switch may have this name.
 fn check_name(world: &World, dvs: &Moref, name: &str) -> Outcome<()> {
     let folder = world.entity(dvs)?.parent.clone().ok_or_else(|| Fault::not_found(dvs))?;
-    crate::objects::folder::check_name(name, Some(dvs))?;
+    folder::check_name(name, Some(dvs))?;
     match world.child_named(&folder, name) {
-        Some(object) => {
-            let fault = DuplicateName { name: name.to_owned(), object, ..Default::default() };
-            Err(Fault::new(fault, format!("The name '{name}' already exists.")))
-        }
+        Some(object) => Err(folder::duplicate(name, &object)),
         None => Ok(()),
     }
 }
@@ -189,7 +187,7 @@ fn reconfigure(world: &mut World, call: &Call) -> Outcome<Reply> {
     check_spec(&spec)?;
     let (group, user) = (call.target.clone(), call.user(world));
     call.task().alone_with(&group).takes(Duration::from_secs(1)).start(world, move |world| {
-        apply(world, &group, &spec)?;
+        apply(world, &group, &spec, &user)?;
         let message = format!("dvPort group {} was reconfigured", world.entity(&group)?.name);
         let event = DVPortgroupReconfiguredEvent { config_spec: spec, ..Default::default() };
         world.post(&group, &user, event, message);
@@ -197,7 +195,7 @@ fn reconfigure(world: &mut World, call: &Call) -> Outcome<Reply> {
     })
 }
 
-fn apply(world: &mut World, group: &Moref, spec: &DVPortgroupConfigSpec) -> Outcome<()> {
+fn apply(world: &mut World, group: &Moref, spec: &DVPortgroupConfigSpec, user: &str) -> Outcome<()> {
     let found = world.get::<Network>(group)?.portgroup.as_ref();
     let config = found.ok_or_else(|| Fault::not_found(group))?;
     let Some(dvs) = config.distributed_virtual_switch.clone() else { return Err(Fault::not_found(group)) };
@@ -219,7 +217,7 @@ fn apply(world: &mut World, group: &Moref, spec: &DVPortgroupConfigSpec) -> Outc
     let setting = over(spec.default_port_config.as_ref(), &outer);
     world.edit::<Dvs>(&dvs)?.set_ports(group, ports);
     if let Some(name) = renamed {
-        world.edit_entity(group)?.name = escaped(&name);
+        world.rename(group, &name, user)?;
     }
     let Some(config) = &mut world.edit::<Network>(group)?.portgroup else { return Err(Fault::not_found(group)) };
     config.num_ports = ports;

@@ -107,6 +107,13 @@ pub(in crate::objects) fn port_keys(world: &World, group: &Moref) -> Vec<String>
     switch.map(|switch| switch.keys_of(group).map(|key| key.to_string()).collect()).unwrap_or_default()
 }
 
+/// The keys of the ports of a port group that nothing is connected to.
+pub(in crate::objects) fn free_ports(world: &World, group: &Moref) -> Vec<String> {
+    let taken = taken(world, group);
+    let is_free = |key: &String| key.parse().is_ok_and(|key: i32| !taken.contains_key(&key));
+    port_keys(world, group).into_iter().filter(is_free).collect()
+}
+
 /// Whether hosts have adapters of their own in the port group.
 pub(in crate::objects) fn has_vnics(world: &World, group: &Moref) -> bool {
     taken(world, group).values().any(|connectee| connectee.kind == "hostVmkVnic")

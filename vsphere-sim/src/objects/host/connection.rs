@@ -14,9 +14,7 @@ use crate::fault::{Fault, Outcome};
 use crate::objects::compute::{self, Compute};
 use crate::objects::datacenter::Datacenter;
 use crate::objects::datastore::Datastore;
-use crate::objects::folder::Folder;
-use crate::objects::resource_pool::ResourcePool;
-use crate::objects::vm::Vm;
+use crate::objects::vm::{self, Vm};
 use crate::objects::{dvs, network};
 use crate::world::{Moref, World, escaped};
 
@@ -198,7 +196,7 @@ pub(crate) fn remove(world: &mut World, host: &Moref, user: &str) -> Outcome<()>
     let message = format!("Removed host {}", world.entity(host)?.name);
     world.post(host, user, HostRemovedEvent::default(), message);
     for vm in world.get::<Host>(host)?.vms.clone() {
-        forget_vm(world, &vm)?;
+        vm::unregister(world, &vm, user)?;
     }
     dvs::forget_host(world, host)?;
     let (datastores, networks, number, browser) = {
@@ -256,30 +254,6 @@ pub(in crate::objects) fn transfer(world: &mut World, host: &Moref, compute: &Mo
     };
     add(&mut compute.datastores, datastores);
     add(&mut compute.networks, networks);
-    Ok(())
-}
-
-/// Takes a machine out of the inventory whose host is gone. Its files stay where they are.
-fn forget_vm(world: &mut World, vm: &Moref) -> Outcome<()> {
-    let (pool, datastores, networks) = {
-        let vm: &Vm = world.get(vm)?;
-        (vm.pool.clone(), vm.datastores.clone(), vm.networks.clone())
-    };
-    if let Some(parent) = world.entity(vm)?.parent.clone()
-        && let Ok(folder) = world.edit::<Folder>(&parent)
-    {
-        folder.children.retain(|other| other != vm);
-    }
-    if let Some(Ok(pool)) = pool.map(|pool| world.edit::<ResourcePool>(&pool)) {
-        pool.vms.retain(|other| other != vm);
-    }
-    for datastore in &datastores {
-        world.edit::<Datastore>(datastore)?.vms.retain(|other| other != vm);
-    }
-    for network in &networks {
-        world.edit::<network::Network>(network)?.vms.retain(|other| other != vm);
-    }
-    world.remove(vm);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! How a host makes datastores, mounts them, and lets go of them.
 
 use vsphere_model::types::{
-    AlreadyExists, DuplicateName, HostDiskDimensionsLba, HostDiskPartitionAttributes, HostDiskPartitionBlockRange,
+    AlreadyExists, HostDiskDimensionsLba, HostDiskPartitionAttributes, HostDiskPartitionBlockRange,
     HostDiskPartitionSpec, HostNasVolumeSpec, HostScsiDiskPartition, HostVmfsSpec, NotFound, Poly, ResourceInUse,
     VmfsDatastoreAllExtentOption, VmfsDatastoreCreateSpec, VmfsDatastoreOption,
 };
@@ -192,10 +192,8 @@ fn make(world: &mut World, host: &Moref, name: &str, kind: &str, capacity: i64) 
     let datacenter = datacenter_of(world, host)?;
     let there = world.get::<Datacenter>(&datacenter)?.datastores.iter();
     let name_kept = crate::world::escaped(name);
-    let same_name = |one: &&Moref| world.entity(one).is_ok_and(|entity| entity.name == name_kept);
-    if let Some(object) = there.into_iter().find(same_name).cloned() {
-        let fault = DuplicateName { name: name.to_owned(), object, ..Default::default() };
-        return Err(Fault::new(fault, format!("The name '{name}' already exists.")));
+    if let Some(object) = there.into_iter().find(|one| world.entity(one).is_ok_and(|one| one.name == name_kept)) {
+        return Err(folder::duplicate(name, object));
     }
     let made = datastore::add(world, name, kind, capacity, &datacenter, &[])?;
     mount(world, host, &made)?;

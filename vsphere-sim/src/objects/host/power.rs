@@ -12,7 +12,7 @@ use super::{Host, connection, maintenance};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::objects::compute::drs;
-use crate::objects::vm::Vm;
+use crate::objects::vm;
 use crate::world::{Moref, World};
 
 pub(crate) const METHODS: Methods = &[
@@ -74,7 +74,7 @@ fn down(world: &mut World, call: &Call, what: &'static str, power: HostSystemPow
 /// The host's machines lose their power, and vCenter loses the host.
 fn go_down(world: &mut World, host: &Moref, power: HostSystemPowerState) -> Outcome<()> {
     for vm in maintenance::running(world, host) {
-        world.edit::<Vm>(&vm)?.runtime.power_state = VirtualMachinePowerState::PoweredOff;
+        vm::power::stop(world, &vm, VirtualMachinePowerState::PoweredOff, Some(false))?;
     }
     world.edit::<Host>(host)?.runtime.power_state = power;
     connection::set_connection(world, host, HostSystemConnectionState::NotResponding)?;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use vsphere_model::types::{
-    Any, ConcurrentAccess, DuplicateName, IntOption, ResourceAllocationOption, ResourceConfigOption,
-    ResourceConfigSpec, ResourcePoolCreatedEvent, ResourcePoolDestroyedEvent, ResourcePoolEventArgument,
-    ResourcePoolMovedEvent, ResourcePoolReconfiguredEvent, SharesLevel, SharesOption,
+    Any, ConcurrentAccess, IntOption, ResourceAllocationOption, ResourceConfigOption, ResourceConfigSpec,
+    ResourcePoolCreatedEvent, ResourcePoolDestroyedEvent, ResourcePoolEventArgument, ResourcePoolMovedEvent,
+    ResourcePoolReconfiguredEvent, SharesLevel, SharesOption,
 };
 
 use super::{ResourcePool, add_child, check, merge, touch_tree, usage};
@@ -39,10 +39,7 @@ fn check_name(world: &World, parent: &Moref, name: &str) -> Outcome<()> {
     let siblings = &world.get::<ResourcePool>(parent)?.pools;
     let same = siblings.iter().find(|pool| world.entity(pool).is_ok_and(|entity| entity.name == kept));
     match same {
-        Some(object) => {
-            let fault = DuplicateName { name: name.to_owned(), object: object.clone(), ..Default::default() };
-            Err(Fault::new(fault, format!("The name '{name}' already exists.")))
-        }
+        Some(object) => Err(folder::duplicate(name, object)),
         None => Ok(()),
     }
 }

@@ -196,7 +196,10 @@ pub(super) fn run(world: &mut World, vm: &Moref, host: &Moref, how: Start) -> Ou
 }
 
 /// The machine runs no more.
-fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerState, clean: Option<bool>) -> Outcome<()> {
+///
+/// # Errors
+/// `ManagedObjectNotFound`.
+pub(crate) fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerState, clean: Option<bool>) -> Outcome<()> {
     let now = world.now();
     let machine = world.edit::<Vm>(vm)?;
     if state == PoweredOff {

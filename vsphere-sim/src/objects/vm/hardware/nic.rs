@@ -1,16 +1,18 @@
 //! Network adapters: what they are plugged into, and their addresses.
 
 use vsphere_model::types::{
-    Poly, VirtualDevice, VirtualEthernetCard, VirtualEthernetCardDistributedVirtualPortBackingInfo,
-    VirtualEthernetCardNetworkBackingInfo, VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualSriovEthernetCard,
+    DistributedVirtualSwitchPortConnection, Poly, VirtualDevice, VirtualEthernetCard,
+    VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualEthernetCardNetworkBackingInfo,
+    VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualSriovEthernetCard,
 };
 
 use super::super::config::only_when_off;
 use super::super::draft::Draft;
 use super::apply::At;
-use super::{BROKEN, portgroup};
+use super::{BROKEN, opaque_network, portgroup};
 use crate::fault::{Fault, Outcome};
 use crate::model::ServerKind;
+use crate::objects::dvs::{self, Dvs};
 use crate::objects::host::Host;
 use crate::objects::network::Network;
 use crate::world::{Moref, World, escaped};
@@ -107,16 +109,16 @@ fn plug(world: &mut World, draft: &Draft, device: &mut Poly<VirtualDevice>, at: 
         let key = port.portgroup_key.clone().filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Fault::invalid_argument(&at.property("backing.port.portgroupKey")))?;
         // The host must be a member of the switch, or it does not have the port group.
-        portgroup(world, &draft.host, &key)
-            .ok_or_else(|| Fault::invalid_argument(&at.property("backing.port.switchUuid")))?;
+        let refused = || Fault::invalid_argument(&at.property("backing.port.switchUuid"));
+        let group = portgroup(world, &draft.host, &key).ok_or_else(refused)?;
+        if switch_of(world, &group).is_some_and(|switch| switch != port.switch_uuid) {
+            return Err(refused());
+        }
         if port.port_key.as_ref().is_none_or(String::is_empty) {
-            port.port_key = Some(world.new_id(""));
+            take_port(world, &draft.config.hardware.device, port, &group);
         }
-        port.connection_cookie = Some(fastrand::i32(1..));
     } else if let Some(opaque) = backing.downcast_ref::<VirtualEthernetCardOpaqueNetworkBackingInfo>() {
-        if opaque.opaque_network_id.is_empty() || opaque.opaque_network_type.is_empty() {
-            return Err(at.invalid_backing());
-        }
+        opaque_network(world, &draft.host, &opaque.opaque_network_id).ok_or_else(|| at.invalid_backing())?;
     } else {
         return Err(at.invalid_backing());
     }
@@ -135,6 +137,28 @@ fn plug(world: &mut World, draft: &Draft, device: &mut Poly<VirtualDevice>, at: 
         (None, false) => {}
     }
     Ok(())
+}
+
+/// The UUID of the switch that a distributed port group is of.
+fn switch_of<'a>(world: &'a World, group: &Moref) -> Option<&'a str> {
+    let switch = world.get::<Network>(group).ok()?.portgroup.as_ref()?.distributed_virtual_switch.as_ref()?;
+    world.get::<Dvs>(switch).ok().map(Dvs::uuid)
+}
+
+/// Connects to a port that nothing is connected to: no other machine, and no other of these devices.
+pub(in super::super) fn take_port(
+    world: &World,
+    devices: &[Poly<VirtualDevice>],
+    port: &mut DistributedVirtualSwitchPortConnection,
+    group: &Moref,
+) {
+    let own = devices.iter().filter_map(|device| {
+        let backing = device.backing.as_ref()?;
+        backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?.port.port_key.as_ref()
+    });
+    let own: Vec<&String> = own.collect();
+    port.port_key = dvs::free_ports(world, group).into_iter().find(|key| !own.contains(&key));
+    port.connection_cookie = Some(fastrand::i32(1..));
 }
 
 fn name_of(world: &World, network: &Moref) -> String {
