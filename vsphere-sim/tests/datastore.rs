@@ -5,7 +5,9 @@
 mod support;
 
 use support::Lab;
-use vsphere_model::managed::{Datacenter, Datastore, FileManager, datacenter, datastore};
+use vsphere_model::managed::{
+    Datacenter, Datastore, FileManager, Folder, StoragePod, datacenter, datastore, storage_pod,
+};
 use vsphere_model::types::{ManagedObjectReference, VmfsDatastoreInfo};
 use vsphere_sim::{Model, Size};
 
@@ -71,15 +73,40 @@ async fn a_datastore_that_is_destroyed_is_gone_everywhere() {
     let other = lab.at("/DC0/datastore/DC0_DS1").await;
     store.destroy_datastore().await.unwrap();
     let dc: Datacenter = lab.object(&lab.at("/DC0").await);
-    assert_eq!(lab.get(&dc, datacenter::DATASTORE).await, [other.clone()]);
+    assert_eq!(lab.get(&dc, datacenter::DATASTORE).await, std::slice::from_ref(&other));
     for path in ["/DC0/host/DC0_C0", "/DC0/host/DC0_C0/DC0_C0_H0"] {
         let seen: Vec<ManagedObjectReference> =
             lab.read(&lab.at(path).await, "datastore").await.unwrap().take().unwrap();
-        assert_eq!(seen, [other.clone()], "{path}");
+        assert_eq!(seen, std::slice::from_ref(&other), "{path}");
     }
     let children: Vec<ManagedObjectReference> =
         lab.read(&lab.at("/DC0/datastore").await, "childEntity").await.unwrap().take().unwrap();
     assert_eq!(children, [other]);
     let error = store.refresh_datastore().await.unwrap_err();
     assert!(error.fault().is_some_and(|fault| fault.is_named("ManagedObjectNotFound")), "{error}");
+}
+
+#[tokio::test]
+async fn datastores_are_brought_together_in_a_cluster() {
+    let (lab, store) = lab().await;
+    let folder: Folder = lab.object(&lab.at("/DC0/datastore").await);
+    let made = folder.create_storage_pod("fast").await.unwrap();
+    assert_eq!(made.type_, "StoragePod");
+    let error = folder.create_storage_pod("DC0_DS0").await.unwrap_err();
+    assert!(error.fault().is_some_and(|fault| fault.is_named("DuplicateName")), "{error}");
+    let pod: StoragePod = lab.object(&made);
+    let other = lab.at("/DC0/vm").await;
+    let error = pod.move_into_folder_task(&[other]).await.unwrap_err();
+    assert!(error.fault().is_some(), "{error}");
+    let member = lab.at("/DC0/datastore/DC0_DS0").await;
+    lab.run(pod.move_into_folder_task(std::slice::from_ref(&member))).await;
+    let summary = lab.get(&pod, storage_pod::SUMMARY).await.unwrap();
+    assert_eq!((summary.name.as_str(), summary.capacity), ("fast", 64 << 40));
+    assert!(!lab.get(&pod, storage_pod::POD_STORAGE_DRS_ENTRY).await.unwrap().storage_drs_config.pod_config.enabled);
+    assert_eq!(lab.at("/DC0/datastore/fast/DC0_DS0").await, member);
+    // It is in its datacenter as before.
+    let files: FileManager = lab.object(lab.content.file_manager.as_ref().unwrap());
+    files.make_directory("[DC0_DS0] a", Some(&lab.at("/DC0").await), None).await.unwrap();
+    store.destroy_datastore().await.unwrap();
+    lab.run(pod.destroy_task()).await;
 }

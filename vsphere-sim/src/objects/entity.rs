@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use vsphere_model::types::{Any, DatacenterRenamedEvent, DatastoreRenamedEvent, InvalidFolder, VmRenamedEvent};
 
+use super::datastore;
 use super::folder::{Folder, check_name};
 use super::resource_pool::ResourcePool;
 use super::vm;
@@ -79,6 +80,7 @@ impl World {
             }
             "Datastore" => {
                 vm::datastore_renamed(self, entity, &old_name, &new_name)?;
+                datastore::renamed(self, &old_name, &new_name)?;
                 self.post(entity, user, DatastoreRenamedEvent { old_name, new_name, ..Default::default() }, message);
             }
             _ => {}

@@ -253,6 +253,19 @@ impl Files {
         range.map_while(move |(path, file)| Some((path.strip_prefix(prefix.as_str())?, file)))
     }
 
+    /// Writes the new name of a datastore into the disks that depend on one there: both names are as in paths, `[name] `.
+    pub(super) fn rename_parents(&mut self, old: &str, new: &str) {
+        let disks = self.entries.values_mut().filter_map(|file| match &mut file.content {
+            Content::Disk(disk) => disk.parent.as_mut(),
+            Content::Folder | Content::Made | Content::Sent(_) => None,
+        });
+        for parent in disks {
+            if let Some(rest) = parent.strip_prefix(old) {
+                *parent = format!("{new}{rest}").into();
+            }
+        }
+    }
+
     fn insert(&mut self, path: Box<str>, file: File) {
         self.used += file.used;
         self.uncommitted += file.growth();
