@@ -21,7 +21,7 @@ async fn text(lab: &Lab, object: &ManagedObjectReference, path: &str) -> String 
 
 #[tokio::test]
 async fn an_inventory_path_leads_to_every_kind_of_object() {
-    let (lab, index) = lab().await;
+    let (_lab, index) = lab().await;
     for (path, type_) in [
         ("/", "Folder"),
         ("DC0", "Datacenter"),

@@ -11,7 +11,7 @@ use vsphere_model::managed::{
 use vsphere_model::types::{
     BaseConfigInfoDiskFileBackingInfo, FileBackedVirtualDiskSpec, FileQueryFlags, HostDatastoreBrowserSearchResults,
     HostDatastoreBrowserSearchSpec, ManagedObjectReference, Poly, VStorageObject, VirtualDiskSpec, VslmCloneSpec,
-    VslmCreateSpec, VslmCreateSpecDiskFileBackingSpec,
+    VslmCreateSpec, VslmCreateSpecBackingSpec, VslmCreateSpecDiskFileBackingSpec, VslmMigrateSpec,
 };
 use vsphere_sim::{Model, Size};
 
@@ -178,10 +178,8 @@ async fn first_class_disks_live_in_datastores_under_names_of_their_own() {
         lab.lab.object(lab.lab.content.v_storage_object_manager.as_ref().unwrap());
     let store = lab.lab.at("/DC0/datastore/DC0_DS0").await;
     let backing = |store: &ManagedObjectReference| {
-        let mut backing = VslmCreateSpecDiskFileBackingSpec::default();
-        backing.datastore = store.clone();
-        backing.provisioning_type = Some("thin".to_owned());
-        Poly::new(backing)
+        let base = VslmCreateSpecBackingSpec { datastore: store.clone(), ..Default::default() };
+        Poly::new(VslmCreateSpecDiskFileBackingSpec { base, provisioning_type: Some("thin".to_owned()) })
     };
     let spec = VslmCreateSpec {
         name: "data".to_owned(),
@@ -201,8 +199,8 @@ async fn first_class_disks_live_in_datastores_under_names_of_their_own() {
     let now = manager.retrieve_v_storage_object(&id, &store, &[]).await.unwrap();
     assert_eq!((now.config.name.as_str(), now.config.capacity_in_mb), ("data-2", 128));
     assert_eq!(lab.space().await, (128 * MB, 0));
-    let mut clone = VslmCloneSpec { name: "clone".to_owned(), ..Default::default() };
-    clone.backing_spec = backing(&store);
+    let base = VslmMigrateSpec { backing_spec: backing(&store), ..Default::default() };
+    let clone = VslmCloneSpec { base, name: "clone".to_owned(), ..Default::default() };
     lab.lab.run(manager.clone_v_storage_object_task(&id, &store, &clone)).await;
     assert_eq!(manager.list_v_storage_object(&store).await.unwrap().len(), 2);
     lab.lab.run(manager.delete_v_storage_object_task(&id, &store)).await;
