@@ -29,7 +29,7 @@ async fn device(url: &str, vm: &str, name: &str) -> Value {
 }
 
 async fn refusal(url: &str, args: &[&str]) -> String {
-    format!("{:#}", govc_run(url, args).await.expect_err("govc is content"))
+    format!("{:#}", govc_run(url, args).await.unwrap_err())
 }
 
 /// A machine with a disk and a card, powered off.

@@ -39,7 +39,7 @@ async fn a_machine_is_known_to_all_that_it_stands_in() {
     let pool: vsphere_model::managed::ResourcePool = lab.object(&site.pool);
     assert!(lab.get(&pool, resource_pool::VM).await.contains(&itself));
     assert!(lab.get(&site.folder, folder::CHILD_ENTITY).await.contains(&itself));
-    assert_eq!(lab.get(&machine, vm::NETWORK).await, [site.network.clone()]);
+    assert_eq!(lab.get(&machine, vm::NETWORK).await, std::slice::from_ref(&site.network));
     let host = lab.get(&machine, vm::RUNTIME).await.host.unwrap();
     for (object, property) in [(&host, "vm"), (&site.network, "vm"), (&lab.get(&machine, vm::DATASTORE).await[0], "vm")]
     {

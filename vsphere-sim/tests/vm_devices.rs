@@ -1,6 +1,10 @@
 //! The devices of virtual machines: keys, places, files, addresses, and what is refused.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+#![allow(
+    clippy::field_reassign_with_default,
+    reason = "the fields of what a device extends can't be named with its own"
+)]
 
 mod support;
 

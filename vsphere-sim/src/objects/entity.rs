@@ -118,7 +118,7 @@ fn check_move(world: &World, folder: &Moref, list: &[Moref]) -> Outcome<()> {
             let fault = InvalidFolder { target: folder.clone(), ..Default::default() };
             return Err(Fault::new(fault, format!("'{}' can't be moved below itself.", entity.name)));
         }
-        if !entity.parent.as_ref().is_some_and(|parent| world.get::<Folder>(parent).is_ok()) {
+        if entity.parent.as_ref().is_none_or(|parent| world.get::<Folder>(parent).is_err()) {
             return Err(Fault::invalid_argument("list"));
         }
         if child.type_ == "VirtualMachine" && datacenter(&world.ancestors(child)) != datacenter(&above) {

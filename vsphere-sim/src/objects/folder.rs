@@ -237,7 +237,7 @@ fn remove_below(
 /// powered off, and what else is in it can be removed only by itself.
 fn check_end(world: &World, folder: &Moref) -> Outcome<()> {
     let entity = world.entity(folder)?;
-    if !entity.parent.as_ref().is_some_and(|parent| parent.type_ == "Folder") {
+    if entity.parent.as_ref().is_none_or(|parent| parent.type_ != "Folder") {
         return Err(Fault::not_supported("removal of a folder that is always there"));
     }
     for child in &world.get::<Folder>(folder)?.children {

@@ -61,8 +61,8 @@ impl Lab {
     /// Runs a task that fails, or is refused, and gives the fault.
     pub async fn refused(&self, request: Request<ManagedObjectReference>) -> Object {
         match self.task(request).await {
-            Ok(task) => task.error.expect("the task succeeds").fault.into_object(),
-            Err(error) => error.fault().and_then(|fault| fault.detail.clone()).expect("a fault"),
+            Ok(task) => task.error.unwrap().fault.into_object(),
+            Err(error) => error.fault().and_then(|fault| fault.detail.clone()).unwrap(),
         }
     }
 
