@@ -1,6 +1,6 @@
 //! The ports of distributed switches, and who is connected to each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use vsphere_model::types::{
     DVPortConfigInfo, DVPortState, DVPortStatus, DistributedVirtualPort, DistributedVirtualSwitchPortConnectee,
@@ -14,7 +14,7 @@ use crate::fault::{Fault, Outcome};
 use crate::objects::host::Host;
 use crate::objects::network::Network;
 use crate::objects::vm::Vm;
-use crate::world::{Moref, World};
+use crate::world::{Managed as _, Moref, World};
 
 pub(crate) const METHODS: Methods = &[
     ("DistributedVirtualSwitch", "FetchDVPorts", Handler::Read(fetch)),
@@ -30,6 +30,8 @@ pub(super) struct Connectee {
     kind: &'static str,
     host: Option<Moref>,
     mac: Option<String>,
+    /// Whether traffic flows: the adapter of a machine that is off has its port, and no link.
+    active: bool,
 }
 
 /// Who is connected to the ports of a port group, by the keys of the ports. A connection that names no port has the
@@ -55,6 +57,7 @@ pub(super) fn taken(world: &World, group: &Moref) -> HashMap<i32, Connectee> {
                     kind: "vmVnic",
                     host: vm.runtime.host.clone(),
                     mac: card.mac_address.clone(),
+                    active: vm.is_on() && card.connectable.as_ref().is_none_or(|state| state.connected),
                 };
                 wanted.push((key(&backing.port), connectee));
             }
@@ -69,6 +72,7 @@ pub(super) fn taken(world: &World, group: &Moref) -> HashMap<i32, Connectee> {
                 kind: "hostVmkVnic",
                 host: Some(host.clone()),
                 mac: mac.map(str::to_owned),
+                active: true,
             };
             wanted.push((key(port), connectee));
         }
@@ -82,13 +86,16 @@ pub(super) fn taken(world: &World, group: &Moref) -> HashMap<i32, Connectee> {
                     kind: "pnic",
                     host: Some(member.host.clone()),
                     mac: None,
+                    active: true,
                 };
                 wanted.push((key.parse().ok(), connectee));
             }
         }
     }
     let mut taken = HashMap::new();
-    let (named, free): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(key, _)| key.is_some());
+    let keys: HashSet<i32> = switch.keys_of(group).collect();
+    let (named, free): (Vec<_>, Vec<_>) =
+        wanted.into_iter().partition(|(key, _)| key.is_some_and(|key| keys.contains(&key)));
     taken.extend(named.into_iter().filter_map(|(key, connectee)| Some((key?, connectee))));
     let mut keys = switch.keys_of(group);
     for (_, connectee) in free {
@@ -97,6 +104,33 @@ pub(super) fn taken(world: &World, group: &Moref) -> HashMap<i32, Connectee> {
         }
     }
     taken
+}
+
+/// How many ports a port group gets at a time when it has no free one.
+const MORE: i32 = 8;
+
+/// The key of a port that nobody has. A port group without one gets more, if it may.
+///
+/// # Errors
+/// `ManagedObjectNotFound`, and `ResourceInUse` where all ports are taken.
+pub(in crate::objects) fn free_port(world: &mut World, group: &Moref) -> Outcome<String> {
+    let taken = taken(world, group);
+    let found: &Network = world.get(group)?;
+    let config = found.portgroup.as_ref().ok_or_else(|| Fault::not_found(group))?;
+    let switch = config.distributed_virtual_switch.clone().ok_or_else(|| Fault::not_found(group))?;
+    let free = |dvs: &Dvs| dvs.keys_of(group).find(|key| !taken.contains_key(key));
+    if let Some(key) = free(world.get(&switch)?) {
+        return Ok(key.to_string());
+    }
+    // Ports that are not bound early are made when they are needed.
+    if config.auto_expand != Some(true) && config.type_ == "earlyBinding" {
+        return Err(super::in_use("port group", &found.entity().map_or("", |entity| &entity.name)));
+    }
+    let ports = config.num_ports + MORE;
+    world.edit::<Dvs>(&switch)?.set_ports(group, ports);
+    super::portgroup::set_count(world, group, ports)?;
+    let key = free(world.get(&switch)?).ok_or_else(|| super::in_use("port group", &group.value))?;
+    Ok(key.to_string())
 }
 
 /// The keys of the ports of a port group.
@@ -156,7 +190,7 @@ fn describe(
         state: connectee.map(|connectee| {
             Box::new(DVPortState {
                 runtime_info: Some(Box::new(DVPortStatus {
-                    link_up: true,
+                    link_up: connectee.active,
                     mtu: Some(dvs.config.max_mtu),
                     mac_address: connectee.mac.clone(),
                     ..Default::default()
@@ -186,7 +220,7 @@ fn chosen(world: &World, call: &Call) -> Outcome<Vec<DistributedVirtualPort>> {
             let connectee = taken.get(&key);
             let host = connectee.and_then(|connectee| connectee.host.as_ref());
             let fits = criteria.connected.is_none_or(|wanted| wanted == connectee.is_some())
-                && criteria.active.is_none_or(|wanted| wanted == connectee.is_some())
+                && criteria.active.is_none_or(|wanted| wanted == connectee.is_some_and(|connectee| connectee.active))
                 && (criteria.port_key.is_empty() || criteria.port_key.contains(&key.to_string()))
                 && (criteria.host.is_empty() || host.is_some_and(|host| criteria.host.contains(host)));
             if fits {

@@ -11,7 +11,7 @@ use crate::world::World;
 
 pub(crate) const METHODS: Methods = &[("HostAutoStartManager", "ReconfigureAutostart", Handler::Write(reconfigure))];
 
-const STOP_ACTIONS: [&str; 4] = ["systemDefault", "powerOff", "suspend", "guestShutdown"];
+const STOP_ACTIONS: [&str; 5] = ["none", "systemDefault", "powerOff", "suspend", "guestShutdown"];
 
 /// The configuration of a fresh host.
 pub(super) fn default() -> HostAutoStartManagerConfig {

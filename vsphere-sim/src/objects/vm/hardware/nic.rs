@@ -11,6 +11,7 @@ use super::apply::At;
 use super::{BROKEN, portgroup};
 use crate::fault::{Fault, Outcome};
 use crate::model::ServerKind;
+use crate::objects::dvs;
 use crate::objects::host::Host;
 use crate::objects::network::Network;
 use crate::world::{Moref, World, escaped};
@@ -107,10 +108,10 @@ fn plug(world: &mut World, draft: &Draft, device: &mut Poly<VirtualDevice>, at: 
         let key = port.portgroup_key.clone().filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Fault::invalid_argument(&at.property("backing.port.portgroupKey")))?;
         // The host must be a member of the switch, or it does not have the port group.
-        portgroup(world, &draft.host, &key)
+        let group = portgroup(world, &draft.host, &key)
             .ok_or_else(|| Fault::invalid_argument(&at.property("backing.port.switchUuid")))?;
         if port.port_key.as_ref().is_none_or(String::is_empty) {
-            port.port_key = Some(world.new_id(""));
+            port.port_key = Some(dvs::free_port(world, &group)?);
         }
         port.connection_cookie = Some(fastrand::i32(1..));
     } else if let Some(opaque) = backing.downcast_ref::<VirtualEthernetCardOpaqueNetworkBackingInfo>() {
