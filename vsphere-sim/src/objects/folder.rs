@@ -111,7 +111,11 @@ impl World {
 
     /// The child of the folder that has this name.
     pub(crate) fn child_named(&self, folder: &Moref, name: &str) -> Option<Moref> {
-        self.get::<Folder>(folder).ok()?.names.get(&escaped(name)).cloned()
+        let name = escaped(name);
+        let child = self.get::<Folder>(folder).ok()?.names.get(&name)?;
+        // Who removes a child without a word leaves its name behind.
+        let entity = self.entity(child).ok()?;
+        (entity.name == name && entity.parent.as_ref() == Some(folder)).then(|| child.clone())
     }
 
     /// Whether a new child of the folder may have this name and this type.

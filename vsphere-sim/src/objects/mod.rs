@@ -86,6 +86,7 @@ pub(crate) const METHODS: &[Methods] = &[
     user_directory::METHODS,
     vm::METHODS,
     vm::console::METHODS,
+    vm::environment::METHODS,
     vm::power::METHODS,
     vm::question::METHODS,
     vm::snapshot::METHODS,

@@ -11,6 +11,7 @@ use vsphere_model::types::{ClusterConfigInfoEx, ClusterRecommendation, ComputeRe
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
 use super::resource_pool;
+use super::vm::environment;
 use crate::fault::Outcome;
 use crate::world::{Entity, Look, Managed, Moref, Prop, World};
 
@@ -44,6 +45,7 @@ impl Managed for Compute {
             ("host", _) => Prop::list(&self.hosts),
             ("datastore", _) => Prop::list(&self.datastores),
             ("network", _) => Prop::list(&self.networks),
+            ("environmentBrowser", _) => Prop::made(environment::browser_of(look.me)),
             ("summary", None) => Prop::made(self.summary(look.world)),
             ("summary" | "summaryEx", Some(_)) => Prop::made(self.cluster_summary(look.world)),
             ("configurationEx", Some(configuration)) => Prop::kept(configuration),
@@ -113,6 +115,7 @@ pub(crate) fn add(
         last_rule: 0,
     };
     world.add_as(&id, compute);
+    environment::add(world, &itself);
     world.hang(&itself, folder)?;
     Ok(itself)
 }

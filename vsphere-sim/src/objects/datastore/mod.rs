@@ -132,7 +132,7 @@ impl Datastore {
         self.kind.starts_with("NFS")
     }
 
-    fn summary(&self, me: &Moref) -> DatastoreSummary {
+    pub(crate) fn summary(&self, me: &Moref) -> DatastoreSummary {
         DatastoreSummary {
             datastore: Some(me.clone()),
             name: self.entity.name.clone(),

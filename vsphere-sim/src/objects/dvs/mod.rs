@@ -23,7 +23,7 @@ use super::network::Network;
 use crate::fault::{Fault, Outcome};
 use crate::world::{Entity, Look, Managed, Moref, Prop, World, uuid};
 
-pub(super) use ports::{free_port, has_vnics, port_keys};
+pub(super) use ports::{free_ports, has_vnics, port_keys};
 
 /// The managed object `VmwareDistributedVirtualSwitch`.
 pub(crate) struct Dvs {
@@ -44,6 +44,12 @@ pub(crate) struct Dvs {
 struct Member {
     host: Moref,
     nics: Vec<String>,
+}
+
+impl Dvs {
+    pub(crate) fn uuid(&self) -> &str {
+        &self.config.uuid
+    }
 }
 
 impl Managed for Dvs {

@@ -14,7 +14,7 @@ use crate::fault::{Fault, Outcome};
 use crate::objects::host::Host;
 use crate::objects::network::Network;
 use crate::objects::vm::Vm;
-use crate::world::{Managed as _, Moref, World};
+use crate::world::{Moref, World};
 
 pub(crate) const METHODS: Methods = &[
     ("DistributedVirtualSwitch", "FetchDVPorts", Handler::Read(fetch)),
@@ -106,39 +106,19 @@ pub(super) fn taken(world: &World, group: &Moref) -> HashMap<i32, Connectee> {
     taken
 }
 
-/// How many ports a port group gets at a time when it has no free one.
-const MORE: i32 = 8;
-
-/// The key of a port that nobody has. A port group without one gets more, if it may.
-///
-/// # Errors
-/// `ManagedObjectNotFound`, and `ResourceInUse` where all ports are taken.
-pub(in crate::objects) fn free_port(world: &mut World, group: &Moref) -> Outcome<String> {
-    let taken = taken(world, group);
-    let found: &Network = world.get(group)?;
-    let config = found.portgroup.as_ref().ok_or_else(|| Fault::not_found(group))?;
-    let switch = config.distributed_virtual_switch.clone().ok_or_else(|| Fault::not_found(group))?;
-    let free = |dvs: &Dvs| dvs.keys_of(group).find(|key| !taken.contains_key(key));
-    if let Some(key) = free(world.get(&switch)?) {
-        return Ok(key.to_string());
-    }
-    // Ports that are not bound early are made when they are needed.
-    if config.auto_expand != Some(true) && config.type_ == "earlyBinding" {
-        return Err(super::in_use("port group", &found.entity().map_or("", |entity| &entity.name)));
-    }
-    let ports = config.num_ports + MORE;
-    world.edit::<Dvs>(&switch)?.set_ports(group, ports);
-    super::portgroup::set_count(world, group, ports)?;
-    let key = free(world.get(&switch)?).ok_or_else(|| super::in_use("port group", &group.value))?;
-    Ok(key.to_string())
-}
-
 /// The keys of the ports of a port group.
 pub(in crate::objects) fn port_keys(world: &World, group: &Moref) -> Vec<String> {
     let config = world.get::<Network>(group).ok().and_then(|group| group.portgroup.as_ref());
     let switch = config.and_then(|config| config.distributed_virtual_switch.as_ref());
     let switch = switch.and_then(|switch| world.get::<Dvs>(switch).ok());
     switch.map(|switch| switch.keys_of(group).map(|key| key.to_string()).collect()).unwrap_or_default()
+}
+
+/// The keys of the ports of a port group that nothing is connected to.
+pub(in crate::objects) fn free_ports(world: &World, group: &Moref) -> Vec<String> {
+    let taken = taken(world, group);
+    let is_free = |key: &String| key.parse().is_ok_and(|key: i32| !taken.contains_key(&key));
+    port_keys(world, group).into_iter().filter(is_free).collect()
 }
 
 /// Whether hosts have adapters of their own in the port group.

@@ -77,9 +77,8 @@ impl Vm {
             _ => "Powered off",
         };
         let message = format!("The attempted operation cannot be performed in the current state ({shown}).");
-        let mut fault = InvalidPowerState::default();
-        fault.requested_state = requested;
-        fault.existing_state = existing.clone();
+        let fault =
+            InvalidPowerState { requested_state: requested, existing_state: existing.clone(), ..Default::default() };
         Err(Fault::new(fault, message))
     }
 
@@ -304,7 +303,7 @@ fn suspend(world: &mut World, call: &Call) -> Outcome<Reply> {
 ///
 /// # Errors
 /// `ManagedObjectNotFound`.
-pub(super) fn turn_to_sleep(world: &mut World, vm: &Moref, user: &str) -> Outcome<()> {
+pub(crate) fn turn_to_sleep(world: &mut World, vm: &Moref, user: &str) -> Outcome<()> {
     let vmx = world.vmx_of(vm)?;
     let memory = i64::from(world.get::<Vm>(vm)?.config.hardware.memory_mb) << 20;
     let file = |(ending, size)| FileChange::File(vmx.beside(&format!("{}.{ending}", vmx.stem())), size);

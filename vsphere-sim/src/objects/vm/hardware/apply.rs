@@ -87,7 +87,7 @@ impl At<'_> {
 ///
 /// # Errors
 /// `InvalidDeviceSpec` and its kin, with the number of the change; the faults of files; `InvalidPowerState`.
-pub(crate) fn change(
+pub(in super::super) fn change(
     world: &mut World,
     draft: &mut Draft,
     changes: &[Poly<VirtualDeviceConfigSpec>],
