@@ -238,14 +238,13 @@ fn check_group(world: &World, compute: &Compute, mut group: Poly<ClusterGroupInf
     if group.name.is_empty() {
         return Err(Fault::invalid_argument("spec.groupSpec.info.name"));
     }
-    if let Some(hosts) = group.downcast_ref::<ClusterHostGroup>() {
-        if hosts.host.iter().any(|host| !compute.hosts.contains(host)) {
-            return Err(Fault::invalid_argument("spec.groupSpec.info.host"));
-        }
-    } else if let Some(vms) = group.downcast_ref::<ClusterVmGroup>() {
-        if vms.vm.iter().any(|vm| world.get::<Vm>(vm).is_err()) {
-            return Err(Fault::invalid_argument("spec.groupSpec.info.vm"));
-        }
+    let hosts = group.downcast_ref::<ClusterHostGroup>().map(|group| group.host.as_slice()).unwrap_or_default();
+    if hosts.iter().any(|host| !compute.hosts.contains(host)) {
+        return Err(Fault::invalid_argument("spec.groupSpec.info.host"));
+    }
+    let vms = group.downcast_ref::<ClusterVmGroup>().map(|group| group.vm.as_slice()).unwrap_or_default();
+    if vms.iter().any(|vm| world.get::<Vm>(vm).is_err()) {
+        return Err(Fault::invalid_argument("spec.groupSpec.info.vm"));
     }
     group.user_created.get_or_insert(true);
     group.unique_id.get_or_insert_with(|| uuid(fastrand::u128(..)));

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use vsphere_model::types::{
     ClusterAction, ClusterAntiAffinityRuleSpec, ClusterDrsMigration, ClusterDrsRecommendation, ClusterHostGroup,
     ClusterMigrationAction, ClusterRecommendation, ClusterVmHostRuleInfo, DrsBehavior, DrsVmMigratedEvent,
-    EntityEventArgument, HostEventArgument, Poly, VirtualMachinePowerState,
+    EntityEventArgument, HostEventArgument, Poly, VirtualMachinePowerState, VmMigratedEvent,
 };
 
 use super::Compute;
@@ -128,8 +128,7 @@ pub(super) fn migrate(world: &mut World, vm: &Moref, to: &Moref, user: &str) -> 
     let message = format!("DRS migrated {} from {} to {}", name(vm), name(&from), name(to));
     let source_host =
         HostEventArgument { base: EntityEventArgument { name: name(&from), ..Default::default() }, host: from };
-    let mut event = DrsVmMigratedEvent::default();
-    event.source_host = source_host;
+    let event = DrsVmMigratedEvent { base: VmMigratedEvent { source_host, ..Default::default() } };
     world.post(vm, user, event, message);
     Ok(())
 }

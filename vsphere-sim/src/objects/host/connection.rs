@@ -8,7 +8,7 @@ use vsphere_model::types::{
     InvalidLogin, InvalidState, NoHost, Poly, SSLVerifyFault, VirtualMachineConnectionState,
 };
 
-use super::{Host, attach, certificate, part};
+use super::{Host, Profile, attach, certificate, part};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::objects::compute::{self, Compute};
@@ -72,7 +72,9 @@ fn check_spec(world: &World, spec: &HostConnectSpec) -> Outcome<String> {
 
 /// Brings a host in: with the network that each fresh host has for machines, and in the state that the caller wants.
 fn bring_in(world: &mut World, name: &str, compute: &Moref, connected: bool, user: &str) -> Outcome<Moref> {
-    let host = super::add(world, name, compute)?;
+    let neighbour = world.get::<Compute>(compute)?.hosts.first().and_then(|host| world.get::<Host>(host).ok());
+    let profile = Profile::for_new(name, neighbour.map(|host| &host.hardware));
+    let host = super::add_with(world, name, compute, &profile)?;
     network::join(world, &host, "VM Network")?;
     world.post(&host, user, HostAddedEvent::default(), format!("Added host {name}"));
     if connected {

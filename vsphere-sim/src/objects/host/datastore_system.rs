@@ -2,8 +2,9 @@
 
 use vsphere_model::types::{
     AlreadyExists, HostDiskDimensionsLba, HostDiskPartitionAttributes, HostDiskPartitionBlockRange,
-    HostDiskPartitionSpec, HostNasVolumeSpec, HostScsiDiskPartition, HostVmfsSpec, NotFound, Poly, ResourceInUse,
-    VmfsDatastoreAllExtentOption, VmfsDatastoreCreateSpec, VmfsDatastoreOption,
+    HostDiskPartitionLayout, HostDiskPartitionSpec, HostNasVolumeSpec, HostScsiDiskPartition, HostVmfsSpec, NotFound,
+    Poly, ResourceInUse, VmfsDatastoreAllExtentOption, VmfsDatastoreBaseOption, VmfsDatastoreCreateSpec,
+    VmfsDatastoreOption, VmfsDatastoreSingleExtentOption,
 };
 
 use super::storage::{Disk, Use};
@@ -95,11 +96,9 @@ fn create_options(world: &World, call: &Call) -> Outcome<Reply> {
         start: at(FIRST_SECTOR),
         end: at(disk.last_sector()),
     };
-    let mut info = VmfsDatastoreAllExtentOption::default();
-    info.vmfs_extent = range.clone();
-    info.layout = disk.layout();
-    info.layout.partition = vec![range];
-    info.partition_format_change = Some(false);
+    let layout = HostDiskPartitionLayout { partition: vec![range.clone()], ..disk.layout() };
+    let base = VmfsDatastoreBaseOption { layout, partition_format_change: Some(false) };
+    let info = VmfsDatastoreAllExtentOption { base: VmfsDatastoreSingleExtentOption { base, vmfs_extent: range } };
     let mut spec = VmfsDatastoreCreateSpec {
         partition: HostDiskPartitionSpec {
             partition_format: Some("gpt".to_owned()),
@@ -153,8 +152,8 @@ fn create_nas(world: &mut World, call: &Call) -> Outcome<Reply> {
     let same_share = |datastore: &Datastore| {
         datastore.share.as_ref().is_some_and(|share| share.host == spec.remote_host && share.path == spec.remote_path)
     };
-    let there = world.get::<Datacenter>(&datacenter)?.datastores.iter();
-    let there = there.filter(|one| world.get::<Datastore>(one).is_ok_and(same_share)).cloned().next();
+    let mut all = world.get::<Datacenter>(&datacenter)?.datastores.iter();
+    let there = all.find(|one| world.get::<Datastore>(one).is_ok_and(same_share)).cloned();
     let made = match there {
         Some(there) if world.get::<Host>(&me)?.datastores.contains(&there) => {
             let fault = AlreadyExists { name: Some(spec.local_path.clone()), ..Default::default() };

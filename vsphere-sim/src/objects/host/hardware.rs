@@ -58,6 +58,14 @@ impl Profile {
         nics: 2,
     };
 
+    const ALL: [Self; 4] = [Self::R760, Self::R650, Self::DL385, Self::SR250];
+
+    /// That of a host which comes in: as its neighbours are, or, without any, one that follows from its name.
+    pub(super) fn for_new(name: &str, neighbour: Option<&HostHardwareSummary>) -> Self {
+        let same = neighbour.and_then(|neighbour| Self::ALL.into_iter().find(|one| one.model == neighbour.model));
+        same.unwrap_or_else(|| Self::ALL[name.bytes().map(usize::from).sum::<usize>() % Self::ALL.len()])
+    }
+
     pub(super) fn summary(&self, uuid: &str) -> HostHardwareSummary {
         let cores = self.packages * self.cores_per_package;
         HostHardwareSummary {

@@ -79,7 +79,7 @@ impl Side {
     }
 
     fn of(self, number: u64) -> Moref {
-        Moref::new(self.info().name, &self.id(number))
+        Moref::new(self.info().name, self.id(number))
     }
 }
 

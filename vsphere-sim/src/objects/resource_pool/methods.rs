@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use vsphere_model::types::{
     Any, ConcurrentAccess, IntOption, ResourceAllocationOption, ResourceConfigOption, ResourceConfigSpec,
-    ResourcePoolCreatedEvent, ResourcePoolDestroyedEvent, ResourcePoolEventArgument, ResourcePoolMovedEvent,
-    ResourcePoolReconfiguredEvent, SharesLevel, SharesOption,
+    ResourcePoolCreatedEvent, ResourcePoolDestroyedEvent, ResourcePoolEvent, ResourcePoolEventArgument,
+    ResourcePoolMovedEvent, ResourcePoolReconfiguredEvent, SharesLevel, SharesOption,
 };
 
 use super::{ResourcePool, add_child, check, merge, touch_tree, usage};
@@ -105,8 +105,8 @@ fn update(world: &mut World, call: &Call) -> Outcome<Reply> {
     if let Some(name) = renamed {
         world.edit_entity(pool)?.name = escaped(&name);
     }
-    let mut event = ResourcePoolReconfiguredEvent::default();
-    event.resource_pool = argument(world, pool);
+    let base = ResourcePoolEvent { resource_pool: argument(world, pool), ..Default::default() };
+    let event = ResourcePoolReconfiguredEvent { base, ..Default::default() };
     let message = format!("Updated configuration for {}", event.resource_pool.name);
     let user = call.user(world);
     world.post(pool, &user, event, message);
@@ -214,8 +214,8 @@ fn dissolve(world: &mut World, pool: &Moref, user: &str) -> Outcome<()> {
         world.edit_entity(&child)?.name = free.unwrap_or(name);
         put(world, &child, &parent, user)?;
     }
-    let mut event = ResourcePoolDestroyedEvent::default();
-    event.resource_pool = argument(world, pool);
+    let base = ResourcePoolEvent { resource_pool: argument(world, pool), ..Default::default() };
+    let event = ResourcePoolDestroyedEvent { base };
     let message = format!("Removed resource pool {}", event.resource_pool.name);
     world.post(pool, user, event, message);
     world.edit::<ResourcePool>(&parent)?.pools.retain(|other| other != pool);
