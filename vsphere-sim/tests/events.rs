@@ -55,7 +55,7 @@ fn logged() -> EventFilterSpec {
 }
 
 fn about(entity: &ManagedObjectReference, recursion: EventFilterSpecRecursionOption) -> EventFilterSpec {
-    let entity = EventFilterSpecByEntity { entity: entity.clone(), recursion, ..Default::default() };
+    let entity = EventFilterSpecByEntity { entity: entity.clone(), recursion };
     EventFilterSpec { entity: Some(Box::new(entity)), ..logged() }
 }
 

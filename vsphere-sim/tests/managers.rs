@@ -32,7 +32,7 @@ async fn licences_are_added_assigned_and_removed() {
     assert_eq!((all.len(), all[0].edition_key.as_str()), (1, "eval"));
     assert_eq!(fault(licenses.add_license("AAAAA-BBBBB", &[])).await, "InvalidArgument");
     assert_eq!(fault(licenses.remove_license(KEY)).await, "InvalidArgument");
-    let label = KeyValue { key: "team".to_owned(), value: "web".to_owned(), ..Default::default() };
+    let label = KeyValue { key: "team".to_owned(), value: "web".to_owned() };
     let added = licenses.add_license(KEY, &[label]).await.unwrap();
     assert_eq!((added.used, added.labels.len()), (Some(0), 1));
     let [host] = lab.some(["HostSystem"]).await;
@@ -109,8 +109,8 @@ async fn a_scheduled_task_knows_when_it_comes() {
     let next = info().await.next_run_time.unwrap();
     assert!(next > now && next - now <= Duration::days(1));
     assert_eq!(next.format("%H:%M:%S").to_string(), "03:30:00");
-    assert_eq!(tasks.retrieve_entity_scheduled_task(Some(&vm)).await.unwrap(), [reference.clone()]);
-    assert_eq!(lab.get(&tasks, scheduled_task_manager::SCHEDULED_TASK).await, [reference.clone()]);
+    assert_eq!(tasks.retrieve_entity_scheduled_task(Some(&vm)).await.unwrap(), std::slice::from_ref(&reference));
+    assert_eq!(lab.get(&tasks, scheduled_task_manager::SCHEDULED_TASK).await, std::slice::from_ref(&reference));
 
     let task: ScheduledTask = lab.object(&reference);
     let once = OnceTaskScheduler { run_at: Some(now - Duration::hours(1)), ..Default::default() };
@@ -155,7 +155,7 @@ async fn a_host_in_order_takes_machines() {
     let [vm, host] = lab.some(["VirtualMachine", "HostSystem"]).await;
     let vms = [vm.clone()];
     assert!(instance.validate_migration(&vms, None, &[], None, Some(&host)).await.unwrap().is_empty());
-    let good = instance.query_v_motion_compatibility(&vm, &[host.clone()], &[]).await.unwrap();
+    let good = instance.query_v_motion_compatibility(&vm, std::slice::from_ref(&host), &[]).await.unwrap();
     assert_eq!(good[0].compatibility, ["cpu", "software"]);
     assert!(instance.retrieve_product_components().await.unwrap().is_empty());
 }

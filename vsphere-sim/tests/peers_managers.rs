@@ -1,6 +1,6 @@
 //! Stock govc against the simulated server: events, alarms, metrics, attributes, roles, sessions, licences, logs.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is its failure report")]
 
 mod support;
 

@@ -31,7 +31,7 @@ impl Performance {
     }
 
     fn metric(&self, name: &str, instance: &str) -> PerfMetricId {
-        PerfMetricId { counter_id: self.ids[name], instance: instance.to_owned(), ..Default::default() }
+        PerfMetricId { counter_id: self.ids[name], instance: instance.to_owned() }
     }
 
     fn query(&self, entity: &ManagedObjectReference, names: &[(&str, &str)], interval: i32) -> PerfQuerySpec {

@@ -1,6 +1,6 @@
 //! A client for the tests: the wire and the model alone, so that nothing above them hides what the server does.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 #[allow(unreachable_pub, reason = "the helpers of one test program")]
 pub mod machine;
