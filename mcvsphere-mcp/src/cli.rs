@@ -47,7 +47,7 @@ enum Command {
     /// Use the tools from the command line
     #[command(subcommand)]
     Tools(Tools),
-    Sim(SimArgs),
+    Sim(Box<SimArgs>),
     /// Show an MCP client at work with a simulated vCenter
     Demo,
 }
@@ -101,7 +101,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         let command = match cli.command {
-            Some(Command::Sim(args)) => return sim::run(args, stop_signal(), print).await,
+            Some(Command::Sim(args)) => return sim::run(*args, stop_signal(), print).await,
             Some(Command::Demo) => return demo::run(print).await.map(|()| ExitCode::SUCCESS),
             other => other,
         };

@@ -38,13 +38,13 @@ async fn fault<T>(request: Request<T>) -> String
 where
     Request<T>: IntoFuture<Output = vsphere_soap::Result<T>>,
 {
-    let error = request.await.err().expect("the call succeeds");
-    error.fault().expect("a fault").name().unwrap_or_default().to_owned()
+    let error = request.await.err().unwrap();
+    error.fault().unwrap().name().unwrap_or_default().to_owned()
 }
 
 /// The fault of a task that fails.
 async fn failure(lab: &Lab, request: Request<Moref>) -> String {
-    lab.task(request).await.unwrap().error.expect("the task succeeds").fault.type_name().to_owned()
+    lab.task(request).await.unwrap().error.unwrap().fault.type_name().to_owned()
 }
 
 async fn success(lab: &Lab, request: Request<Moref>) {

@@ -9,7 +9,7 @@ mod task;
 mod wait;
 
 use std::any::Any as StdAny;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent, VirtualMachineConfigInfo};
@@ -109,8 +109,10 @@ pub(crate) struct World {
     version: u64,
     /// How far back from the present the clock is.
     past: chrono::TimeDelta,
-    /// What a running task has to itself.
-    busy: HashSet<String>,
+    /// The tasks that have an object to themselves, by the object's id.
+    busy: HashMap<String, Moref>,
+    /// The tasks that are remembered, oldest first.
+    tasks: VecDeque<Moref>,
     core: Weak<Core>,
 }
 
@@ -139,7 +141,8 @@ impl World {
             last_number: 0,
             version: 1,
             past: chrono::TimeDelta::zero(),
-            busy: HashSet::new(),
+            busy: HashMap::new(),
+            tasks: VecDeque::new(),
             core,
         }
     }

@@ -119,7 +119,7 @@ pub(in crate::objects) fn grow(world: &mut World, group: &Moref) -> Outcome<()> 
     let switch = config.distributed_virtual_switch.clone().ok_or_else(|| Fault::not_found(group))?;
     // Ports that are not bound early are made when they are needed.
     if config.auto_expand != Some(true) && config.type_ == "earlyBinding" {
-        return Err(super::in_use("port group", &found.entity().map_or("", |entity| &entity.name)));
+        return Err(super::in_use("port group", found.entity().map_or("", |entity| &entity.name)));
     }
     let ports = config.num_ports + MORE;
     world.edit::<Dvs>(&switch)?.set_ports(group, ports);

@@ -58,7 +58,7 @@ impl Profile {
         nics: 2,
     };
 
-    const ALL: [Self; 4] = [Self::R760, Self::R650, Self::DL385, Self::SR250];
+    const ALL: [Self; 3] = [Self::R760, Self::R650, Self::SR250];
 
     /// That of a host which comes in: as its neighbours are, or, without any, one that follows from its name.
     pub(super) fn for_new(name: &str, neighbour: Option<&HostHardwareSummary>) -> Self {
