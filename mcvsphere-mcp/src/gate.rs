@@ -23,7 +23,8 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> std::result::Result<CallToolResponse, ErrorData> {
         let started = Instant::now();
-        let mut record = audit::Record::new(&request, &context);
+        let caller = self.caller(&context);
+        let mut record = audit::Record::new(&request, &context, &caller);
         let Some((name, facts)) = self.catalog().resolve(&request.name) else {
             record.finish("unknown_tool", started.elapsed());
             return Err(ErrorData::invalid_params(self.unknown_tool(&request.name), None));
@@ -32,7 +33,10 @@ impl Server {
         request.name = name.to_owned().into();
         record.tool.clone_from(&request.name);
 
-        let answer = self.run(request, context).await;
+        let answer = match self.catalog().refusal(&request.name, facts, &caller) {
+            Some(refusal) => Err(ToolError::new(refusal.code, refusal.message)),
+            None => self.run(request, context).await,
+        };
         let response = answer.unwrap_or_else(|error| error.into_result().into());
         record.finish(outcome(&response), started.elapsed());
         Ok(response)

@@ -5,11 +5,13 @@
 mod answer;
 mod arguments;
 mod audit;
+mod caller;
 mod catalog;
 pub mod cli;
 mod demo;
 mod error;
 mod gate;
+mod offer;
 mod permission;
 mod progress;
 mod render;
@@ -20,8 +22,8 @@ mod sim;
 mod tools;
 mod vsphere;
 
-pub use catalog::CatalogError;
+pub use catalog::{CatalogError, StartError};
 pub use error::ToolError;
 pub use permission::{Permission, Toolset, tool_meta};
 pub use server::Server;
-pub use settings::{SettingArgs, Settings, SettingsError};
+pub use settings::{Defaults, SettingArgs, Settings, SettingsError};

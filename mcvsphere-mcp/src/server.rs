@@ -13,7 +13,12 @@ use rmcp::{
 };
 use serde_json::json;
 
-use crate::{Settings, catalog::Catalog, catalog::CatalogError, vsphere::Vsphere};
+use crate::{
+    Settings,
+    caller::Caller,
+    catalog::{Catalog, StartError},
+    vsphere::Vsphere,
+};
 
 /// The server; a clone is cheap and shares the connection to vSphere.
 #[derive(Clone)]
@@ -24,6 +29,7 @@ pub struct Server {
 struct Shared {
     catalog: Catalog,
     vsphere: Vsphere,
+    local: Caller,
     call_timeout: Duration,
 }
 
@@ -44,19 +50,20 @@ impl Server {
     /// A server with all tools. It connects to vSphere at the first call that needs it.
     ///
     /// # Errors
-    /// [`CatalogError`] when a tool is not fit to be offered.
-    pub fn new(settings: &Settings) -> Result<Self, CatalogError> {
+    /// [`StartError`] when a tool is not fit to be offered, or a setting names a tool that there is not.
+    pub fn new(settings: &Settings) -> Result<Self, StartError> {
         Self::with_tools(settings, crate::tools::all())
     }
 
     /// A server with these tools, through the same choke point.
     ///
     /// # Errors
-    /// [`CatalogError`] when a tool is not fit to be offered.
-    pub fn with_tools(settings: &Settings, tools: ToolRouter<Self>) -> Result<Self, CatalogError> {
+    /// [`StartError`] when a tool is not fit to be offered, or a setting names a tool that there is not.
+    pub fn with_tools(settings: &Settings, tools: ToolRouter<Self>) -> Result<Self, StartError> {
         let shared = Shared {
-            catalog: Catalog::new(tools)?,
+            catalog: Catalog::new(tools, settings.offer().clone())?,
             vsphere: Vsphere::new(settings),
+            local: Caller::local(settings.permission()),
             call_timeout: settings.call_timeout(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -75,6 +82,11 @@ impl Server {
     /// The connection to vSphere.
     pub(crate) fn vsphere(&self) -> &Vsphere {
         &self.shared.vsphere
+    }
+
+    /// Who makes this request.
+    pub(crate) fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
+        Caller::of(context, &self.shared.local)
     }
 
     /// How long a call may take.
@@ -114,11 +126,11 @@ impl ServerHandler for Server {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut result = ListToolsResult::with_all_items(self.catalog().tools());
+        let mut result = ListToolsResult::with_all_items(self.catalog().tools(&self.caller(&context)));
         if is_stateless(&context) {
             // The list is the same until this process ends, but a client cannot know when that is.
             result.ttl_ms = Some(0);
-            result.cache_scope = Some(CacheScope::Public);
+            result.cache_scope = Some(CacheScope::Private);
             self.sign(&mut result.meta);
         }
         Ok(result)
