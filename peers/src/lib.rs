@@ -49,6 +49,19 @@ async fn govc_output(url: &str, args: &[&str], flags: &[&str]) -> anyhow::Result
     run(command).await.with_context(|| format!("govc {}", args.join(" ")))
 }
 
+/// Runs a script of `peers/pyvmomi` against a server (`127.0.0.1:8989`) over TLS and returns its JSON answer.
+///
+/// # Errors
+/// When the script cannot be started, takes more than a minute, fails (its words are in the error) or answers no JSON.
+pub async fn pyvmomi(script: &str, address: &str, user: &str, password: &str) -> anyhow::Result<Value> {
+    let mut command = Command::new("python3");
+    command.arg(program("PEERS_PYVMOMI")?.join(script)).env("PYTHONPATH", program("PEERS_PYVMOMI_MODULES")?);
+    command.env("VCENTER_HOST", address).env("VCENTER_USER", user).env("VCENTER_PASSWORD", password);
+    command.env("VCENTER_INSECURE", "true");
+    let stdout = run(command).await.context(script.to_owned())?;
+    serde_json::from_slice(&stdout).with_context(|| format!("{script}: not JSON"))
+}
+
 /// The program that an environment variable of `cargo xtask peers` names.
 fn program(variable: &str) -> anyhow::Result<PathBuf> {
     std::env::var_os(variable)

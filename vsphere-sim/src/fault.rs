@@ -5,7 +5,7 @@ use vsphere_model::types::{
     ManagedObjectReference, MethodFault, NoPermission, NotAuthenticated, NotSupported, Object, Poly,
 };
 use vsphere_soap::fault::SoapFault;
-use vsphere_soap::object::Extends;
+use vsphere_soap::object::{DataType, Extends};
 
 /// A typed fault with the message that people read.
 #[derive(Debug, Clone)]
@@ -73,6 +73,11 @@ impl Fault {
     /// As it stands in a task, an event or a missing set.
     pub(crate) fn localized(&self) -> LocalizedMethodFault {
         LocalizedMethodFault { fault: self.detail.clone(), localized_message: Some(self.message.clone()) }
+    }
+
+    /// Whether it is a `T`, or a fault that extends it.
+    pub(crate) fn is<T: DataType>(&self) -> bool {
+        self.detail.is::<T>()
     }
 
     pub(crate) fn message(&self) -> &str {

@@ -3,10 +3,22 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use vsphere_model::registry;
 use vsphere_soap::object::ManagedInfo;
+use vsphere_soap::request::Method;
 
 use crate::call::{Handler, Methods};
+use crate::collector::FETCH;
+use crate::objects::datastore::virtual_disk_manager::QUERY_DISK_INFO;
 use crate::{collector, objects, view};
+
+/// Methods that servers have though no WSDL describes them.
+static UNDESCRIBED: [&Method; 2] = [&FETCH, &QUERY_DISK_INFO];
+
+/// A method of the API, or one that servers have beside it.
+pub(crate) fn described(name: &str) -> Option<&'static Method> {
+    UNDESCRIBED.into_iter().find(|method| method.name == name).or_else(|| registry().method(name))
+}
 
 /// The handler of a method on an object of this type: that of the type itself, or of the nearest that it extends.
 pub(crate) fn find(of: &ManagedInfo, method: &str) -> Option<Handler> {
@@ -22,7 +34,7 @@ pub(crate) fn is_simulated(owner: &str, method: &str) -> bool {
 
 /// Whether `of` extends `owner`: what the base declares may be simulated for what extends it.
 fn overrides(of: &str, owner: &str) -> bool {
-    vsphere_model::registry().managed(of).is_some_and(|info| info.is_named(owner))
+    registry().managed(of).is_some_and(|info| info.is_named(owner))
 }
 
 fn all() -> impl Iterator<Item = (&'static str, &'static str, Handler)> {
@@ -38,8 +50,6 @@ fn table() -> &'static HashMap<(&'static str, &'static str), Handler> {
 
 #[cfg(test)]
 mod tests {
-    use vsphere_model::registry;
-
     use super::*;
 
     #[test]
@@ -48,7 +58,7 @@ mod tests {
             if of == "*" {
                 continue;
             }
-            let method = registry().method(name).unwrap_or_else(|| panic!("there is no method {name}"));
+            let method = described(name).unwrap_or_else(|| panic!("there is no method {name}"));
             let info = registry().managed(of).unwrap_or_else(|| panic!("there is no managed object {of}"));
             assert!(info.is_named(method.owner), "{name} is a method of {}, not of {of}", method.owner);
         }

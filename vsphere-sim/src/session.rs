@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use vsphere_model::types::{DateTime, UserSession};
 
-use crate::call::{Call, Peer};
+use crate::call::Peer;
 use crate::collector::SessionCollectors;
 use crate::world::{World, uuid};
 
@@ -76,12 +76,12 @@ impl Session {
 
 impl World {
     /// Opens a session for a user; `None` where the server has as many as it can.
-    pub(crate) fn open_session(&mut self, user: &str, call: &Call, locale: &str) -> Option<UserSession> {
+    pub(crate) fn open_session(&mut self, user: &str, peer: &Peer, locale: &str) -> Option<UserSession> {
         if self.sessions.by_key.len() >= self.settings.max_sessions {
             return None;
         }
         let key = new_key();
-        let session = Session::new(user, user, &call.peer, locale, self.now());
+        let session = Session::new(user, user, peer, locale, self.now());
         let described = session.describe(&key);
         self.sessions.by_key.insert(key, session);
         Some(described)
@@ -115,7 +115,7 @@ impl World {
 }
 
 /// A key as vCenter gives it: a UUID.
-fn new_key() -> String {
+pub(crate) fn new_key() -> String {
     uuid(fastrand::u128(..))
 }
 

@@ -19,6 +19,10 @@ pub(crate) const METHODS: &[Methods] = &[
     compute::METHODS,
     datacenter::METHODS,
     datastore::METHODS,
+    datastore::browser::METHODS,
+    datastore::file_manager::METHODS,
+    datastore::namespace_manager::METHODS,
+    datastore::virtual_disk_manager::METHODS,
     folder::METHODS,
     host::METHODS,
     network::METHODS,
@@ -26,6 +30,11 @@ pub(crate) const METHODS: &[Methods] = &[
     service_instance::METHODS,
     session_manager::METHODS,
     vm::METHODS,
+    vm::console::METHODS,
+    vm::power::METHODS,
+    vm::question::METHODS,
+    vm::snapshot::METHODS,
+    vm::tools::METHODS,
 ];
 
 /// Adds the objects that every server has: the service instance and the managers that its content names.
@@ -33,4 +42,5 @@ pub(crate) fn install(world: &mut World) {
     service_instance::install(world);
     session_manager::install(world);
     folder::install(world);
+    datastore::install(world);
 }

@@ -1,5 +1,7 @@
 //! The server: connections, TLS, and which path goes where.
 
+pub(crate) mod folder;
+mod listing;
 mod rest;
 mod soap;
 mod tls;
@@ -129,6 +131,7 @@ async fn route(core: Arc<Core>, request: Request<Incoming>, address: SocketAddr)
             let document = versions::document(&core.read().content.about.api_version);
             text(StatusCode::OK, "text/xml", document)
         }
+        (_, path) if path == "/folder" || path.starts_with("/folder/") => folder::answer(core, request, peer).await,
         (_, path) if path.starts_with("/api/") || path.starts_with("/rest/") => rest::answer(core, request, peer).await,
         (&Method::GET, "") => text(StatusCode::OK, "text/plain", "A simulated vCenter. Its API is at /sdk.\n"),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "There is nothing at this path.\n"),

@@ -54,7 +54,7 @@ fn user_of(world: &World, key: Option<&str>) -> Option<String> {
 }
 
 /// The user and the password of an `Authorization: Basic` header.
-fn basic(header: &str) -> Option<(String, String)> {
+pub(super) fn basic(header: &str) -> Option<(String, String)> {
     let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
     let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))

@@ -15,7 +15,6 @@ use vsphere_soap::request::Method;
 
 use super::{Body, text};
 use crate::call::{Call, Handler, Peer, Reply};
-use crate::collector::FETCH;
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::methods;
@@ -33,8 +32,7 @@ pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, peer: Pe
         Ok(body) => body.to_bytes(),
         Err(error) => return text(StatusCode::BAD_REQUEST, "text/plain", format!("{error}\n")),
     };
-    let method = |name: &str| if name == FETCH.name { Some(&FETCH) } else { registry().method(name) };
-    let received = match envelope::read_request(&body, registry(), method) {
+    let received = match envelope::read_request(&body, registry(), methods::described) {
         Ok(received) => received,
         Err(error) => return fault(Fault::invalid_request(format!("Unable to read the request: {error}."))),
     };
@@ -85,7 +83,7 @@ fn allowed(world: &World, call: &Call) -> Outcome<()> {
 }
 
 /// Whether there is such a session, and it has not been idle for too long. One that was ends now.
-fn is_alive(core: &Core, key: &str) -> bool {
+pub(super) fn is_alive(core: &Core, key: &str) -> bool {
     let idle = {
         let world = core.read();
         let Some(session) = world.sessions.get(key) else { return false };
@@ -99,10 +97,15 @@ fn is_alive(core: &Core, key: &str) -> bool {
 }
 
 /// The key in the session's cookie.
-fn session_of(request: &Request<Incoming>) -> Option<String> {
+pub(super) fn session_of(request: &Request<Incoming>) -> Option<String> {
+    cookie(request, SESSION_COOKIE)
+}
+
+/// The value of a cookie.
+pub(super) fn cookie(request: &Request<Incoming>, wanted: &str) -> Option<String> {
     let cookies = request.headers().get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| *name == SESSION_COOKIE)?;
+    let (_, value) = pairs.find(|(name, _)| *name == wanted)?;
     Some(value.trim_matches('"').to_owned())
 }
 

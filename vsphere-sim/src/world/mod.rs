@@ -2,7 +2,9 @@
 
 mod entity;
 mod event;
+mod later;
 mod prop;
+mod subnet;
 mod task;
 
 use std::any::Any as StdAny;
@@ -15,6 +17,7 @@ use vsphere_soap::object::ManagedInfo;
 pub(crate) use entity::{Entity, Status, escaped};
 pub(crate) use event::Events;
 pub(crate) use prop::Prop;
+pub(crate) use subnet::{PREFIX_LENGTH, Subnets, router_of};
 pub(crate) use task::TaskPlan;
 
 use crate::core::Core;
@@ -85,6 +88,7 @@ pub(crate) struct World {
     pub(crate) events: Events,
     /// Where the files are kept that clients send.
     pub(crate) uploads: Arc<Uploads>,
+    pub(crate) subnets: Subnets,
     /// By id, which is unique among all kinds.
     objects: HashMap<String, Entry>,
     /// The last number given to an id. As on a vCenter, all kinds share one count.
@@ -113,6 +117,7 @@ impl World {
             sessions: Sessions::default(),
             events: Events::default(),
             uploads: Arc::default(),
+            subnets: Subnets::default(),
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
@@ -276,6 +281,11 @@ impl World {
     /// The nearest `T` that the entity stands in, or is itself.
     pub(crate) fn nearest<T: Managed>(&self, object: &Moref) -> Option<(Moref, &T)> {
         self.ancestors(object).into_iter().find_map(|at| self.get(&at).ok().map(|found| (at.clone(), found)))
+    }
+
+    /// The name of an entity; empty for anything else.
+    pub(crate) fn name_of(&self, object: &Moref) -> String {
+        self.entity(object).map(|entity| entity.name.clone()).unwrap_or_default()
     }
 
     /// The host that a virtual machine runs on, or is registered with.

@@ -91,15 +91,8 @@ impl<'a> TaskPlan<'a> {
         world: &mut World,
         work: impl FnOnce(&mut World) -> Outcome<Any> + Send + 'static,
     ) -> Outcome<Reply> {
-        for object in &self.locked {
-            if let Some(task) = world.busy_with(object) {
-                let message = format!("Another task is already in progress: {}.", task.value);
-                return Err(Fault::new(TaskInProgress { task, ..Default::default() }, message));
-            }
-        }
-        let task = self.register(world);
-        world.busy.extend(self.locked.iter().map(|object| object.value.clone()));
-        let takes = self.takes.mul_f64(world.settings.pace.max(0.0));
+        let takes = world.paced(self.takes);
+        let task = self.hold(world)?;
         let work: Work = Box::new(work);
         let core = world.core.clone();
         if takes.is_zero() {
@@ -121,6 +114,22 @@ impl<'a> TaskPlan<'a> {
             });
         }
         Ok(Reply::of(task))
+    }
+
+    /// Starts it without an end: it runs until [`World::finish`] is called with its work.
+    ///
+    /// # Errors
+    /// As [`TaskPlan::start`].
+    pub(crate) fn hold(self, world: &mut World) -> Outcome<Moref> {
+        for object in &self.locked {
+            if let Some(task) = world.busy_with(object) {
+                let message = format!("Another task is already in progress: {}.", task.value);
+                return Err(Fault::new(TaskInProgress { task, ..Default::default() }, message));
+            }
+        }
+        let task = self.register(world);
+        world.busy.extend(self.locked.iter().map(|object| object.value.clone()));
+        Ok(task)
     }
 
     fn register(&self, world: &mut World) -> Moref {
@@ -157,7 +166,7 @@ impl<'a> TaskPlan<'a> {
 
 impl World {
     /// The task that has this object to itself.
-    fn busy_with(&self, object: &Moref) -> Option<Moref> {
+    pub(crate) fn busy_with(&self, object: &Moref) -> Option<Moref> {
         if !self.busy.contains(&object.value) {
             return None;
         }
@@ -166,7 +175,7 @@ impl World {
     }
 
     /// Does the work of a task and records how it ended.
-    fn finish(&mut self, reference: &Moref, work: Work) {
+    pub(crate) fn finish(&mut self, reference: &Moref, work: Work) {
         let Ok(task) = self.get::<Task>(reference) else { return };
         for object in task.info.locked.clone() {
             self.busy.remove(&object.value);

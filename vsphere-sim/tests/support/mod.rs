@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+#[allow(unreachable_pub, reason = "the helpers of one test program")]
+pub mod machine;
+
 use std::sync::Arc;
 
 use vsphere_model::managed::{PropertyCollector, ServiceInstance};

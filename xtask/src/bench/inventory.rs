@@ -31,9 +31,9 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let ours = Command::new(example("vm_totals")?);
     let govmomi = Command::new(peers::go_inventory()?);
-    let (script, modules) = peers::python_inventory()?;
+    let (scripts, modules) = peers::pyvmomi()?;
     let mut pyvmomi = Command::new("python3");
-    pyvmomi.arg(script).env("PYTHONPATH", modules);
+    pyvmomi.arg(scripts.join("inventory.py")).env("PYTHONPATH", modules);
     let mut programs = [("ours", ours), ("govmomi", govmomi), ("pyvmomi", pyvmomi)].map(|(name, command)| Program {
         name,
         command,

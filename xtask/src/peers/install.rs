@@ -30,12 +30,15 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     at_least(&node, &["--version"], OLDEST_NODE, "Node.js")?;
     need("npm", "npm", "npm")?;
     let mcp_client = mcp_client(root, &peers)?;
+    let (pyvmomi, pyvmomi_modules) = pyvmomi(root)?;
     let xmllint = need("xmllint", "libxml2-utils", "xmllint")?;
     Ok(vec![
         ("PEERS_VCSIM", vcsim),
         ("PEERS_GOVC", govc),
         ("PEERS_NODE", node),
         ("PEERS_MCP_CLIENT", mcp_client),
+        ("PEERS_PYVMOMI", pyvmomi),
+        ("PEERS_PYVMOMI_MODULES", pyvmomi_modules),
         ("PEERS_XMLLINT", xmllint),
     ])
 }
@@ -76,10 +79,10 @@ pub(super) fn go_inventory(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// The script on pyVmomi in `peers/python-inventory`, and the folder that its modules are installed in.
-pub(super) fn python_inventory(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let source = root.join("peers/python-inventory");
-    let modules = root.join(".peers/python-inventory");
+/// The folder with the scripts on pyVmomi, and the one that its modules are installed in.
+pub(super) fn pyvmomi(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let source = root.join("peers/pyvmomi");
+    let modules = root.join(".peers/pyvmomi");
     let requirements = source.join("requirements.txt");
     // Copied last, as with the MCP clients.
     let installed = modules.join("installed.txt");
@@ -93,7 +96,7 @@ pub(super) fn python_inventory(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)
             .arg(&requirements))?;
         fs::copy(&requirements, &installed)?;
     }
-    Ok((source.join("inventory.py"), modules))
+    Ok((source, modules))
 }
 
 /// The folder with the official MCP clients and the script that drives them.

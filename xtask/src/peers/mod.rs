@@ -59,9 +59,9 @@ pub(crate) fn go_inventory() -> anyhow::Result<PathBuf> {
     install::go_inventory(&crate::workspace(""))
 }
 
-/// The script on pyVmomi that reads an inventory, and the folder below `.peers` with its modules.
-pub(crate) fn python_inventory() -> anyhow::Result<(PathBuf, PathBuf)> {
-    install::python_inventory(&crate::workspace(""))
+/// The folder with the scripts on pyVmomi, and the one below `.peers` with its modules.
+pub(crate) fn pyvmomi() -> anyhow::Result<(PathBuf, PathBuf)> {
+    install::pyvmomi(&crate::workspace(""))
 }
 
 #[expect(clippy::print_stdout, reason = "a task for people and scripts prints")]

@@ -1,0 +1,100 @@
+//! The devices of a virtual machine: how a specification changes them, and what they lead to.
+
+mod apply;
+mod defaults;
+mod describe;
+mod disk;
+mod kind;
+mod media;
+mod nic;
+
+use vsphere_model::types::{
+    Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualEthernetCardDistributedVirtualPortBackingInfo,
+    VirtualEthernetCardNetworkBackingInfo, VirtualMachineBootOptionsBootableDevice,
+    VirtualMachineBootOptionsBootableDiskDevice, VirtualMachineBootOptionsBootableEthernetDevice,
+};
+
+pub(crate) use apply::change;
+pub(super) use defaults::devices as default_devices;
+pub(super) use disk::chain;
+pub(crate) use kind::Kind;
+
+use crate::objects::host::Host;
+use crate::objects::network::Network;
+use crate::world::{Moref, World};
+
+/// The datastores that the devices have their files in.
+pub(super) fn datastores(devices: &[Poly<VirtualDevice>]) -> impl Iterator<Item = &Moref> {
+    devices.iter().filter_map(|device| file_of(device)?.datastore.as_ref())
+}
+
+/// The file that is behind a device.
+pub(super) fn file_of(device: &VirtualDevice) -> Option<&VirtualDeviceFileBackingInfo> {
+    device.backing.as_ref()?.downcast_ref::<VirtualDeviceFileBackingInfo>()
+}
+
+/// The networks that the adapters are plugged into, each once.
+pub(super) fn networks(world: &World, host: &Moref, devices: &[Poly<VirtualDevice>]) -> Vec<Moref> {
+    let mut networks = Vec::new();
+    for device in devices.iter().filter(|device| Kind::of(device) == Kind::Nic) {
+        if let Some(network) = network_of(world, host, device)
+            && !networks.contains(&network)
+        {
+            networks.push(network);
+        }
+    }
+    networks
+}
+
+/// The network that an adapter is plugged into.
+pub(super) fn network_of(world: &World, host: &Moref, device: &VirtualDevice) -> Option<Moref> {
+    let backing = device.backing.as_ref()?;
+    if let Some(standard) = backing.downcast_ref::<VirtualEthernetCardNetworkBackingInfo>() {
+        return standard.network.clone();
+    }
+    let port = &backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?.port;
+    portgroup(world, host, port.portgroup_key.as_deref()?)
+}
+
+/// The distributed port group with this key that the host has.
+pub(super) fn portgroup(world: &World, host: &Moref, key: &str) -> Option<Moref> {
+    let has_key = |network: &&Moref| {
+        let portgroup = world.get::<Network>(network).ok().and_then(|network| network.portgroup.as_ref());
+        portgroup.is_some_and(|portgroup| portgroup.key == key)
+    };
+    world.get::<Host>(host).ok()?.networks.iter().find(has_key).cloned()
+}
+
+/// Whether the machine can boot from each of these.
+pub(super) fn can_boot(
+    devices: &[Poly<VirtualDevice>],
+    order: &[Poly<VirtualMachineBootOptionsBootableDevice>],
+) -> bool {
+    order.iter().all(|item| {
+        let key = if let Some(disk) = item.downcast_ref::<VirtualMachineBootOptionsBootableDiskDevice>() {
+            Some((disk.device_key, Kind::Disk))
+        } else {
+            let nic = item.downcast_ref::<VirtualMachineBootOptionsBootableEthernetDevice>();
+            nic.map(|nic| (nic.device_key, Kind::Nic))
+        };
+        key.is_none_or(|(key, kind)| devices.iter().any(|device| device.key == key && Kind::of(device) == kind))
+    })
+}
+
+/// Whether it is the base type alone, which stands for no device.
+pub(super) fn is_no_device(item: &Poly<VirtualMachineBootOptionsBootableDevice>) -> bool {
+    item.type_name() == "VirtualMachineBootOptionsBootableDevice"
+}
+
+/// Plugs in what starts connected, or unplugs everything: what happens when the machine is powered on, or off.
+pub(crate) fn set_running(devices: &mut [Poly<VirtualDevice>], running: bool) {
+    for connectable in devices.iter_mut().filter_map(|device| device.connectable.as_mut()) {
+        connectable.connected = running && connectable.start_connected && connectable.status.as_deref() != Some(BROKEN);
+        if connectable.status.as_deref() != Some(BROKEN) {
+            connectable.status = Some(if connectable.connected { "ok" } else { "untried" }.to_owned());
+        }
+    }
+}
+
+/// The status of a device that can't be plugged in as it is.
+const BROKEN: &str = "unrecoverableError";

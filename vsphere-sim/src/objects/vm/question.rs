@@ -1,0 +1,142 @@
+//! Questions: a machine that waits until somebody decides.
+//!
+//! A machine remembers where its files lay, in `uuid.location` of its `extraConfig`. When it finds itself elsewhere, it
+//! asks at the next power-on whether it was moved or copied, unless `uuid.action` answers that beforehand.
+
+use vsphere_model::types::{
+    Any, ChoiceOption, ElementDescription, GenericVmConfigFault, InvalidArgument, OptionValue, Poly,
+    VirtualEthernetCard, VirtualMachineConfigInfo, VirtualMachineMessage, VirtualMachineQuestionInfo,
+};
+
+use super::Vm;
+use super::guest::extra_config;
+use crate::call::{Call, Handler, Methods, Reply};
+use crate::fault::{Fault, Outcome};
+use crate::world::{Moref, World, uuid};
+
+pub(crate) const METHODS: Methods = &[("VirtualMachine", "AnswerVM", Handler::Write(answer))];
+
+/// What a machine goes on with when it has its answer.
+pub(super) struct Asked {
+    task: Moref,
+    then: Box<dyn FnOnce(&mut World, &Moref) -> Outcome<Any> + Send + Sync>,
+}
+
+/// The choices, by the key with which a client gives its answer.
+const CANCEL: &str = "0";
+const MOVED: &str = "1";
+const COPIED: &str = "2";
+
+/// The question that a machine asks before it starts.
+pub(super) fn before_power_on(machine: &Vm) -> Option<VirtualMachineQuestionInfo> {
+    let location = extra_config(&machine.config, LOCATION)?;
+    if location == location_of(&machine.config) || extra_config(&machine.config, "uuid.action").is_some() {
+        return None;
+    }
+    let text = format!(
+        "This virtual machine might have been moved or copied. To configure certain management and networking \
+         features, the server must know which. If you don't know, answer \"I copied it\". ({})",
+        machine.entity.name
+    );
+    let choice = |key: &str, label: &str| {
+        let mut choice = ElementDescription { key: key.to_owned(), ..Default::default() };
+        choice.label = label.to_owned();
+        choice.summary = label.to_owned();
+        Poly::new(choice)
+    };
+    let choices = vec![choice(CANCEL, "Cancel"), choice(MOVED, "I Moved It"), choice(COPIED, "I Copied It")];
+    Some(VirtualMachineQuestionInfo {
+        // The id has to differ from one question to the next, so that a late answer meets no other one.
+        id: fastrand::u32(..).to_string(),
+        text: text.clone(),
+        choice: ChoiceOption { choice_info: choices, default_index: Some(2), ..Default::default() },
+        message: vec![VirtualMachineMessage {
+            id: "msg.uuid.altered".to_owned(),
+            text: Some(text),
+            ..Default::default()
+        }],
+    })
+}
+
+/// The machine asks; its task goes on with the answer.
+///
+/// # Errors
+/// `ManagedObjectNotFound`.
+pub(super) fn ask(
+    world: &mut World,
+    vm: &Moref,
+    question: VirtualMachineQuestionInfo,
+    task: &Moref,
+    then: impl FnOnce(&mut World, &Moref) -> Outcome<Any> + Send + Sync + 'static,
+) -> Outcome<()> {
+    let machine = world.edit::<Vm>(vm)?;
+    machine.runtime.question = Some(Box::new(question));
+    machine.life.asked = Some(Asked { task: task.clone(), then: Box::new(then) });
+    Ok(())
+}
+
+fn answer(world: &mut World, call: &Call) -> Outcome<Reply> {
+    let vm = call.target.clone();
+    let id: String = call.arg("questionId")?;
+    let answer: String = call.arg("answerChoice")?;
+    let machine = world.get::<Vm>(&vm)?;
+    let Some(question) = machine.runtime.question.as_deref().filter(|question| question.id == id) else {
+        return Err(no_such("questionId", "The virtual machine doesn't ask this question."));
+    };
+    if !question.choice.choice_info.iter().any(|choice| choice.key == answer) {
+        return Err(no_such("answerChoice", "The question has no such answer."));
+    }
+    let machine = world.edit::<Vm>(&vm)?;
+    machine.runtime.question = None;
+    let Some(Asked { task, then }) = machine.life.asked.take() else { return Ok(Reply::NONE) };
+    world.finish(
+        &task,
+        Box::new(move |world| {
+            settle(world, &vm, &answer)?;
+            then(world, &vm)
+        }),
+    );
+    Ok(Reply::NONE)
+}
+
+/// Does what the answer says.
+fn settle(world: &mut World, vm: &Moref, answer: &str) -> Outcome<()> {
+    if answer == CANCEL {
+        let reason = "The power-on was canceled by the answer to a question.".to_owned();
+        return Err(Fault::new(GenericVmConfigFault { reason: reason.clone(), ..Default::default() }, reason));
+    }
+    let config = &mut world.edit::<Vm>(vm)?.config;
+    if answer == COPIED {
+        config.uuid = uuid(fastrand::u128(..));
+        for device in &mut config.hardware.device {
+            if let Some(card) = device.downcast_mut::<VirtualEthernetCard>()
+                && card.address_type.as_deref() != Some("manual")
+            {
+                let [a, b, c] = [fastrand::u8(..), fastrand::u8(..), fastrand::u8(..)];
+                card.mac_address = Some(format!("00:50:56:{:02x}:{b:02x}:{c:02x}", 0x80 | a & 0x3f));
+            }
+        }
+    }
+    let location = location_of(config);
+    if let Some(option) = config.extra_config.iter_mut().find(|option| option.key == LOCATION) {
+        *option = Poly::new(OptionValue { key: LOCATION.to_owned(), value: Some(Any::from(location)) });
+    }
+    Ok(())
+}
+
+fn no_such(argument: &str, message: &str) -> Fault {
+    let fault = InvalidArgument { invalid_property: Some(argument.to_owned()), ..Default::default() };
+    Fault::new(fault, message)
+}
+
+const LOCATION: &str = "uuid.location";
+
+/// The mark of the place where a machine's files lie, in the form of a `.vmx` file: sixteen bytes in hex.
+fn location_of(config: &VirtualMachineConfigInfo) -> String {
+    let path = config.files.vm_path_name.as_deref().unwrap_or_default();
+    let step = |hash: u128, byte: u8| (hash ^ u128::from(byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b);
+    let hash = path.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step);
+    let bytes: Vec<String> = hash.to_be_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let [first, second] = [bytes.get(..8), bytes.get(8..)].map(|half| half.unwrap_or_default().join(" "));
+    format!("{first}-{second}")
+}

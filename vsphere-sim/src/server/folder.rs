@@ -1,0 +1,461 @@
+//! `/folder`: the files of datastores over HTTP, `/folder/web-1/web-1.vmx?dcPath=DC0&dsName=nvme`.
+
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Body as _, Frame, Incoming};
+use hyper::header::{
+    ACCEPT_RANGES, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LAST_MODIFIED,
+    RANGE, WWW_AUTHENTICATE,
+};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::mpsc;
+
+use super::{Body, listing, rest, soap, text};
+use crate::call::Peer;
+use crate::core::Core;
+use crate::objects::datacenter::Datacenter;
+use crate::objects::datastore::Datastore;
+use crate::objects::datastore::disk::Disk;
+use crate::objects::datastore::files::{File, Sent};
+use crate::objects::datastore::path;
+use crate::objects::datastore::source::Source;
+use crate::objects::datastore::upload::Upload;
+use crate::objects::session_manager::{self, Use};
+use crate::world::{Moref, World};
+
+/// The cookie that carries a ticket for one file.
+const TICKET_COOKIE: &str = "vmware_cgi_ticket";
+
+/// An answer, or the one that says why not.
+type Answer = Result<Response<Body>, Response<Body>>;
+
+pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    match carry_out(core, request, &peer).await {
+        Ok(answer) | Err(answer) => answer,
+    }
+}
+
+/// The path below the datastore, and the datastore's name, that a URL asks for.
+pub(crate) fn asked(url: &hyper::Uri) -> Option<(String, String)> {
+    Asked::of(url).and_then(|asked| Some((asked.path, asked.datastore?)))
+}
+
+/// What a request is about, by its path and its query.
+struct Asked {
+    datacenter: Option<String>,
+    datastore: Option<String>,
+    /// Below the datastore.
+    path: String,
+}
+
+async fn carry_out(core: Arc<Core>, request: Request<Incoming>, peer: &Peer) -> Answer {
+    let method = request.method().clone();
+    let asked = Asked::read(&request).ok_or_else(|| refuse(StatusCode::BAD_REQUEST, "The path is malformed."))?;
+    let caller = Caller::find(&core, &request, peer, &asked)?;
+    match method {
+        Method::GET | Method::HEAD => read(&core, &request, &caller, &asked),
+        Method::PUT => write(&core, request, &caller, &asked).await,
+        Method::DELETE => delete(&core, &caller, &asked),
+        _ => {
+            let mut answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "Files are read, written and deleted here.");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, PUT, DELETE"));
+            Err(answer)
+        }
+    }
+}
+
+impl Asked {
+    fn read(request: &Request<Incoming>) -> Option<Self> {
+        Self::of(request.uri())
+    }
+
+    fn of(url: &hyper::Uri) -> Option<Self> {
+        let below = url.path().strip_prefix("/folder")?;
+        let mut asked = Self { datacenter: None, datastore: None, path: path::clean(&decode(below, false)?)? };
+        for pair in url.query().unwrap_or_default().split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match name {
+                "dcPath" => asked.datacenter = Some(decode(value, true)?),
+                "dsName" => asked.datastore = Some(decode(value, true)?),
+                _ => {}
+            }
+        }
+        Some(asked)
+    }
+
+    /// The datacenter and the datastore that are named. A host serves its datastores without a datacenter, too.
+    fn place(&self, world: &World) -> Result<(Moref, Moref), Response<Body>> {
+        let missing = |what: &str, name: &str| refuse(StatusCode::NOT_FOUND, &format!("There is no {what} '{name}'."));
+        let name = self.datastore.as_deref().unwrap_or_default();
+        let found = match self.datacenter.as_deref() {
+            Some(path) if path != HOST_DATACENTER || datacenter(world, path).is_some() => {
+                let datacenter = datacenter(world, path).ok_or_else(|| missing("datacenter", path))?;
+                world.datastore_named(&datacenter, name).ok().map(|datastore| (datacenter, datastore))
+            }
+            _ => {
+                let all = world.all::<Datacenter>().into_iter().map(|(reference, _)| reference.clone());
+                let on = |datacenter: Moref| Some((datacenter.clone(), world.datastore_named(&datacenter, name).ok()?));
+                all.into_iter().find_map(on)
+            }
+        };
+        found.ok_or_else(|| missing("datastore", name))
+    }
+}
+
+/// The path of the one datacenter that a host knows.
+const HOST_DATACENTER: &str = "ha-datacenter";
+
+/// The datacenter with this inventory path.
+fn datacenter(world: &World, path: &str) -> Option<Moref> {
+    let mut steps = path.split('/').filter(|step| !step.is_empty());
+    let found = steps.try_fold(world.content.root_folder.clone(), |folder, step| world.child_named(&folder, step))?;
+    world.get::<Datacenter>(&found).is_ok().then_some(found)
+}
+
+/// Who asks.
+struct Caller<'a> {
+    core: &'a Core,
+    session: String,
+    /// The session was opened for this request alone.
+    passing: bool,
+}
+
+impl<'a> Caller<'a> {
+    /// By the cookie of a session, by a ticket, or by name and password.
+    fn find(core: &'a Core, request: &Request<Incoming>, peer: &Peer, asked: &Asked) -> Result<Self, Response<Body>> {
+        if let Some(id) = soap::cookie(request, TICKET_COOKIE) {
+            let name = asked.datastore.as_deref().unwrap_or_default();
+            let used = Use { method: request.method(), path: &asked.path, datastore: name };
+            let session = session_manager::redeem(&mut core.write(), &id, &used);
+            return session.map(|session| Self { core, session, passing: false }).ok_or_else(unauthenticated);
+        }
+        if let Some(session) = soap::session_of(request).filter(|key| soap::is_alive(core, key)) {
+            let world = core.read();
+            if let Some(found) = world.sessions.get(&session) {
+                found.used(world.now());
+            }
+            return Ok(Self { core, session, passing: false });
+        }
+        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (name, password) = header.and_then(rest::basic).ok_or_else(unauthenticated)?;
+        let mut world = core.write();
+        let user = world.settings.user(&name, &password).map(|user| user.name.clone()).ok_or_else(unauthenticated)?;
+        match world.open_session(&user, peer, "en") {
+            Some(session) => Ok(Self { core, session: session.key, passing: true }),
+            None => Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "The maximum number of sessions has been exceeded.")),
+        }
+    }
+
+    fn check(&self, world: &World, datastore: &Moref, privilege: &str) -> Result<(), Response<Body>> {
+        if world.may(datastore, Some(&self.session), privilege) {
+            return Ok(());
+        }
+        Err(refuse(StatusCode::FORBIDDEN, &format!("It takes the privilege {privilege} on the datastore.")))
+    }
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        if self.passing {
+            self.core.write().end_session(&self.session);
+        }
+    }
+}
+
+fn unauthenticated() -> Response<Body> {
+    let mut answer = refuse(StatusCode::UNAUTHORIZED, "Log in first.");
+    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"VMware HTTP server\""));
+    answer
+}
+
+fn refuse(status: StatusCode, why: &str) -> Response<Body> {
+    text(status, "text/plain", format!("{why}\n"))
+}
+
+fn read(core: &Core, request: &Request<Incoming>, caller: &Caller<'_>, asked: &Asked) -> Answer {
+    let world = core.read();
+    if asked.datastore.is_none() {
+        let page = match asked.datacenter.as_deref() {
+            None if asked.path.is_empty() => Some(listing::datacenters(&world, &caller.session)),
+            Some(path) if asked.path.is_empty() => {
+                datacenter(&world, path).map(|found| listing::datastores(&world, &found, path, &caller.session))
+            }
+            _ => None,
+        };
+        let page = page.ok_or_else(|| refuse(StatusCode::NOT_FOUND, "The datacenter or the datastore is missing."))?;
+        return Ok(text(StatusCode::OK, "text/html; charset=utf-8", page));
+    }
+    let (datacenter, datastore) = asked.place(&world)?;
+    caller.check(&world, &datastore, "Datastore.Browse")?;
+    let found = world.get::<Datastore>(&datastore).map_err(|fault| refuse(StatusCode::NOT_FOUND, fault.message()))?;
+    if found.files().is_folder(&asked.path) {
+        let within = asked.datacenter.clone().unwrap_or_else(|| listing::path_of(&world, &datacenter));
+        let page = listing::folder(found, &asked.path, &within, asked.datastore.as_deref().unwrap_or_default());
+        return Ok(text(StatusCode::OK, "text/html; charset=utf-8", page));
+    }
+    let source = Source::open(&world, &datastore, &asked.path);
+    let (Some(source), Some(file)) = (source, found.find(&asked.path)) else {
+        return Err(refuse(StatusCode::NOT_FOUND, &format!("There is no file {}.", found.path(&asked.path))));
+    };
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let length = source.length();
+    let (status, range) = match header(RANGE).and_then(|range| parse_range(range, length)) {
+        None => (StatusCode::OK, (0, length)),
+        Some(Some(range)) => (StatusCode::PARTIAL_CONTENT, range),
+        Some(None) => {
+            let mut answer = refuse(StatusCode::RANGE_NOT_SATISFIABLE, "The file is shorter.");
+            set(&mut answer, CONTENT_RANGE, &format!("bytes */{length}"));
+            return Err(answer);
+        }
+    };
+    let (from, until) = range;
+    let mut answer = text(status, "application/octet-stream", Bytes::new());
+    if request.method() != Method::HEAD {
+        *answer.body_mut() = body(source, from, until - from);
+    }
+    set(&mut answer, CONTENT_LENGTH, &(until - from).to_string());
+    set(&mut answer, ACCEPT_RANGES, "bytes");
+    set(&mut answer, LAST_MODIFIED, &file.modification().to_utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    if status == StatusCode::PARTIAL_CONTENT {
+        set(&mut answer, CONTENT_RANGE, &format!("bytes {from}-{}/{length}", until.saturating_sub(1)));
+    }
+    if asked.path.ends_with(".vmx") {
+        set(&mut answer, CONTENT_TYPE, "text/plain; charset=utf-8");
+    }
+    Ok(answer)
+}
+
+fn set(answer: &mut Response<Body>, name: hyper::header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+/// The bytes that one range asks for, from and until. `Some(None)` where the file has none of them; `None` where the
+/// header is not understood, so that it does not count.
+fn parse_range(header: &str, length: u64) -> Option<Option<(u64, u64)>> {
+    let (first, last) = header.strip_prefix("bytes=")?.trim().split_once('-')?;
+    let range = match (first.trim(), last.trim()) {
+        ("", last) => (length.saturating_sub(last.parse().ok()?), length),
+        (first, "") => (first.parse().ok()?, length),
+        (first, last) => (first.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?.min(length)),
+    };
+    Some(Some(range).filter(|(from, until)| from < until))
+}
+
+/// The size of a piece that is read or written at once, in bytes.
+const PIECE: usize = 256 << 10;
+
+/// A part of a file, piece by piece.
+fn body(source: Source, from: u64, length: u64) -> Body {
+    static ZEROS: [u8; PIECE] = [0; PIECE];
+    let piece = |left: u64| usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+    match source {
+        Source::Text(text) => {
+            let start = usize::try_from(from).unwrap_or(usize::MAX).min(text.len());
+            let end = usize::try_from(from + length).unwrap_or(usize::MAX).min(text.len());
+            http_body_util::Full::new(text.slice(start..end)).map_err(|never| match never {}).boxed()
+        }
+        Source::Zeros(_) => {
+            let pieces = stream::unfold(length, move |left| async move {
+                let bytes = Bytes::from_static(ZEROS.get(..piece(left)).filter(|bytes| !bytes.is_empty())?);
+                let rest = left - u64::try_from(bytes.len()).unwrap_or(left);
+                Some((Ok(Frame::data(bytes)), rest))
+            });
+            StreamBody::new(pieces).boxed()
+        }
+        Source::Sent(mut file, _) => {
+            let (send, mut receive) = mpsc::channel(4);
+            tokio::task::spawn_blocking(move || {
+                let mut read = || -> io::Result<()> {
+                    file.seek(SeekFrom::Start(from))?;
+                    let mut left = length;
+                    while left > 0 {
+                        let mut bytes = BytesMut::zeroed(piece(left));
+                        file.read_exact(&mut bytes)?;
+                        left -= u64::try_from(bytes.len()).unwrap_or(left);
+                        if send.blocking_send(Ok(Frame::data(bytes.freeze()))).is_err() {
+                            // The reader is gone.
+                            break;
+                        }
+                    }
+                    Ok(())
+                };
+                if let Err(error) = read() {
+                    let _ = send.blocking_send(Err(error));
+                }
+            });
+            StreamBody::new(stream::poll_fn(move |cx| receive.poll_recv(cx))).boxed()
+        }
+    }
+}
+
+async fn write(core: &Core, request: Request<Incoming>, caller: &Caller<'_>, asked: &Asked) -> Answer {
+    let (datastore, free, uploads) = {
+        let world = core.read();
+        let (_, datastore) = asked.place(&world)?;
+        caller.check(&world, &datastore, "Datastore.FileManagement")?;
+        let found =
+            world.get::<Datastore>(&datastore).map_err(|fault| refuse(StatusCode::NOT_FOUND, fault.message()))?;
+        check_place(&world, &datastore, found, &asked.path)?;
+        let replaced = found.find(&asked.path).map_or(0, |file| file.used);
+        (datastore.clone(), found.free() + replaced, Arc::clone(&world.uploads))
+    };
+    let free = u64::try_from(free).unwrap_or_default();
+    let full = || refuse(StatusCode::INSUFFICIENT_STORAGE, "The datastore has not enough free space.");
+    if request.body().size_hint().lower() > free {
+        return Err(full());
+    }
+    let failed =
+        |error: io::Error| refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("The file is not kept: {error}."));
+    let (upload, file) = uploads.create().map_err(failed)?;
+    let (size, head) = match receive(request.into_body(), file, free).await {
+        Ok(received) => received,
+        Err(Broken::TooLong) => return Err(full()),
+        Err(Broken::Disk(error)) => return Err(failed(error)),
+        Err(Broken::Connection(error)) => return Err(refuse(StatusCode::BAD_REQUEST, &format!("{error}."))),
+    };
+    put(core, &datastore, &asked.path, upload, size, &head)
+}
+
+/// Whether a file may be written at this path.
+fn check_place(world: &World, reference: &Moref, datastore: &Datastore, file: &str) -> Result<(), Response<Body>> {
+    let (folder, _) = path::split(file);
+    let shown = datastore.path(file);
+    if file.is_empty() || datastore.files().is_folder(file) {
+        return Err(refuse(StatusCode::CONFLICT, &format!("{shown} is a folder.")));
+    }
+    if !datastore.files().is_folder(folder) {
+        return Err(refuse(StatusCode::NOT_FOUND, &format!("There is no folder {}.", datastore.path(folder))));
+    }
+    if world.open_files(reference).iter().any(|open| open == file) {
+        return Err(refuse(StatusCode::CONFLICT, &format!("{shown} is in use.")));
+    }
+    Ok(())
+}
+
+fn put(core: &Core, datastore: &Moref, path: &str, upload: Upload, size: u64, head: &[u8]) -> Answer {
+    let mut world = core.write();
+    let disk = if path.ends_with(".vmdk") { Disk::read(head) } else { None };
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    let file = File::sent(size, Sent { upload: Arc::new(upload), disk });
+    let Ok(found) = world.edit::<Datastore>(datastore) else {
+        return Err(refuse(StatusCode::NOT_FOUND, "The datastore is gone."));
+    };
+    let status = if found.find(path).is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    // What was there to check is checked: the rest came while the file was on its way.
+    found.put_file(path, file).map_err(|fault| {
+        let full = fault.is::<vsphere_model::types::NoDiskSpace>();
+        refuse(if full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::CONFLICT }, fault.message())
+    })?;
+    Ok(text(status, "text/plain", ""))
+}
+
+/// Why an upload came to no end.
+enum Broken {
+    TooLong,
+    Disk(io::Error),
+    Connection(hyper::Error),
+}
+
+/// How many of the first bytes tell what a file is.
+const HEAD: usize = 4096;
+
+/// Writes a body to a file, piece by piece; its length and its first bytes.
+async fn receive(mut body: Incoming, mut file: std::fs::File, limit: u64) -> Result<(u64, Vec<u8>), Broken> {
+    let (send, mut receive) = mpsc::channel::<Bytes>(16);
+    let writer = tokio::task::spawn_blocking(move || {
+        while let Some(bytes) = receive.blocking_recv() {
+            file.write_all(&bytes)?;
+        }
+        file.flush()
+    });
+    let (mut size, mut head) = (0_u64, Vec::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(bytes) = frame.map_err(Broken::Connection)?.into_data() else { continue };
+        size += u64::try_from(bytes.len()).unwrap_or_default();
+        if size > limit {
+            return Err(Broken::TooLong);
+        }
+        head.extend(bytes.iter().take(HEAD - head.len()));
+        if send.send(bytes).await.is_err() {
+            break;
+        }
+    }
+    drop(send);
+    match writer.await {
+        Ok(written) => written.map_err(Broken::Disk)?,
+        Err(error) => return Err(Broken::Disk(io::Error::other(error))),
+    }
+    Ok((size, head))
+}
+
+fn delete(core: &Core, caller: &Caller<'_>, asked: &Asked) -> Answer {
+    let mut world = core.write();
+    let (_, datastore) = asked.place(&world)?;
+    caller.check(&world, &datastore, "Datastore.FileManagement")?;
+    let open = world.open_files(&datastore);
+    let below = format!("{}/", asked.path);
+    if asked.path.is_empty() || open.iter().any(|open| *open == asked.path || open.starts_with(&below)) {
+        return Err(refuse(StatusCode::CONFLICT, "The file or the folder is in use."));
+    }
+    let removed = world.edit::<Datastore>(&datastore).and_then(|found| found.remove_tree(&asked.path));
+    removed.map_err(|fault| refuse(StatusCode::NOT_FOUND, fault.message()))?;
+    Ok(text(StatusCode::NO_CONTENT, "text/plain", ""))
+}
+
+/// A text without its percent codes; in a query, a plus sign is a space. `None` where it is no text.
+fn decode(text: &str, query: bool) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                bytes.push(digit(high)? * 16 + digit(low)?);
+                rest = after;
+            }
+            (b'%', _) => return None,
+            (b'+', _) if query => bytes.push(b' '),
+            (other, _) => bytes.push(*other),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read() {
+        for (header, range) in [
+            ("bytes=0-9", Some(Some((0, 10)))),
+            ("bytes=90-", Some(Some((90, 100)))),
+            ("bytes=-10", Some(Some((90, 100)))),
+            ("bytes=-1000", Some(Some((0, 100)))),
+            ("bytes=50-1000", Some(Some((50, 100)))),
+            ("bytes=100-", Some(None)),
+            ("bytes=9-3", Some(None)),
+            ("bytes=0-1,5-6", None),
+            ("lines=1-2", None),
+            ("bytes=0-18446744073709551615", None),
+        ] {
+            assert_eq!(parse_range(header, 100), range, "{header}");
+        }
+    }
+
+    #[test]
+    fn percent_codes_are_read_once() {
+        assert_eq!(decode("a%252fb+c", true).as_deref(), Some("a%2fb c"));
+        assert_eq!(decode("a+b%20c", false).as_deref(), Some("a+b c"));
+        for broken in ["%", "%4", "%zz", "%ff"] {
+            assert_eq!(decode(broken, false), None, "{broken}");
+        }
+    }
+}

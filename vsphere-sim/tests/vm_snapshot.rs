@@ -1,0 +1,284 @@
+//! Snapshots of machines: the tree, the disks' files, the way back.
+
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
+mod support;
+
+use support::Lab;
+use support::machine::add;
+use vsphere_model::managed::{VirtualMachine, VirtualMachineSnapshot, virtual_machine as vm, virtual_machine_snapshot};
+use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn, Suspended};
+use vsphere_model::types::{
+    ApplicationQuiesceFault, ManagedObjectReference, MemorySnapshotOnIndependentDisk, MethodFault, NotFound, Poly,
+    SnapshotDisabled, TooManySnapshotLevels, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo,
+    VirtualMachineConfigSpec, VirtualMachineSnapshotTree,
+};
+use vsphere_sim::{Model, Size};
+use vsphere_soap::request::{ManagedObject as _, Request};
+
+async fn lab() -> Lab {
+    Lab::new(Model::sized(Size { vms: 0, ..Size::default() })).await
+}
+
+async fn success(lab: &Lab, request: Request<ManagedObjectReference>) {
+    assert_eq!(lab.task(request).await.unwrap().error, None);
+}
+
+async fn failure(lab: &Lab, request: Request<ManagedObjectReference>) -> Poly<MethodFault> {
+    lab.task(request).await.unwrap().error.expect("the task succeeds").fault
+}
+
+async fn snapshot(lab: &Lab, machine: &VirtualMachine, name: &str, memory: bool) -> VirtualMachineSnapshot {
+    let task = lab.task(machine.create_snapshot_task(name, Some("why"), memory, false)).await.unwrap();
+    assert_eq!(task.error, None);
+    lab.object(&task.result.unwrap().take::<ManagedObjectReference>().unwrap())
+}
+
+/// The tree in one line, with `*` after the current snapshot: `a(b*,c)`.
+async fn tree(lab: &Lab, machine: &VirtualMachine) -> String {
+    fn line(trees: &[VirtualMachineSnapshotTree], current: Option<&ManagedObjectReference>) -> String {
+        let node = |tree: &VirtualMachineSnapshotTree| {
+            let mark = if current == Some(&tree.snapshot) { "*" } else { "" };
+            let children = line(&tree.child_snapshot_list, current);
+            let children = if children.is_empty() { children } else { format!("({children})") };
+            format!("{}{mark}{children}", tree.name)
+        };
+        trees.iter().map(node).collect::<Vec<_>>().join(",")
+    }
+    let Some(info) = lab.get(machine, vm::SNAPSHOT).await else { return String::new() };
+    line(&info.root_snapshot_list, info.current_snapshot.as_ref())
+}
+
+/// The files of the first disk without their folder, the one that is written to first.
+fn chain(config: &VirtualMachineConfigInfo) -> Vec<String> {
+    let disk = config.hardware.device.iter().find_map(|device| device.downcast_ref::<VirtualDisk>()).unwrap();
+    let leaf: Option<&VirtualDiskFlatVer2BackingInfo> = disk.backing.as_ref().unwrap().downcast_ref();
+    std::iter::successors(leaf, |layer| layer.parent.as_deref())
+        .map(|layer| layer.file_name.rsplit_once('/').unwrap().1.to_owned())
+        .collect()
+}
+
+async fn chain_of(lab: &Lab, machine: &VirtualMachine) -> Vec<String> {
+    chain(&lab.get(machine, vm::CONFIG).await.unwrap())
+}
+
+#[tokio::test]
+async fn snapshots_are_a_tree_with_ids_and_times() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    assert_eq!(tree(&lab, &machine).await, "");
+    let a = snapshot(&lab, &machine, "a", true).await;
+    snapshot(&lab, &machine, "b", true).await;
+    success(&lab, a.revert_to_snapshot_task(None, None)).await;
+    let c = snapshot(&lab, &machine, "c", true).await;
+    assert_eq!(tree(&lab, &machine).await, "a(b,c*)");
+    let info = lab.get(&machine, vm::SNAPSHOT).await.unwrap();
+    let root = &info.root_snapshot_list[0];
+    assert_eq!((root.id, root.description.as_str(), &root.state, root.quiesced), (Some(1), "why", &PoweredOff, false));
+    assert_eq!(root.child_snapshot_list[1].id, Some(3));
+    assert_eq!(info.current_snapshot.as_ref(), Some(c.handle().reference()));
+    let children = lab.get(&a, virtual_machine_snapshot::CHILD_SNAPSHOT).await;
+    let in_tree: Vec<_> = root.child_snapshot_list.iter().map(|child| child.snapshot.clone()).collect();
+    assert_eq!(children, in_tree);
+    assert_eq!(&lab.get(&a, virtual_machine_snapshot::VM).await, machine.handle().reference());
+    assert_eq!(lab.get(&machine, vm::ROOT_SNAPSHOT).await, [a.handle().reference().clone()]);
+
+    a.rename_snapshot(Some("first"), None).await.unwrap();
+    c.rename_snapshot(None, Some("third")).await.unwrap();
+    // Two may have the same name.
+    snapshot(&lab, &machine, "first", false).await;
+    assert_eq!(tree(&lab, &machine).await, "first(b,c(first*))");
+    let root = &lab.get(&machine, vm::SNAPSHOT).await.unwrap().root_snapshot_list[0];
+    assert_eq!((root.description.as_str(), root.child_snapshot_list[1].description.as_str()), ("why", "third"));
+    let error = a.rename_snapshot(Some(""), None).await.unwrap_err();
+    assert!(error.fault().unwrap().is_named("InvalidName"), "{error}");
+}
+
+#[tokio::test]
+async fn the_disks_grow_by_a_file_each_time_and_are_folded_when_a_snapshot_goes() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    assert_eq!(chain_of(&lab, &machine).await, ["web.vmdk"]);
+    let a = snapshot(&lab, &machine, "a", false).await;
+    let b = snapshot(&lab, &machine, "b", false).await;
+    assert_eq!(chain_of(&lab, &machine).await, ["web-000002.vmdk", "web-000001.vmdk", "web.vmdk"]);
+    let kept = lab.get(&b, virtual_machine_snapshot::CONFIG).await;
+    assert_eq!(chain(&kept), ["web-000001.vmdk", "web.vmdk"]);
+    // What is written to is a new file after a way back, and the one before is gone.
+    success(&lab, machine.revert_to_current_snapshot_task(None, None)).await;
+    assert_eq!(chain_of(&lab, &machine).await, ["web-000003.vmdk", "web-000001.vmdk", "web.vmdk"]);
+    success(&lab, a.remove_snapshot_task(false, None)).await;
+    assert_eq!(tree(&lab, &machine).await, "b*");
+    assert_eq!(chain_of(&lab, &machine).await, ["web-000003.vmdk", "web.vmdk"]);
+    assert_eq!(chain(&lab.get(&b, virtual_machine_snapshot::CONFIG).await), ["web.vmdk"]);
+    let error = a.remove_snapshot_task(false, None).await.unwrap_err();
+    assert!(error.fault().unwrap().is_named("ManagedObjectNotFound"), "{error}");
+    success(&lab, b.remove_snapshot_task(false, None)).await;
+    assert_eq!((tree(&lab, &machine).await, chain_of(&lab, &machine).await), (String::new(), vec!["web.vmdk".into()]));
+}
+
+#[tokio::test]
+async fn a_removal_without_consolidation_leaves_it_to_be_done() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    let a = snapshot(&lab, &machine, "a", false).await;
+    success(&lab, a.remove_snapshot_task(false, Some(false))).await;
+    assert_eq!(chain_of(&lab, &machine).await, ["web-000001.vmdk", "web.vmdk"]);
+    assert_eq!(lab.get(&machine, vm::RUNTIME).await.consolidation_needed, Some(true));
+    success(&lab, machine.consolidate_vm_disks_task()).await;
+    assert_eq!(chain_of(&lab, &machine).await, ["web.vmdk"]);
+    assert_eq!(lab.get(&machine, vm::RUNTIME).await.consolidation_needed, Some(false));
+}
+
+#[tokio::test]
+async fn children_go_with_a_snapshot_or_to_its_parent() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    let mut made = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        made.push(snapshot(&lab, &machine, name, false).await);
+    }
+    success(&lab, made[1].remove_snapshot_task(false, None)).await;
+    assert_eq!(tree(&lab, &machine).await, "a(c(d*))");
+    success(&lab, made[3].remove_snapshot_task(false, None)).await;
+    assert_eq!(tree(&lab, &machine).await, "a(c*)");
+    snapshot(&lab, &machine, "e", false).await;
+    success(&lab, made[2].remove_snapshot_task(true, None)).await;
+    assert_eq!(tree(&lab, &machine).await, "a*");
+    snapshot(&lab, &machine, "f", false).await;
+    success(&lab, machine.remove_all_snapshots_task(None, None)).await;
+    assert_eq!((tree(&lab, &machine).await, chain_of(&lab, &machine).await), (String::new(), vec!["web.vmdk".into()]));
+    success(&lab, machine.remove_all_snapshots_task(None, None)).await;
+    let fault = failure(&lab, machine.revert_to_current_snapshot_task(None, None)).await;
+    assert!(fault.is::<NotFound>());
+}
+
+#[tokio::test]
+async fn the_way_back_leads_to_the_power_state_that_the_snapshot_kept() {
+    let lab = lab().await;
+    let machine = lab.machine_with_tools("web").await;
+    success(&lab, machine.power_on_vm_task(None)).await;
+    let with_memory = snapshot(&lab, &machine, "memory", true).await;
+    let without = snapshot(&lab, &machine, "disks", false).await;
+    let info = lab.get(&machine, vm::SNAPSHOT).await.unwrap();
+    assert_eq!(info.root_snapshot_list[0].state, PoweredOn);
+    assert_eq!(info.root_snapshot_list[0].child_snapshot_list[0].state, PoweredOff);
+    let state = async || lab.get(&machine, vm::RUNTIME).await.power_state;
+
+    success(&lab, without.revert_to_snapshot_task(None, None)).await;
+    assert_eq!(state().await, PoweredOff);
+    success(&lab, with_memory.revert_to_snapshot_task(None, None)).await;
+    assert_eq!(state().await, PoweredOn);
+    assert!(lab.get(&machine, vm::GUEST).await.unwrap().ip_address.is_some());
+    success(&lab, with_memory.revert_to_snapshot_task(None, Some(true))).await;
+    assert_eq!(state().await, PoweredOff);
+    success(&lab, machine.power_on_vm_task(None)).await;
+    success(&lab, machine.suspend_vm_task()).await;
+    let asleep = snapshot(&lab, &machine, "asleep", true).await;
+    success(&lab, machine.power_on_vm_task(None)).await;
+    success(&lab, asleep.revert_to_snapshot_task(None, None)).await;
+    assert_eq!(state().await, Suspended);
+}
+
+#[tokio::test]
+async fn the_way_back_restores_the_hardware_and_not_the_name() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    let a = snapshot(&lab, &machine, "a", false).await;
+    let more =
+        VirtualMachineConfigSpec { num_cpus: Some(4), annotation: Some("bigger".to_owned()), ..Default::default() };
+    success(&lab, machine.reconfig_vm_task(&more)).await;
+    success(&lab, machine.rename_task("web-2")).await;
+    assert_eq!(lab.get(&machine, vm::CONFIG).await.unwrap().hardware.num_cpu, 4);
+    assert_eq!(lab.get(&a, virtual_machine_snapshot::CONFIG).await.hardware.num_cpu, 2);
+    success(&lab, a.revert_to_snapshot_task(None, None)).await;
+    let config = lab.get(&machine, vm::CONFIG).await.unwrap();
+    assert_eq!((config.hardware.num_cpu, config.name.as_str()), (2, "web-2"));
+    assert_ne!(config.annotation.as_deref(), Some("bigger"));
+}
+
+#[tokio::test]
+async fn what_can_not_be_frozen_is_refused() {
+    let lab = lab().await;
+    let site = lab.site().await;
+    let machine = lab.machine("web", &[]).await;
+    let take = |memory, quiesce| machine.create_snapshot_task("a", None, memory, quiesce);
+    let error = machine.create_snapshot_task("", None, false, false).await.unwrap_err();
+    assert!(error.fault().unwrap().is_named("InvalidName"), "{error}");
+    // A machine that is off is quiet.
+    success(&lab, take(false, true)).await;
+    success(&lab, machine.power_on_vm_task(None)).await;
+    assert!(failure(&lab, take(false, true)).await.is::<ApplicationQuiesceFault>());
+
+    let independent = lab
+        .machine_of(&site, "independent", &[], |spec| {
+            for change in &mut spec.device_change {
+                let disk = change.device.downcast_mut::<VirtualDisk>();
+                let backing = disk.and_then(|disk| disk.backing.as_mut()).and_then(|backing| backing.downcast_mut());
+                if let Some::<&mut VirtualDiskFlatVer2BackingInfo>(backing) = backing {
+                    backing.disk_mode = "independent_persistent".to_owned();
+                }
+            }
+        })
+        .await;
+    snapshot(&lab, &independent, "off", true).await;
+    assert_eq!(chain_of(&lab, &independent).await, ["independent.vmdk"]);
+    success(&lab, independent.power_on_vm_task(None)).await;
+    let fault = failure(&lab, independent.create_snapshot_task("on", None, true, false)).await;
+    assert!(fault.is::<MemorySnapshotOnIndependentDisk>());
+    snapshot(&lab, &independent, "on", false).await;
+
+    let never = lab.machine("never", &[("snapshot.maxSnapshots", "0")]).await;
+    assert!(failure(&lab, never.create_snapshot_task("a", None, false, false)).await.is::<SnapshotDisabled>());
+}
+
+#[tokio::test]
+async fn a_quiesced_snapshot_says_so() {
+    let lab = lab().await;
+    let machine = lab.machine_with_tools("web").await;
+    success(&lab, machine.power_on_vm_task(None)).await;
+    success(&lab, machine.create_snapshot_task("quiet", None, false, true)).await;
+    assert!(lab.get(&machine, vm::SNAPSHOT).await.unwrap().root_snapshot_list[0].quiesced);
+    success(&lab, machine.create_snapshot_ex_task("ex", None, false, Some(&Poly::default()))).await;
+    let info = lab.get(&machine, vm::SNAPSHOT).await.unwrap();
+    assert!(info.root_snapshot_list[0].child_snapshot_list[0].quiesced);
+}
+
+#[tokio::test]
+async fn the_tree_has_at_most_32_levels() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    for level in 0..32 {
+        snapshot(&lab, &machine, &format!("level {level}"), false).await;
+    }
+    let fault = failure(&lab, machine.create_snapshot_task("too deep", None, false, false)).await;
+    assert!(fault.is::<TooManySnapshotLevels>());
+    assert_eq!(chain_of(&lab, &machine).await.len(), 33);
+    success(&lab, machine.remove_all_snapshots_task(None, None)).await;
+    assert_eq!(chain_of(&lab, &machine).await, ["web.vmdk"]);
+}
+
+#[tokio::test]
+async fn a_disk_that_was_added_later_is_gone_after_the_way_back() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    let a = snapshot(&lab, &machine, "a", false).await;
+    let site = lab.site().await;
+    let mut backing = VirtualDiskFlatVer2BackingInfo::default();
+    backing.file_name = format!("[{}]", site.datastore);
+    backing.disk_mode = "persistent".to_owned();
+    let mut disk = VirtualDisk { capacity_in_kb: 1 << 20, ..Default::default() };
+    disk.key = -1;
+    disk.controller_key = Some(1000);
+    disk.unit_number = Some(1);
+    disk.backing = Some(Poly::new(backing));
+    let more = VirtualMachineConfigSpec { device_change: vec![add(disk, true)], ..Default::default() };
+    success(&lab, machine.reconfig_vm_task(&more)).await;
+    let disks = async || {
+        let config = lab.get(&machine, vm::CONFIG).await.unwrap();
+        config.hardware.device.iter().filter(|device| device.is::<VirtualDisk>()).count()
+    };
+    assert_eq!(disks().await, 2);
+    success(&lab, a.revert_to_snapshot_task(None, None)).await;
+    assert_eq!(disks().await, 1);
+}
