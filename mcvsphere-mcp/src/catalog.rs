@@ -11,6 +11,7 @@ use crate::{
     Permission, Server, SettingsError,
     arguments::nearest,
     caller::Caller,
+    confirm,
     offer::Offer,
     permission::{Facts, HIDDEN},
     schema,
@@ -45,6 +46,10 @@ impl Catalog {
                 return Err(problem("it has no description".to_owned()).into());
             }
             schema::clean(tool);
+            // With the settings' own names, which may be older ones: whoever allows a tool by such a name still may pass a plan.
+            if offer.asks_before(&name, &its) {
+                schema::add_text(tool, confirm::ARGUMENT, confirm::ARGUMENT_MEANING).map_err(problem)?;
+            }
             for alias in &its.aliases {
                 if let Some(other) = aliases.insert(alias.clone(), name.clone()) {
                     return Err(problem(format!("its older name `{alias}` is also that of `{other}`")).into());
@@ -89,6 +94,11 @@ impl Catalog {
         self.router.list_all().into_iter().filter(may).collect()
     }
 
+    /// Whether the user is asked before this tool acts.
+    pub(crate) fn asks_before(&self, tool: &str) -> bool {
+        self.facts.get(tool).is_some_and(|facts| self.offer.asks_before(tool, facts))
+    }
+
     /// One tool as clients see it.
     pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
         self.router.get(name)
@@ -114,6 +124,8 @@ pub enum StartError {
     Catalog(CatalogError),
     /// A setting does not make sense.
     Settings(SettingsError),
+    /// The system gives no random numbers, without which a confirmation could be forged.
+    NoRandomness,
 }
 
 impl From<CatalogError> for StartError {
@@ -128,11 +140,18 @@ impl From<SettingsError> for StartError {
     }
 }
 
+impl From<confirm::NoRandomness> for StartError {
+    fn from(_: confirm::NoRandomness) -> Self {
+        Self::NoRandomness
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Catalog(error) => error.fmt(f),
             Self::Settings(error) => error.fmt(f),
+            Self::NoRandomness => f.write_str("the system gives no random numbers"),
         }
     }
 }

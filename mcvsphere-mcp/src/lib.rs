@@ -8,6 +8,8 @@ mod audit;
 mod caller;
 mod catalog;
 pub mod cli;
+mod confirm;
+mod cx;
 mod demo;
 mod error;
 mod gate;

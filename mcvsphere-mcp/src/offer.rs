@@ -1,9 +1,10 @@
-//! Which of the tools are offered: what the settings choose, and what a caller may do.
+//! Which of the tools are offered, and before which the user is asked: what the settings choose.
 
 use std::collections::BTreeSet;
 
 use crate::{
     Permission, Toolset,
+    confirm::Mode,
     permission::Facts,
     settings::{self, SettingsError},
 };
@@ -19,6 +20,10 @@ pub(crate) struct Offer {
     pub(crate) excluded: BTreeSet<String>,
     /// Leaves out all that changes something, whatever else is said.
     pub(crate) read_only: bool,
+    /// When the user is asked before a change.
+    pub(crate) confirm: Mode,
+    /// Tools before which he is not.
+    pub(crate) unasked: BTreeSet<String>,
 }
 
 impl Offer {
@@ -62,7 +67,17 @@ impl Offer {
         };
         self.tools = all(settings::TOOLS, self.tools)?;
         self.excluded = all(settings::EXCLUDE_TOOLS, self.excluded)?;
+        self.unasked = all(settings::CONFIRM_ALLOW, self.unasked)?;
         Ok(self)
+    }
+
+    /// Whether the user is asked before this tool acts.
+    pub(crate) fn asks_before(&self, tool: &str, facts: &Facts) -> bool {
+        match self.confirm {
+            Mode::Always => facts.permission != Permission::ReadOnly,
+            Mode::Ask => facts.destructive && !self.unasked.contains(tool),
+            Mode::Never => false,
+        }
     }
 }
 
@@ -93,5 +108,22 @@ mod tests {
         let reading = Offer { read_only: true, ..some };
         assert!(reading.refusal("power_on_vm", &power).unwrap().contains("MCP_READ_ONLY"));
         assert_eq!(reading.refusal("list_vms", &list), None);
+    }
+
+    #[test]
+    fn what_destroys_is_asked_for_unless_it_is_allowed() {
+        let off = Facts { destructive: true, ..facts(Toolset::Power, Permission::PowerOps) };
+        let on = facts(Toolset::Power, Permission::PowerOps);
+        let list = facts(Toolset::Vm, Permission::ReadOnly);
+        let asked = |offer: &Offer| {
+            [("power_off_vm", &off), ("power_on_vm", &on), ("list_vms", &list)]
+                .map(|(tool, facts)| offer.asks_before(tool, facts))
+        };
+        let usual = Offer::default();
+        assert_eq!(asked(&usual), [true, false, false]);
+        let allowed = Offer { unasked: ["power_off_vm".to_owned()].into(), ..usual.clone() };
+        assert_eq!(asked(&allowed), [false, false, false]);
+        assert_eq!(asked(&Offer { confirm: Mode::Always, ..allowed }), [true, true, false]);
+        assert_eq!(asked(&Offer { confirm: Mode::Never, ..usual }), [false, false, false]);
     }
 }

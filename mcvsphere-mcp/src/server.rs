@@ -17,6 +17,7 @@ use crate::{
     Settings,
     caller::Caller,
     catalog::{Catalog, StartError},
+    confirm::Seal,
     vsphere::Vsphere,
 };
 
@@ -30,6 +31,7 @@ struct Shared {
     catalog: Catalog,
     vsphere: Vsphere,
     local: Caller,
+    seal: Seal,
     call_timeout: Duration,
 }
 
@@ -43,7 +45,8 @@ Narrow with `filter` (a glob on the name: web-*) and name only the `fields` that
 - A tool that changes something waits until vSphere has done it and tells the state afterwards. Where the object was \
 already in that state it says `changed: false` and succeeds.
 - For several machines pass `vms` once instead of calling once per machine: they are done in parallel.
-- Power off is like pulling the plug: ask the user before, and look at what runs there first.
+- A tool that destroys shows first what will be lost. Where this client can't ask the user itself, the tool answers with \
+that preview and a plan_token: show it to the user, and only if he agrees call again with it as `confirm`.
 - An error has a code, says what to do next, and is safe to retry once that is done.";
 
 impl Server {
@@ -64,6 +67,7 @@ impl Server {
             catalog: Catalog::new(tools, settings.offer().clone())?,
             vsphere: Vsphere::new(settings),
             local: Caller::local(settings.permission()),
+            seal: Seal::new()?,
             call_timeout: settings.call_timeout(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -87,6 +91,16 @@ impl Server {
     /// Who makes this request.
     pub(crate) fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
         Caller::of(context, &self.shared.local)
+    }
+
+    /// Whether the user is asked before this tool acts.
+    pub(crate) fn asks_before(&self, tool: &str) -> bool {
+        self.catalog().asks_before(tool)
+    }
+
+    /// What seals the questions to users.
+    pub(crate) fn seal(&self) -> &Seal {
+        &self.shared.seal
     }
 
     /// How long a call may take.

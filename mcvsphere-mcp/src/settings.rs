@@ -8,13 +8,15 @@ use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 use vsphere_ops::Config;
 use vsphere_sim::{Model, Sim};
 
-use crate::{Permission, Toolset, arguments::nearest, offer::Offer};
+use crate::{Permission, Toolset, arguments::nearest, confirm::Mode, offer::Offer};
 use sources::{CONFIG, Sources};
 
 pub(crate) const TOOLSETS: &str = "MCP_TOOLSETS";
 pub(crate) const TOOLS: &str = "MCP_TOOLS";
 pub(crate) const EXCLUDE_TOOLS: &str = "MCP_EXCLUDE_TOOLS";
 pub(crate) const READ_ONLY: &str = "MCP_READ_ONLY";
+pub(crate) const CONFIRM_ALLOW: &str = "MCP_CONFIRM_ALLOW";
+const CONFIRM: &str = "MCP_CONFIRM";
 const PERMISSION: &str = "MCP_PERMISSION";
 const CALL_TIMEOUT: &str = "MCP_CALL_TIMEOUT";
 const LOG_LEVEL: &str = "LOG_LEVEL";
@@ -30,9 +32,9 @@ const DATASTORE: &str = "VCENTER_DATASTORE";
 const NETWORK: &str = "VCENTER_NETWORK";
 
 /// All that a file of settings may hold.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 19] = [
     HOST, USER, PASSWORD, INSECURE, THUMBPRINT, CA_FILE, DATACENTER, CLUSTER, DATASTORE, NETWORK, TOOLSETS, TOOLS,
-    EXCLUDE_TOOLS, READ_ONLY, PERMISSION, CALL_TIMEOUT, LOG_LEVEL,
+    EXCLUDE_TOOLS, READ_ONLY, PERMISSION, CONFIRM, CONFIRM_ALLOW, CALL_TIMEOUT, LOG_LEVEL,
 ];
 
 /// Settings on the command line; each wins over the environment variable of the same name, and that over the file.
@@ -86,6 +88,15 @@ pub struct SettingArgs {
     /// What the caller may do: read_only, power_ops, vm_lifecycle, host_admin or full_admin [env: MCP_PERMISSION] [default: full_admin]
     #[arg(long, global = true, value_name = "LEVEL")]
     permission: Option<String>,
+    /// When to ask before a change: always, ask (before what destroys) or never [env: MCP_CONFIRM] [default: ask]
+    #[arg(long, global = true, value_name = "MODE")]
+    confirm: Option<String>,
+    /// Do not ask before these tools act, unless it is `--confirm always` [env: MCP_CONFIRM_ALLOW]
+    #[arg(long, global = true, value_name = "NAMES")]
+    confirm_allow: Option<String>,
+    /// Never ask: the same as `--confirm never`
+    #[arg(long, global = true, conflicts_with = "confirm")]
+    yes: bool,
     /// Seconds that a tool call may take [env: MCP_CALL_TIMEOUT] [default: 900]
     #[arg(long, global = true, value_name = "SECONDS")]
     mcp_call_timeout: Option<String>,
@@ -113,10 +124,13 @@ impl SettingArgs {
             (EXCLUDE_TOOLS, &self.exclude_tools),
             (READ_ONLY, &self.read_only),
             (PERMISSION, &self.permission),
+            (CONFIRM, &self.confirm),
+            (CONFIRM_ALLOW, &self.confirm_allow),
             (CALL_TIMEOUT, &self.mcp_call_timeout),
             (LOG_LEVEL, &self.log_level),
         ];
-        all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
+        let yes = self.yes.then_some((CONFIRM, "never"));
+        all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).chain(yes).collect()
     }
 }
 
@@ -193,6 +207,8 @@ impl Settings {
                 tools: names(get(TOOLS)).collect(),
                 excluded: names(get(EXCLUDE_TOOLS)).collect(),
                 read_only: flag(READ_ONLY)?,
+                confirm: get(CONFIRM).map_or(Ok(Mode::default()), |value| mode(&value))?,
+                unasked: names(get(CONFIRM_ALLOW)).collect(),
             },
             permission: get(PERMISSION).map_or(Ok(Permission::FullAdmin), |value| permission(&value))?,
             call_timeout: get(CALL_TIMEOUT)
@@ -329,6 +345,15 @@ fn boolean(setting: &'static str, value: &str) -> Result<bool, SettingsError> {
     }
 }
 
+fn mode(value: &str) -> Result<Mode, SettingsError> {
+    match value.trim().to_lowercase().as_str() {
+        "always" => Ok(Mode::Always),
+        "ask" => Ok(Mode::Ask),
+        "never" => Ok(Mode::Never),
+        _ => Err(SettingsError::new(CONFIRM, format!("must be always, ask or never, not {value:?}"))),
+    }
+}
+
 fn seconds(setting: &'static str, value: &str) -> Result<Duration, SettingsError> {
     let seconds = value.trim().parse().ok().filter(|seconds| *seconds > 0);
     seconds
@@ -415,6 +440,7 @@ mod tests {
             ("MCP_TOOLSETS", "vm,pwoer"),
             ("MCP_READ_ONLY", "perhaps"),
             ("MCP_PERMISSION", "admin"),
+            ("MCP_CONFIRM", "sometimes"),
             ("MCVSPHERE_CONFIG", "/no/such/file"),
         ] {
             let error = read(&[(setting, value)]).unwrap_err().to_string();
